@@ -1,0 +1,201 @@
+"""The tracer file, format "astrokeras-tracers/1": names, limits and its check.
+
+`data/README.md` describes the format for people; this module refuses what departs
+from it.  Nothing here reads abundances.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from astrokeras.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+FORMAT = "astrokeras-tracers/1"
+FLOOR = 1e-20
+"""Abundances below this, relative to H nuclei, are not resolved."""
+LOWEST = -1e-12
+"""A solver's harmless undershoot; anything more negative is refused."""
+HIGHEST = 1.0 + 1e-6
+"""An abundance rounded above one; anything larger is refused."""
+SPLITS = ("train", "validation", "test")
+UNASSIGNED = 255
+"""In memory, the split of every tracer of a file that has none."""
+PARAMETER_UNITS = {
+    "Density": "H nuclei cm^-3",
+    "Radfield": "Habing",
+    "Av": "mag",
+    "gasTemp": "K",
+}
+
+# What a dataset holds ("f" floats, "i" integers, "s" strings) and its shape.
+_LAYOUT = {
+    "abundances": ("f", "NAS"),
+    "physical": ("f", "NTP"),
+    "time": ("f", "NB"),
+    "length": ("i", "N"),
+    "tracer": ("i", "N"),
+    "simulation": ("i", "N"),
+    "species": ("s", "S"),
+    "parameters": ("s", "P"),
+}
+_OPTIONAL = {"split": ("i", "N")}
+_KINDS = {"f": "floating-point numbers", "i": "integers", "s": "strings"}
+_REMEDY = "write the file again with `astrokeras data import`."
+
+
+def check_structure(file: "h5py.File") -> None:
+    """Refuse a file that does not follow the tracer format.
+
+    Checks the datasets' presence, kinds, shapes and filters, and the names and units;
+    values are checked as they are read.
+
+    Args:
+        file: An open HDF5 file.
+
+    Raises:
+        InputError: Naming the file, the dataset, what was found and the remedy.
+    """
+    path = file.filename
+    found = _text(file.attrs.get("format", ""))
+    if found != FORMAT:
+        raise InputError(
+            f"{path}: attribute 'format' is {found!r}, not {FORMAT!r}; "
+            "convert raw data with `astrokeras data import`."
+        )
+    missing = [name for name in _LAYOUT if name not in file]
+    if missing:
+        raise InputError(
+            f"{path}: dataset{'s' * (len(missing) > 1)} {', '.join(missing)} "
+            f"missing; {_REMEDY}"
+        )
+    layout = _LAYOUT | {k: v for k, v in _OPTIONAL.items() if k in file}
+    for name, (kind, axes) in layout.items():
+        _check_dataset(file, name, kind, len(axes))
+    _check_shapes(file, layout)
+    _check_names(path, "species", strings(file["species"]))
+    names = strings(file["parameters"])
+    _check_names(path, "parameters", names)
+    units = file["parameters"].attrs.get("units")
+    if units is None or len(units) != len(names):
+        raise InputError(
+            f"{path}: attribute 'units' of dataset 'parameters' must hold one unit for "
+            f"each of {', '.join(names)}; {_REMEDY}"
+        )
+
+
+def strings(dataset: "h5py.Dataset | Sequence[Any]") -> tuple[str, ...]:
+    """Return a dataset or an attribute of HDF5 strings as Python strings."""
+    return tuple(_text(value) for value in dataset[:])
+
+
+def plain_dataset(parent: "h5py.Group", name: str) -> "h5py.Dataset":
+    """Return a dataset that lies in the file itself and that can be decoded.
+
+    Links and virtual or external storage could reach any file of the reader.
+
+    Raises:
+        InputError: If it is a link, no dataset, stored elsewhere, or compressed with
+            a filter that is not installed.
+    """
+    import h5py
+
+    path = parent.file.filename
+    link = parent.get(name, getlink=True)
+    dataset = parent.get(name) if isinstance(link, h5py.HardLink) else None
+    if not isinstance(dataset, h5py.Dataset):
+        raise InputError(
+            f"{path}: {name!r} must be a dataset of the file itself, not "
+            f"{type(dataset or link).__name__}; copy the data into one file."
+        )
+    if dataset.is_virtual or dataset.external:
+        raise InputError(
+            f"{path}: dataset {name!r} is stored in other files; "
+            "copy the data into one file (h5repack does)."
+        )
+    _check_filters(dataset)
+    return dataset
+
+
+def _check_filters(dataset: "h5py.Dataset") -> None:
+    import h5py
+
+    properties = dataset.id.get_create_plist()
+    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    if all(h5py.h5z.filter_avail(code) for code in codes):
+        return
+    try:
+        import hdf5plugin  # noqa: F401  Its import registers more filters.
+    except ImportError:
+        pass
+    unknown = [code for code in codes if not h5py.h5z.filter_avail(code)]
+    if unknown:
+        raise InputError(
+            f"{dataset.file.filename}: dataset {dataset.name!r} is compressed with "
+            f"HDF5 filter {unknown[0]}, which is not installed; "
+            "`pip install hdf5plugin`."
+        )
+
+
+def _check_dataset(file: "h5py.File", name: str, kind: str, rank: int) -> None:
+    import h5py
+
+    dataset = plain_dataset(file, name)
+    if h5py.check_string_dtype(dataset.dtype) is not None:
+        actual = "s"
+    else:
+        actual = {"f": "f", "i": "i", "u": "i"}.get(dataset.dtype.kind, "?")
+    if actual != kind:
+        raise InputError(
+            f"{file.filename}: dataset {name!r} must hold {_KINDS[kind]}, "
+            f"not {dataset.dtype}; {_REMEDY}"
+        )
+    if dataset.ndim != rank or 0 in dataset.shape:
+        raise InputError(
+            f"{file.filename}: dataset {name!r} must have {rank} axes, none of them "
+            f"empty, not shape {dataset.shape}; {_REMEDY}"
+        )
+
+
+def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None:
+    path = file.filename
+    tracers, states = file["time"].shape
+    sizes = {
+        "N": tracers,
+        "B": states,
+        "T": states - 1,
+        "A": states,
+        "S": len(file["species"]),
+        "P": len(file["parameters"]),
+    }
+    if file["abundances"].shape[1] == 1:
+        sizes["A"] = 1  # State 0 alone: a file to predict from.
+    for name, (_, axes) in layout.items():
+        expected = tuple(sizes[axis] for axis in axes)
+        if file[name].shape != expected:
+            raise InputError(
+                f"{path}: dataset {name!r} has shape {file[name].shape}, but 'time', "
+                f"'species' and 'parameters' ask for {expected}; {_REMEDY}"
+            )
+    # Every tracer takes more than a byte: an absurd claim must not exhaust memory.
+    if max(tracers, states, sizes["S"]) > file.id.get_filesize():
+        raise InputError(
+            f"{path}: claims {tracers} tracers of {states} states, more than its "
+            f"{file.id.get_filesize()} bytes can hold; {_REMEDY}"
+        )
+
+
+def _check_names(path: str, dataset: str, names: tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name.strip() or name in seen:
+            fault = "twice" if name in seen else "as a name"
+            raise InputError(
+                f"{path}: dataset {dataset!r} holds {name!r} {fault}; {_REMEDY}"
+            )
+        seen.add(name)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

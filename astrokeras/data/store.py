@@ -1,0 +1,221 @@
+"""Reading tracer files by whole tracers, never whole files."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from astrokeras.data import schema
+from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers, check_values
+from astrokeras.data.writer import TracerWriter
+from astrokeras.errors import InputError
+
+__all__ = ["TracerStore", "TracerWriter", "Tracers", "open_hdf5", "unreadable"]
+
+
+class TracerStore:
+    """A tracer file, open for reading.
+
+    Opening validates the structure and loads the small per-tracer columns; abundances
+    are read a block of tracers at a time.
+
+    Args:
+        path: A tracer file, see `data/README.md`.
+
+    Raises:
+        InputError: If the file is missing, not HDF5, truncated or malformed.
+
+    Example:
+
+    >>> with TracerStore("data/grav.h5") as store:       # doctest: +SKIP
+    ...     tracers = store.read(slice(0, 2))
+    ...     tracers.abundances.shape
+    (2, 298, 333)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self.file = open_hdf5(self.path)
+        try:
+            schema.check_structure(self.file)
+            self._load_columns()
+        except (OSError, RuntimeError) as error:
+            self.file.close()
+            raise unreadable(self.path, error) from error
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _load_columns(self) -> None:
+        file = self.file
+        self.species = schema.strings(file["species"])
+        self.parameters = schema.strings(file["parameters"])
+        self.units = schema.strings(file["parameters"].attrs["units"])
+        self.attributes = {k: _plain(v) for k, v in file.attrs.items()}
+        self.tracers, self.states = file["time"].shape
+        self.solved = file["abundances"].shape[1] == self.states
+        self.length = file["length"][:].astype(np.int32)
+        self.tracer = file["tracer"][:].astype(np.int64)
+        self.simulation = file["simulation"][:].astype(np.int64)
+        if "split" in file:
+            self.split = file["split"][:].astype(np.uint8)
+            self._check_column(
+                "split", self.split, self.split >= len(schema.SPLITS), "0, 1 or 2"
+            )
+        else:
+            self.split = np.full(self.tracers, schema.UNASSIGNED, np.uint8)
+        bad = (self.length < 2) | (self.length > self.states)
+        self._check_column("length", self.length, bad, f"2 to {self.states}")
+
+    def _check_column(
+        self, name: str, values: np.ndarray, bad: np.ndarray, allowed: str
+    ) -> None:
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"{self.path}: dataset {name!r} holds {values[row]} for tracer "
+                f"{self.tracer[row]} (row {row}); it must be {allowed}."
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the file stores a split."""
+        return bool((self.split != schema.UNASSIGNED).all())
+
+    def rows(self, split: str | None = None) -> np.ndarray:
+        """Return the row numbers of a split, or of all tracers with `None`.
+
+        Args:
+            split: "train", "validation" or "test".
+
+        Raises:
+            InputError: If the file has no split, or none of its tracers in this one.
+        """
+        if split is None:
+            return np.arange(self.tracers)
+        if split not in schema.SPLITS:
+            raise InputError(
+                f"`split` must be one of {', '.join(schema.SPLITS)}. "
+                f"Received: split={split!r}"
+            )
+        if not self.has_split:
+            raise InputError(
+                f"{self.path}: has no dataset 'split'; "
+                f"make one with `astrokeras data split {self.path}`."
+            )
+        rows = np.flatnonzero(self.split == schema.SPLITS.index(split))
+        if not len(rows):
+            raise InputError(
+                f"{self.path}: dataset 'split' puts no tracer into {split!r}; "
+                "use a file with more simulations."
+            )
+        return rows
+
+    def read(self, rows: slice | np.ndarray, check: bool = True) -> Tracers:
+        """Read whole tracers.
+
+        A slice, or row numbers in a run, is one HDF5 read; row numbers in any order
+        are read run by run and returned in the order asked for.
+
+        Args:
+            rows: A slice or row numbers.
+            check: Whether to check the values.
+
+        Raises:
+            InputError: If a value is not finite or out of range, naming tracer, state,
+                column and value, or if the file is damaged.
+        """
+        index = _row_numbers(rows, self.tracers)
+        try:
+            read = {
+                name: _read_rows(self.file[name], index, dtype)
+                for name, dtype in PER_STATE.items()
+            }
+        except (OSError, RuntimeError) as error:
+            raise unreadable(self.path, error) from error
+        columns = ("length", "tracer", "simulation", "split")
+        tracers = Tracers(
+            index, **read, **{c: getattr(self, c)[index] for c in columns}
+        )
+        if check:
+            check_values(self.path, tracers, self.species, self.parameters)
+        return tracers
+
+    def blocks(
+        self, rows: np.ndarray | None = None, size: int = 32, check: bool = True
+    ) -> Iterator[Tracers]:
+        """Iterate over tracers in blocks of at most `size`."""
+        rows = self.rows() if rows is None else np.asarray(rows)
+        for start in range(0, len(rows), size):
+            yield self.read(rows[start : start + size], check=check)
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        InputError: If it is missing, not HDF5 or truncated.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path.")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Return the one-line error for a file that HDF5 cannot read."""
+    reason = " ".join(str(error).split())
+    return InputError(
+        f"{path}: cannot be read as HDF5, it is another kind of file, truncated or "
+        f"damaged ({reason}); fetch or make it again."
+    )
+
+
+def _row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(tracers))
+    return np.asarray(rows, dtype=np.int64)
+
+
+def _read_rows(dataset: h5py.Dataset, index: np.ndarray, dtype: str) -> np.ndarray:
+    """Read rows in any order with one HDF5 read for each run of neighbours."""
+    out = np.empty((len(index), *dataset.shape[1:]), dtype)
+    if not len(index):
+        return out
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 2) != 1)
+    straight = bool((order == np.arange(len(order))).all())
+    for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
+        run = slice(int(ordered[start]), int(ordered[stop - 1]) + 1)
+        if straight:
+            dataset.read_direct(out, np.s_[run], np.s_[int(start) : int(stop)])
+        else:
+            out[order[start:stop]] = dataset[run]
+    return out
+
+
+def _plain(value: Any) -> Any:
+    """Turn an HDF5 attribute into a plain Python value."""
+    if isinstance(value, h5py.Empty):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [_plain(item) for item in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value

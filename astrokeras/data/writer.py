@@ -1,0 +1,120 @@
+"""Writing tracer files: nothing half-written under a final name."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from astrokeras.data import schema
+from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers
+from astrokeras.errors import WorkError
+
+
+class TracerWriter:
+    """A tracer file being written; it takes its final name only when complete.
+
+    Args:
+        path: Where the file will be.
+        species: Names, (S,).
+        parameters: Names, (P,).
+        units: Units of the parameters, (P,).
+        states: States of a tracer, T+1.
+        attributes: Root attributes, such as source, licence and citation.
+        compression: As `h5py` names it; an integer is a gzip level.
+        extra: Further datasets with a value per state, (N, T+1): name to dtype.
+        solved: Whether all states are written, or state 0 alone.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        species: Sequence[str],
+        parameters: Sequence[str],
+        units: Sequence[str],
+        states: int,
+        attributes: Mapping[str, Any],
+        compression: str | int | None = "gzip",
+        extra: Mapping[str, str] | None = None,
+        solved: bool = True,
+    ):
+        self.path = Path(path)
+        self.partial = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
+        self.extra = dict(extra or {})
+        self.count = 0
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = h5py.File(self.partial, "w", libver=("earliest", "v110"))
+        except OSError as error:
+            raise WorkError(f"{self.path}: cannot be written ({error}).") from error
+        file = self.file
+        file.attrs.update({"format": schema.FORMAT} | dict(attributes))
+        text = h5py.string_dtype()
+        file.create_dataset("species", data=list(species), dtype=text)
+        names = file.create_dataset("parameters", data=list(parameters), dtype=text)
+        names.attrs.create("units", list(units), dtype=text)
+        kept = states if solved else 1
+        shapes = {
+            "abundances": ((kept, len(species)), 1),
+            "physical": ((states - 1, len(parameters)), 16),
+            "time": ((states,), 16),
+        }
+        shapes |= {name: ((states,), 16) for name in self.extra}
+        dtypes = PER_STATE | PER_TRACER | self.extra
+        for name, dtype in dtypes.items():
+            shape, tracers = shapes.get(name, ((), 1024))
+            file.create_dataset(
+                name,
+                shape=(0, *shape),
+                maxshape=(None, *shape),
+                dtype=dtype,
+                chunks=(tracers, *shape),
+                compression=compression,
+                shuffle=compression is not None,
+            )
+
+    def append(self, tracers: Tracers, **extra: np.ndarray) -> None:
+        """Add tracers at the end.
+
+        Args:
+            tracers: Their `rows` are ignored; all or none of a file's have a split.
+            **extra: Values of the further datasets, (n, T+1).
+        """
+        values = {name: getattr(tracers, name) for name in PER_STATE | PER_TRACER}
+        values |= {name: extra[name] for name in self.extra}
+        first, self.count = self.count, self.count + len(tracers)
+        for name, value in values.items():
+            dataset = self.file[name]
+            expected = (len(tracers), *dataset.shape[1:])
+            if np.shape(value) != expected:
+                raise ValueError(
+                    f"`{name}` must have shape {expected}. "
+                    f"Received: shape={np.shape(value)}"
+                )
+            dataset.resize(self.count, axis=0)
+            dataset[first:] = value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                # A file that was never split has no such dataset.
+                if (self.file["split"][:] == schema.UNASSIGNED).any():
+                    del self.file["split"]
+                self.file.close()
+                self.partial.replace(self.path)
+            else:
+                self.file.close()
+        finally:
+            self.partial.unlink(missing_ok=True)
