@@ -146,10 +146,8 @@ class TracerStore:
             }
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
-        columns = ("length", "tracer", "simulation", "split")
-        tracers = Tracers(
-            index, **read, **{c: getattr(self, c)[index] for c in columns}
-        )
+        columns = {name: getattr(self, name)[index] for name in PER_TRACER}
+        tracers = Tracers(index, **read, **columns)
         if check:
             check_values(self.path, tracers, self.species, self.parameters)
         return tracers
