@@ -1,0 +1,1 @@
+"""Names, elements and element totals of chemical species."""

@@ -1,0 +1,48 @@
+"""Atoms of each element in each species, and element totals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from astrokeras.chemistry.species import find_elements, order_elements, parse_species
+
+
+def stoichiometric_matrix(
+    names: Sequence[str], elements: Sequence[str] | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Count the atoms of each element in each species.
+
+    Args:
+        names: Species names.
+        elements: Symbols that may occur; `None` finds them in the names.
+
+    Returns:
+        The counts, (S, E) float64, and the elements, (E,): those present, in the order
+        of the periodic table.
+
+    Raises:
+        InputError: If a name cannot be read, or in two ways.
+
+    Example:
+
+    >>> stoichiometric_matrix(["H2O", "CO"])[1]
+    ('H', 'C', 'O')
+    """
+    allowed = find_elements(names) if elements is None else tuple(elements)
+    species = [parse_species(name, allowed) for name in names]
+    present = order_elements({e for one in species for e in one.elements})
+    counts = [[one.elements.get(e, 0) for e in present] for one in species]
+    return np.array(counts, np.float64).reshape(len(names), len(present)), present
+
+
+def element_totals(abundances: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Sum abundances by element, in double precision.
+
+    Args:
+        abundances: Relative to H nuclei, (..., S).
+        matrix: Atoms of each element in each species, (S, E).
+
+    Returns:
+        Atoms relative to H nuclei, (..., E).
+    """
+    return np.asarray(abundances, np.float64) @ matrix
