@@ -1,0 +1,133 @@
+"""What can be had without a surrogate: the yardsticks of an evaluation.
+
+Both read a training set of any size as a stream and answer for any tracer.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from astrokeras.data.store import Tracers, TracerStore, unreadable
+from astrokeras.workflows.figures import FLOOR
+from astrokeras.workflows.rollout import hold_last
+
+BLOCK = 64  # tracers read at a time
+QUERY_BYTES = 128 * 2**20  # parameter trajectories held while training ones pass
+
+
+class MeanTrajectory:
+    """Predicts the training set's mean log10 abundances at each state's number.
+
+    Where no training tracer is as long, the mean of the last state is repeated.
+
+    Args:
+        store: An open tracer file.
+        rows: Its training rows, ascending.
+    """
+
+    def __init__(self, store: TracerStore, rows: np.ndarray):
+        total = np.zeros((store.states, len(store.species)))
+        count = np.zeros(store.states, dtype=np.int64)
+        for tracers in store.blocks(rows, BLOCK):
+            valid = np.arange(store.states) < tracers.length[:, None]
+            logs = np.log10(np.clip(tracers.abundances, FLOOR, 1.0))
+            logs = np.where(valid[:, :, None], logs, 0.0)
+            total += logs.sum(0, dtype=np.float64)
+            count += valid.sum(0)
+        known = np.array([int(count.astype(bool).sum())])
+        mean = total / np.maximum(count, 1)[:, None]
+        self.trajectory = 10.0 ** hold_last(mean[None], known)[0]
+
+    def predict(self, tracers: Tracers) -> np.ndarray:
+        """The mean trajectory for each tracer, after its given state 0.
+
+        Returns:
+            Abundances, (n, T+1, S).
+        """
+        shape = (len(tracers), *self.trajectory.shape)
+        prediction = np.broadcast_to(self.trajectory, shape).copy()
+        prediction[:, 0] = tracers.abundances[:, 0]
+        return prediction
+
+
+class NearestTracer:
+    """Predicts the abundances of the training tracer with the nearest parameters.
+
+    Near is meant in Euclid's sense, over log10 of all parameters at all steps of the
+    tracer asked for, each of those numbers standardised over the training set. A
+    tracer that ended early keeps its last parameters and abundances. The tracer
+    asked for is never its own neighbour.
+
+    Args:
+        store: An open tracer file.
+        rows: Its training rows, ascending.
+        asked: Rows that `predict` will be asked for, ascending.
+    """
+
+    def __init__(self, store: TracerStore, rows: np.ndarray, asked: np.ndarray):
+        self.store = store
+        self.mean, self.deviation = self._moments(rows)
+        steps, parameters = self.mean.shape
+        size = max(1, QUERY_BYTES // (8 * steps * parameters))
+        parts = [asked[i : i + size] for i in range(0, len(asked), size)]
+        nearest = [self._search(part, rows) for part in parts]
+        self.asked = asked
+        self.nearest = np.concatenate(nearest) if nearest else np.zeros(0, np.int64)
+
+    def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shape = (self.store.states - 1, len(self.store.parameters))
+        total, squares, shift = np.zeros(shape), np.zeros(shape), None
+        for _, logs in self._logs(rows):
+            if shift is None:
+                shift = logs[0]  # Sums of squares of small numbers keep their digits.
+            total += (logs - shift).sum(0)
+            squares += ((logs - shift) ** 2).sum(0)
+        mean = total / len(rows)
+        deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0.0))
+        return mean + shift, np.where(deviation > 1e-6, deviation, 1.0)
+
+    def _logs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Blocks of row numbers and their log10 parameters, (n, T, P)."""
+        for start in range(0, self.store.tracers, BLOCK):
+            first, last = np.searchsorted(rows, [start, start + BLOCK])
+            if first == last:
+                continue
+            part = rows[first:last]
+            try:
+                block = self.store.file["physical"][start : start + BLOCK]
+            except (OSError, RuntimeError) as error:
+                raise unreadable(self.store.path, error) from error
+            physical = hold_last(block[part - start], self.store.length[part] - 1)
+            yield part, np.log10(physical, dtype=np.float64)
+
+    def _search(self, asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        queries = [(logs - self.mean) / self.deviation for _, logs in self._logs(asked)]
+        valid = np.arange(len(self.mean)) < self.store.length[asked, None] - 1
+        weights = np.repeat(valid, self.mean.shape[1], axis=1).astype(np.float64)
+        query = np.concatenate(queries).reshape(len(asked), -1) * weights
+        best = np.full(len(asked), np.inf)
+        nearest = np.full(len(asked), -1)
+        for part, logs in self._logs(rows):
+            other = ((logs - self.mean) / self.deviation).reshape(len(part), -1)
+            # |q - t|^2 without |q|^2, which is the same for every neighbour.
+            distance = weights @ (other**2).T - 2.0 * query @ other.T
+            distance[asked[:, None] == part] = np.inf
+            column = distance.argmin(1)
+            least = distance[np.arange(len(asked)), column]
+            closer = least < best
+            best[closer], nearest[closer] = least[closer], part[column[closer]]
+        return nearest
+
+    def predict(self, tracers: Tracers) -> np.ndarray:
+        """The neighbours' abundances, after each tracer's given state 0.
+
+        Returns:
+            Abundances, (n, T+1, S); NaN where there is no other tracer.
+        """
+        rows = self.nearest[np.searchsorted(self.asked, tracers.rows)]
+        found, which = np.unique(np.maximum(rows, 0), return_inverse=True)
+        neighbours = self.store.read(found)
+        prediction = hold_last(neighbours.abundances, neighbours.length)[which]
+        prediction[rows < 0] = np.nan
+        prediction[:, 0] = tracers.abundances[:, 0]
+        return prediction

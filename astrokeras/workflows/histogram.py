@@ -1,0 +1,45 @@
+"""Percentiles of a stream of errors, in memory that does not grow with it."""
+
+import numpy as np
+
+LOWEST, HIGHEST = -5, 2
+"""The decades that are told apart, in log10 of an error in dex."""
+BINS_PER_DECADE = 100
+"""Bins 2 % wide: a percentile is good to 1 % whatever the number of errors."""
+BINS = BINS_PER_DECADE * (HIGHEST - LOWEST)
+
+
+class Histogram:
+    """Counts errors in bins of equal width in log10, one histogram per row.
+
+    Args:
+        rows: Number of histograms, such as species or steps.
+    """
+
+    def __init__(self, rows: int):
+        self.counts = np.zeros((rows, BINS), dtype=np.int64)
+
+    def add(self, rows: np.ndarray, errors: np.ndarray) -> None:
+        """Count errors in dex.
+
+        Args:
+            rows: The histogram of each error; broadcast to the errors' shape.
+            errors: Not negative; those out of range go to the end bins.
+        """
+        decades = np.log10(np.maximum(errors, 10.0**LOWEST)) - LOWEST
+        bins = np.clip((decades * BINS_PER_DECADE).astype(np.int64), 0, BINS - 1)
+        flat = (np.asarray(rows) * BINS + bins).ravel()
+        counts = np.bincount(flat, minlength=self.counts.size)
+        self.counts += counts.reshape(self.counts.shape)
+
+    def percentile(self, percent: float) -> np.ndarray:
+        """Return the percentile of each row in dex, NaN where nothing was counted."""
+        total = self.counts.sum(1)
+        target = total * percent / 100.0
+        running = self.counts.cumsum(1)
+        column = (running >= np.maximum(target, 1e-9)[:, None]).argmax(1)
+        row = np.arange(len(self.counts))
+        count = self.counts[row, column]
+        inside = (target - running[row, column] + count) / np.maximum(count, 1)
+        errors = 10.0 ** (LOWEST + (column + inside) / BINS_PER_DECADE)
+        return np.where(total > 0, errors, np.nan)

@@ -1,0 +1,100 @@
+"""What a rollout is given: parameters, time and state 0 of some tracers."""
+
+import numpy as np
+
+from astrokeras.data.store import Tracers, TracerStore, unreadable
+from astrokeras.data.tracers import check_values
+
+# Named starts differ by decades; one that went through a file, rounded, does not.
+SAME_START = 0.1
+OTHER_START = "other"
+
+
+def read_given(store: TracerStore, rows: slice, check: bool = True) -> Tracers:
+    """Read what a rollout needs: all but the solution, which may not be there.
+
+    Args:
+        store: An open tracer file.
+        rows: Consecutive rows.
+        check: Whether to check the values.
+
+    Returns:
+        Tracers with state 0 alone, abundances of shape (n, 1, S).
+
+    Raises:
+        InputError: If a value is not finite or out of range, or the file is damaged.
+    """
+    try:
+        abundances = store.file["abundances"][rows, :1].astype("f4")
+        physical = store.file["physical"][rows].astype("f4")
+        time = store.file["time"][rows].astype("f8")
+    except (OSError, RuntimeError) as error:
+        raise unreadable(store.path, error) from error
+    tracers = Tracers(
+        rows=np.arange(rows.start, rows.start + len(time)),
+        abundances=abundances,
+        physical=physical,
+        time=time,
+        length=store.length[rows],
+        tracer=store.tracer[rows],
+        simulation=store.simulation[rows],
+        split=store.split[rows],
+    )
+    if check:
+        check_values(store.path, tracers, store.species, store.parameters)
+    return tracers
+
+
+def hold_last(values: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Repeat each tracer's last valid row to the end.
+
+    Args:
+        values: Of shape (n, rows, columns).
+        length: Valid rows of each tracer, (n,).
+
+    Returns:
+        The same shape, nothing of what lay beyond `length` in it.
+    """
+    if (length >= values.shape[1]).all():
+        return values
+    index = np.minimum(np.arange(values.shape[1]), length[:, None] - 1)
+    return np.take_along_axis(values, index[:, :, None], axis=1)
+
+
+def complete(tracers: Tracers) -> tuple[np.ndarray, np.ndarray]:
+    """Continue tracers that ended early, so that all can be rolled out together.
+
+    Parameters are held at their last value and time goes on by the last step; what
+    is predicted there belongs to no tracer.
+
+    Returns:
+        Parameters (n, T, P) and time in years (n, T+1).
+    """
+    last = tracers.length - 1
+    physical = hold_last(tracers.physical, last)
+    rows = np.arange(len(last))
+    step = tracers.time[rows, last] - tracers.time[rows, last - 1]
+    beyond = np.maximum(np.arange(tracers.time.shape[1]) - last[:, None], 0)
+    time = hold_last(tracers.time[:, :, None], tracers.length)[:, :, 0]
+    return physical, time + beyond * step[:, None]
+
+
+def name_starts(initial: np.ndarray, starts: dict[str, np.ndarray]) -> list[str]:
+    """Name the start that each initial state is, or "other".
+
+    Args:
+        initial: Abundances, (n, S).
+        starts: Named initial states, each (S,).
+    """
+    if not starts:
+        return [OTHER_START] * len(initial)
+    names = [*starts, OTHER_START]
+    logs = _log10(np.stack(list(starts.values())))
+    distance = np.abs(_log10(initial)[:, None] - logs).mean(-1)
+    nearest = distance.argmin(1)
+    nearest[distance.min(1) > SAME_START] = len(starts)
+    return [names[i] for i in nearest]
+
+
+def _log10(abundances: np.ndarray) -> np.ndarray:
+    return np.log10(np.clip(abundances.astype(np.float64), 1e-20, 1.0))
