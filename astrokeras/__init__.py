@@ -1,0 +1,69 @@
+"""Neural surrogates of gas-grain astrochemistry, on Keras 3.
+
+The names below are the whole public interface. They load on first use: importing the
+package imports no backend, so that the command line can answer before Keras starts.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from astrokeras.chemistry.species import parse_species as parse_species
+    from astrokeras.chemistry.stoichiometry import (
+        stoichiometric_matrix as stoichiometric_matrix,
+    )
+    from astrokeras.config import Config as Config
+    from astrokeras.config import compose as compose
+    from astrokeras.data.store import TracerStore as TracerStore
+    from astrokeras.data.tracers import Tracers as Tracers
+    from astrokeras.data.writer import TracerWriter as TracerWriter
+    from astrokeras.errors import InputError as InputError
+    from astrokeras.errors import WorkError as WorkError
+    from astrokeras.models.autoencoder import Autoencoder as Autoencoder
+    from astrokeras.models.emulator import Emulator as Emulator
+    from astrokeras.models.surrogate import Surrogate as Surrogate
+    from astrokeras.serialization import load as load
+
+_MODULES = {
+    # A trained surrogate, by the name of a preset or the path of a run.
+    "load": "serialization",
+    # Models: these three import Keras, and with it a backend.
+    "Surrogate": "models.surrogate",
+    "Autoencoder": "models.autoencoder",
+    "Emulator": "models.emulator",
+    # Tracer files.
+    "TracerStore": "data.store",
+    "TracerWriter": "data.writer",
+    "Tracers": "data.tracers",
+    # Chemistry of species names.
+    "parse_species": "chemistry.species",
+    "stoichiometric_matrix": "chemistry.stoichiometry",
+    # Configuration.
+    "compose": "config",
+    "Config": "config",
+    # Errors.
+    "InputError": "errors",
+    "WorkError": "errors",
+}
+_NEED_KERAS = {"load", "Surrogate", "Autoencoder", "Emulator"}
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    if name in _NEED_KERAS:
+        from astrokeras.backend import select_backend
+
+        select_backend()
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

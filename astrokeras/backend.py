@@ -1,0 +1,131 @@
+"""Which backend Keras will use, decided before Keras is imported.
+
+Keras reads its backend once, from the environment variable `KERAS_BACKEND`, when it is
+first imported. Everything here only sets environment variables and imports none of the
+backends, so it costs nothing to the commands that do without Keras.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from astrokeras.errors import InputError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+DEVICES = ("cpu", "gpu")
+NO_BACKEND = (
+    "No Keras backend is installed; choose one with "
+    "`pip install 'astrokeras[tensorflow]'` (or jax, torch, gpu, all)."
+)
+
+
+def select_backend(name: str | None = None, *, required: bool = True) -> str | None:
+    """Make Keras use a backend, or the default one.
+
+    The default is `KERAS_BACKEND`, else the backend of the user's `keras.json`, else
+    the first that is installed of TensorFlow, JAX and PyTorch.
+
+    Args:
+        name: `tensorflow`, `jax` or `torch`; the default if `None`.
+        required: Whether it is an error that no backend is installed at all.
+
+    Returns:
+        The backend's name, `None` if there is none and none is required.
+
+    Raises:
+        InputError: If the name is unknown, the backend is not installed, or Keras
+            already runs on another one.
+    """
+    chosen = name or os.environ.get("KERAS_BACKEND") or _default()
+    if chosen is None:
+        if required:
+            raise InputError(NO_BACKEND)
+        return None
+    source = "--backend" if name else "KERAS_BACKEND"
+    if chosen not in BACKENDS:
+        raise InputError(
+            f"{source}: unknown backend {chosen!r}; use {', '.join(BACKENDS)}."
+        )
+    if not _installed(chosen):
+        if required or name:
+            raise InputError(
+                f"{source}: the backend {chosen!r} is not installed; "
+                f"`pip install 'astrokeras[{chosen}]'` brings it."
+            )
+        return None
+    running = _running()
+    if running not in (None, chosen):
+        raise InputError(
+            f"{source}: Keras already runs on {running!r} in this process and cannot "
+            f"change to {chosen!r}; start a new process."
+        )
+    os.environ["KERAS_BACKEND"] = chosen
+    # TensorFlow reports its CPU features and missing GPU libraries at each start.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return chosen
+
+
+def select_device(device: str | None) -> None:
+    """Hide the accelerators from every backend (`cpu`), or leave them (`gpu`, `None`).
+
+    Call it before Keras is imported, and `check_device` after.
+
+    Raises:
+        InputError: If the device is unknown.
+    """
+    if device is not None and device not in DEVICES:
+        raise InputError(f"--device: unknown device {device!r}; use cpu or gpu.")
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["KERAS_TORCH_DEVICE"] = "cpu"
+
+
+def check_device(device: str | None) -> None:
+    """Refuse to go on without the GPU that was asked for. Imports Keras.
+
+    Raises:
+        InputError: If `device` is `gpu` and the backend sees none.
+    """
+    if device != "gpu":
+        return
+    import keras
+
+    try:
+        found = keras.distribution.list_devices("gpu")
+    except RuntimeError:  # JAX raises where TensorFlow returns an empty list.
+        found = []
+    if not found:
+        raise InputError(
+            f"--device: {keras.config.backend()} sees no GPU here; use --device cpu, "
+            "or install a build with GPU support (`pip install 'astrokeras[gpu]'`)."
+        )
+
+
+def missing_backend(error: ImportError) -> bool:
+    """Whether an import failed because a backend is not installed."""
+    return (error.name or "").split(".")[0] in BACKENDS
+
+
+def _default() -> str | None:
+    """Return the user's own choice if it is installed, else the first that is."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        preferred = json.loads((home / "keras.json").read_text())["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        preferred = None
+    candidates = [name for name in BACKENDS if name == preferred] + list(BACKENDS)
+    return next((name for name in candidates if _installed(name)), None)
+
+
+def _installed(name: str) -> bool:
+    return name in sys.modules or importlib.util.find_spec(name) is not None
+
+
+def _running() -> str | None:
+    """Return the backend that Keras has already been imported with, if it has."""
+    keras = sys.modules.get("keras")
+    config = getattr(keras, "config", None)
+    return config.backend() if config else None

@@ -1,0 +1,97 @@
+"""Settings and fixtures of all tests.
+
+One process tests one backend: the one that `KERAS_BACKEND` names.
+"""
+
+import os
+
+# Before any import of NumPy or a backend: the tests' arrays are tiny, and with a
+# thread per core on busy cores their backends wait for each other, PyTorch 30 times
+# longer than alone.
+for _variable in (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+):
+    os.environ.setdefault(_variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from astrokeras.backend import BACKENDS, select_backend
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKEND = select_backend()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked for other backends than the one in use."""
+    for item in items:
+        wanted = {name for name in BACKENDS if item.get_closest_marker(name)}
+        if wanted and BACKEND not in wanted:
+            reason = f"needs {' or '.join(sorted(wanted))}, runs on {BACKEND}"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a parameter with its value, so that a failed case explains itself."""
+    if isinstance(val, bool | int | float):
+        return f"{argname}={val}"
+    return None
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Start each test from the same random state, in Keras too if it is loaded."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - third-party code draws from it
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator that starts anew in each test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def sample_path() -> Path:
+    """The tracer file that ships with the package."""
+    path = ROOT / "data" / "grav.h5"
+    if not path.exists():
+        pytest.skip(f"needs {path.name}, the sample that ships with the package")
+    return path
+
+
+@pytest.fixture(scope="session")
+def raw_folder() -> Path:
+    """The folder of the raw files that the sample was made from."""
+    default = ROOT.parent / "shared" / "data"
+    folder = Path(os.environ.get("ASTROKERAS_RAW_DATA", default))
+    if not (folder / "grav_raw.h5").exists():
+        pytest.skip("needs grav_raw.h5; ASTROKERAS_RAW_DATA names its folder")
+    return folder
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run a command line in this process: `cli("train", "seed=3")` → `Result`."""
+    from astrokeras.cli import app
+
+    # The command line may choose a backend; this process already has one.
+    monkeypatch.setenv("KERAS_BACKEND", str(BACKEND))
+
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return run
