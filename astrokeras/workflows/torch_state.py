@@ -1,0 +1,163 @@
+"""Reads the tensors of a PyTorch checkpoint without PyTorch and without trusting it.
+
+`torch.save` writes a zip archive: a pickle, and the bytes of each storage beside it. A
+pickle can name any function for its reader to call, so that loading an unknown one runs
+unknown code. The reader below resolves nothing but the few names that tensors are
+rebuilt from; a file that holds any other name is refused.
+"""
+
+import math
+import pickle
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from astrokeras.errors import InputError
+
+# The pickle holds names and shapes only; a state dictionary's takes some kilobytes.
+LARGEST_PICKLE = 16 * 2**20
+STORAGES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+# Dictionaries that wrap the state dictionary in files written during a training.
+WRAPPERS = ("state_dict", "model_state_dict")
+
+
+class _StorageType(NamedTuple):
+    """Stands for a class of torch storages; calling it is an error."""
+
+    dtype: str
+
+
+def read_state(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the tensors of a state dictionary that `torch.save` wrote.
+
+    Args:
+        path: The `.pth` or `.pt` file.
+
+    Returns:
+        Arrays by name, such as `encoder_fc1.weight`.
+
+    Raises:
+        InputError: If the file is missing, is no such file, or would need more than
+            tensors to be rebuilt.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content = _Reader(archive).load()
+    except zipfile.BadZipFile as error:
+        raise InputError(
+            f"{path}: not a PyTorch checkpoint ({error}); save "
+            "`model.state_dict()` again with `torch.save` of PyTorch 1.6 or later."
+        ) from error
+    except _Refused as error:
+        raise InputError(
+            f"{path}: {error}; a checkpoint may hold tensors only, so save "
+            "`model.state_dict()`."
+        ) from error
+    except Exception as error:  # A hostile pickle can raise anything from the reader.
+        raise InputError(
+            f"{path}: cannot be read as a PyTorch checkpoint "
+            f"({type(error).__name__}: {error}); is the file complete?"
+        ) from error
+    return _tensors(path, content)
+
+
+def _tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
+    """Return the state dictionary in a file's content, out of its wrapper if any."""
+    if isinstance(content, dict):
+        for wrapper in WRAPPERS:
+            if isinstance(content.get(wrapper), dict):
+                content = content[wrapper]
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: holds no state dictionary; save one with PyTorch.")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, np.ndarray):
+            raise InputError(
+                f"{path}: entry {str(name)!r} is no tensor; save `model.state_dict()`."
+            )
+        if not np.isfinite(value).all():
+            raise InputError(f"{path}: tensor {name!r} holds values that are not finite.")
+    return dict(content)
+
+
+class _Refused(pickle.UnpicklingError):
+    """The file asks for something that is not needed to rebuild tensors."""
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickler that knows tensors and ordered dictionaries, and no other name."""
+
+    def __init__(self, archive: zipfile.ZipFile):
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        if len(pickles) != 1:
+            raise _Refused(f"the archive holds {len(pickles)} files data.pkl, not 1")
+        if archive.getinfo(pickles[0]).file_size > LARGEST_PICKLE:
+            raise _Refused(f"data.pkl is larger than {LARGEST_PICKLE} bytes")
+        super().__init__(archive.open(pickles[0]))
+        self.archive = archive
+        self.root = pickles[0].removesuffix("data.pkl")
+        marks = f"{self.root}byteorder"
+        big = marks in archive.namelist() and archive.read(marks) == b"big"
+        self.order = ">" if big else "<"
+        self.names: dict[tuple[str, str], Any] = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+        }
+        for storage, dtype in STORAGES.items():
+            self.names["torch", storage] = _StorageType(dtype)
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return self.names[module, name]
+        except KeyError:
+            raise _Refused(f"refused to load {module}.{name}") from None
+
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        kind, storage, key, _, count = pid
+        if kind != "storage" or not isinstance(storage, _StorageType):
+            raise _Refused(f"refused to load a storage of kind {kind!r}")
+        member = self.archive.getinfo(f"{self.root}data/{key}")
+        dtype = np.dtype(self.order + storage.dtype)
+        # Compared before anything is read: a small archive can unpack to a huge one.
+        if member.file_size != count * dtype.itemsize:
+            raise _Refused(f"storage {key} has {member.file_size} bytes")
+        return np.frombuffer(self.archive.read(member), dtype)
+
+
+def _rebuild_tensor(
+    storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any
+) -> np.ndarray:
+    """Return the array that a storage, an offset and strides (in items) describe."""
+    if not isinstance(storage, np.ndarray) or len(size) != len(stride):
+        raise _Refused("a tensor is described wrongly")
+    if min((offset, *size, *stride)) < 0:
+        raise _Refused(f"a tensor has offset {offset}, size {size}, stride {stride}")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 in size:
+        return np.empty(size, storage.dtype)
+    # Zero strides could make a huge tensor of a few bytes.
+    if last >= storage.size or math.prod(size) > storage.size:
+        raise _Refused(f"a tensor of size {size} in a storage of {storage.size} items")
+    strides = [step * storage.itemsize for step in stride]
+    view = np.lib.stride_tricks.as_strided(storage[offset:], size, strides)
+    return view.astype(view.dtype.newbyteorder("="))
+
+
+def _rebuild_parameter(data: np.ndarray, *_: Any) -> np.ndarray:
+    return data
