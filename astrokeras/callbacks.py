@@ -1,0 +1,272 @@
+"""Callbacks: schedules that survive an interruption, and what a run writes down.
+
+Variables are read and assigned at the ends of epochs only: during an epoch JAX holds
+them elsewhere.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from astrokeras.errors import InputError, WorkError
+
+
+class AnnealOnPlateau(keras.callbacks.Callback):
+    """Lowers the strength of dropout and noise layers when validation stagnates.
+
+    Args:
+        layers: Layers with a weight `strength`.
+        monitor: Name of the watched figure; smaller is better.
+        factor: Multiplies the strengths each time.
+        patience: Epochs without a new best before that.
+    """
+
+    def __init__(
+        self, layers: Sequence[Any], monitor: str, factor: float, patience: int
+    ):
+        super().__init__()
+        self.layers = [layer for layer in layers if float(layer.strength) > 0]
+        self.monitor = monitor
+        self.factor = factor
+        self.patience = patience
+        self.best, self.wait = math.inf, 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        value = (logs or {}).get(self.monitor, math.inf)
+        self.wait = 0 if value < self.best else self.wait + 1
+        self.best = min(self.best, value)
+        if self.wait >= self.patience:
+            self.wait = 0
+            for layer in self.layers:
+                layer.strength.assign(layer.strength * self.factor)
+
+
+class StopOnNonFinite(keras.callbacks.Callback):
+    """Ends a training whose loss is no longer finite, as a failure.
+
+    Raises:
+        WorkError: Naming the epoch and the usual remedies.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        bad = [key for key, value in (logs or {}).items() if not math.isfinite(value)]
+        if bad:
+            raise WorkError(
+                f"training diverged in epoch {epoch + 1}: {bad[0]} is not finite; "
+                "lower fit.learning_rate or fit.clip_norm."
+            )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps everything that a training needs to go on as if never interrupted.
+
+    After each epoch it writes the model's, the optimiser's and the random generators'
+    state, the state of the other callbacks and the history; `state.json` is replaced
+    last and names the arrays that belong to it, so an interruption at any moment leaves
+    one whole checkpoint. The best weights are kept beside it.
+
+    Args:
+        folder: Where the checkpoint lies.
+        monitor: Name of the watched figure; smaller is better.
+        others: Callbacks whose numbers are kept and restored.
+        facts: What must not change between interruption and resumption.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        monitor: str,
+        others: Sequence[keras.callbacks.Callback],
+        facts: dict[str, Any],
+    ):
+        super().__init__()
+        self.folder = Path(folder)
+        self.monitor = monitor
+        self.others = others
+        self.facts = json.loads(json.dumps(facts))
+        self.best = math.inf
+        self.history: list[dict[str, float]] = []
+        self._restored: list[dict[str, Any]] | None = None
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "state.json"
+
+    @property
+    def best_path(self) -> Path:
+        return self.folder / "best.npz"
+
+    def restore(self, model: keras.Model) -> int:
+        """Bring a compiled, built model back to the checkpoint.
+
+        Returns:
+            The number of finished epochs.
+
+        Raises:
+            InputError: If there is no checkpoint, or it is of another configuration.
+        """
+        if not self.state_path.is_file():
+            raise InputError(
+                f"{self.state_path}: no checkpoint to resume from; "
+                "start without --resume."
+            )
+        state = json.loads(self.state_path.read_text())
+        for key, value in self.facts.items():
+            if state["facts"].get(key) != value:
+                raise InputError(
+                    f"{self.state_path}: {key} was {state['facts'].get(key)} when the "
+                    f"training was interrupted and is {value} now; resume with the "
+                    "same configuration and data, or start without --resume."
+                )
+        model.optimizer.build(model.trainable_variables)
+        _assign(_variables(model), self.folder / state["arrays"])
+        self.history, self.best = state["history"], state["best"]
+        self._restored = state["callbacks"]
+        return len(self.history)
+
+    def waited(self, patience: int) -> bool:
+        """Whether a restored training had already stopped early."""
+        return any(numbers.get("wait", 0) >= patience and "stopped_epoch" in numbers
+                   for numbers in self._restored or [])
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        # The other callbacks have just reset themselves; this one comes last.
+        if self._restored is not None:
+            for callback, numbers in zip(self.others, self._restored, strict=True):
+                vars(callback).update(numbers)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = {key: float(value) for key, value in (logs or {}).items()}
+        self.history.append({"epoch": epoch + 1, **logs})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if logs[self.monitor] < self.best:
+            self.best = logs[self.monitor]
+            write_arrays(self.best_path, _weights(self.model))
+        arrays = self.folder / f"epoch-{epoch + 1}.npz"
+        write_arrays(arrays, _variables(self.model))
+        state = {
+            "arrays": arrays.name,
+            "best": self.best,
+            "facts": self.facts,
+            "history": self.history,
+            "callbacks": [_numbers(callback) for callback in self.others],
+        }
+        write_text(self.state_path, json.dumps(state))
+        for old in self.folder.glob("epoch-*.npz"):
+            if old.name != arrays.name:
+                old.unlink()
+
+    def restore_best(self, model: keras.Model) -> None:
+        """Give the model the best weights of the training so far."""
+        _assign(_weights(model), self.best_path)
+
+
+class HistoryWriter(keras.callbacks.Callback):
+    """Writes a checkpoint's history as CSV and JSON after each epoch.
+
+    Args:
+        checkpoint: The `Checkpoint`, which comes before this callback.
+        path: Without suffix; `.csv` and `.json` are written.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, path: Path):
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.path = Path(path)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        history = self.checkpoint.history
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+        write_text(self.path.with_suffix(".csv"), text.getvalue())
+        write_text(self.path.with_suffix(".json"), json.dumps(history, indent=1))
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes every figure of each epoch for TensorBoard, without TensorFlow.
+
+    Args:
+        folder: Where the event file goes.
+        layers: Layers with a weight `strength`, written under their names.
+    """
+
+    def __init__(self, folder: Path, layers: Sequence[Any] = ()):
+        super().__init__()
+        self.folder = Path(folder)
+        self.layers = layers
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        from tensorboard.summary import Writer
+
+        self.writer = Writer(str(self.folder))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        scalars = dict(logs or {})
+        scalars |= {layer.name: float(layer.strength) for layer in self.layers}
+        for name, value in scalars.items():
+            self.writer.add_scalar(name, float(value), epoch + 1)
+        self.writer.flush()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        self.writer.close()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file or none."""
+    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+def write_arrays(path: Path, variables: Sequence[Any]) -> None:
+    """Write the values of variables, in order, as a whole .npz file or none."""
+    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    arrays = {str(i): ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    with open(beside, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def _weights(model: keras.Model) -> list[Any]:
+    return list(model.weights)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Return all that training changes: weights, random generators, optimiser."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in metrics]
+    return own + list(model.optimizer.variables)
+
+
+def _assign(variables: Sequence[Any], path: Path) -> None:
+    with np.load(path, allow_pickle=False) as arrays:
+        if len(arrays) != len(variables):
+            raise InputError(
+                f"{path}: holds {len(arrays)} arrays, the model has {len(variables)}; "
+                "it belongs to another configuration."
+            )
+        for i, variable in enumerate(variables):
+            variable.assign(arrays[str(i)])
+
+
+def _numbers(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Return a callback's plain numbers, such as `best`, `wait` and cooldowns."""
+    values = vars(callback).items()
+    return {
+        key: float(value) if isinstance(value, np.floating) else value
+        for key, value in values
+        if isinstance(value, (int, float, np.floating)) and not key.startswith("_")
+    }

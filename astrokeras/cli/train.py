@@ -1,0 +1,52 @@
+"""`astrokeras train`."""
+
+from typing import Annotated
+
+import typer
+
+STAGES = ("autoencoder", "emulator")
+
+
+def train(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[autoencoder|emulator] [OVERRIDES]",
+            help="A stage, both by default, and overrides such as dataset=grav, "
+            "emulator.window=128 or seed=3.",
+        ),
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(help="preprocess makes the training cache only, train needs it."),
+    ] = "both",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last finished epoch.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a run of the same name.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or gpu; what is there by default.")
+    ] = None,
+) -> None:
+    """Train a surrogate and write it as a run directory."""
+    from astrokeras.backend import select_device
+    from astrokeras.config import compose
+    from astrokeras.errors import InputError
+
+    arguments = arguments or []
+    stages = tuple(word for word in arguments if word in STAGES) or STAGES
+    overrides = [word for word in arguments if word not in STAGES]
+    if mode not in ("preprocess", "train", "both"):
+        raise InputError(
+            f"--mode is {mode!r}; allowed are: preprocess, train, both."
+        )
+    config = compose(overrides)
+    select_device(device)
+
+    from astrokeras.workflows.train import train as run_training
+
+    run = run_training(config, stages, mode, resume, overwrite)
+    if mode != "preprocess":
+        typer.echo(str(run.path))

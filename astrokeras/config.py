@@ -1,0 +1,239 @@
+"""The configuration: structured schemas, composed by Hydra from `configs/`.
+
+Every key is a field below with its type, its default and, in the metadata, the range
+or the choices that are allowed. YAML files under `configs/` hold the variants, a
+folder `configs/` in the working directory comes before the package's own.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from astrokeras.errors import InputError
+from astrokeras.resources import resource
+
+
+class ConfigError(InputError):
+    """A key that does not exist, a wrong type, or a value out of range."""
+
+
+def _ranged(default: Any, low: float, high: float = math.inf) -> Any:
+    return field(default=default, metadata={"range": (low, high)})
+
+
+def _one_of(default: Any, *choices: Any) -> Any:
+    return field(default=default, metadata={"choices": choices})
+
+
+def _widths(*default: int) -> Any:
+    return field(default_factory=lambda: list(default), metadata={"range": (1, 65536)})
+
+
+@dataclass
+class SplitConfig:
+    """How simulations are shared out among train, validation and test."""
+
+    by: str = _one_of("simulation", "simulation", "tracer")
+    validation: float = _ranged(0.15, 0, 0.9)
+    test: float = _ranged(0.15, 0, 0.9)
+    seed: int = _ranged(0, 0, 2**31)
+
+
+@dataclass
+class DatasetConfig:
+    """A tracer file, and how raw files become one."""
+
+    name: str = "grav"
+    path: str = "grav.h5"
+    source: str = ""
+    network: str = ""
+    solver: str = ""
+    tolerances: str = ""
+    licence: str = ""
+    citation: str = ""
+    layout: str = _one_of("auto", "auto", "raw", "cleaned", "uclchem", "tracers")
+    alignment: str = _one_of("next", "next", "this")
+    parameters: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
+    minimum: dict[str, float] = field(default_factory=dict)
+    drop: list[str] = field(default_factory=list)
+    elements: list[str] = field(default_factory=list)
+    floor: float = _ranged(1e-20, 1e-30, 1e-6)
+    initial_abundances: str | None = None
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+
+@dataclass
+class LossConfig:
+    """Which loss, and its weights; see `astrokeras.losses` for the formulas."""
+
+    kind: str = _one_of("dex", "dex", "reference")
+    width: float = _ranged(0.1, 1e-3, 10)
+    tail: float = _ranged(0.0, 0, 100)
+    censored: bool = True
+    conservation: float = _ranged(0.0, 0, 1e4)
+
+
+@dataclass
+class FitConfig:
+    """The optimiser, and what happens when training stagnates."""
+
+    epochs: int = _ranged(200, 1, 1_000_000)
+    batch_size: int = _ranged(1024, 1, 1_000_000)
+    learning_rate: float = _ranged(1e-3, 1e-8, 1)
+    schedule: str = _one_of("plateau", "plateau", "cosine")
+    minimum_learning_rate: float = _ranged(1e-6, 0, 1)
+    clip_norm: float = _ranged(1.0, 1e-6, 1e6)
+    weight_decay: float = _ranged(0.0, 0, 1)
+    patience: int = _ranged(40, 1, 1_000_000)
+    lr_patience: int = _ranged(10, 1, 1_000_000)
+    lr_factor: float = _ranged(0.5, 0.01, 0.99)
+    anneal_patience: int = _ranged(8, 1, 1_000_000)
+    anneal_factor: float = _ranged(0.5, 0, 1)
+
+
+@dataclass
+class AutoencoderConfig:
+    """Architecture and training of the autoencoder."""
+
+    widths: list[int] = _widths(320, 160)
+    latents: int = _ranged(14, 1, 4096)
+    activation: str = "gelu"
+    latent_activation: bool = False
+    normalise: bool = False
+    standardise: bool = True
+    output: str = _one_of("linear", "linear", "sigmoid")
+    noise: float = _ranged(0.0, 0, 10)
+    dropout: float = _ranged(0.0, 0, 0.95)
+    momentum: float = _ranged(0.99, 0, 0.99999)
+    loss: LossConfig = field(default_factory=LossConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+
+
+@dataclass
+class EmulatorConfig:
+    """Architecture and training of the emulator."""
+
+    hidden: list[int] = _widths(180, 180)
+    activation: str = "gelu"
+    window: list[int] = _widths(30, 60, 120, 240)
+    decode: int = _ranged(0, 0, 100_000)
+    joint: bool = False
+    loss: LossConfig = field(default_factory=LossConfig)
+    fit: FitConfig = field(default_factory=lambda: FitConfig(batch_size=64))
+
+
+@dataclass
+class Config:
+    """Everything a run is made of."""
+
+    name: str = "my_${dataset.name}"
+    seed: int = _ranged(0, 0, 2**31)
+    runs_dir: str = "saved_models"
+    cache_dir: str = "${runs_dir}/.cache"
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    emulator: EmulatorConfig = field(default_factory=EmulatorConfig)
+
+
+GROUPS = {
+    "dataset": DatasetConfig,
+    "autoencoder": AutoencoderConfig,
+    "emulator": EmulatorConfig,
+}
+
+
+def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
+    """Compose and check a configuration.
+
+    Args:
+        overrides: Hydra's overrides, such as `dataset=grav` or `emulator.window=128`.
+        config_dir: Folder with the user's own groups, searched before the package's;
+            by default `configs/` in the working directory, if there is one.
+
+    Returns:
+        The composed configuration, as nested dataclasses.
+
+    Raises:
+        ConfigError: For an unknown key or variant, a wrong type or a value out of
+            range: one line that names the key, the value and what is allowed.
+    """
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, schema in GROUPS.items():
+        store.store(group=group, name="schema", node=schema)
+
+    own = config_dir or Path("configs")
+    shipped = resource("configs")
+    first = own.resolve() if own.is_dir() else shipped
+    search = f"hydra.searchpath=[file://{shipped}]"
+    try:
+        with hydra.initialize_config_dir(str(first), version_base="1.3"):
+            composed = hydra.compose("config", overrides=[*_listed(overrides), search])
+        config = OmegaConf.to_object(composed)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(_one_line(error, overrides)) from error
+    if not isinstance(config, Config):
+        raise ConfigError(
+            f"{first}/config.yaml lacks 'schema' in its defaults; copy the package's."
+        )
+    check(config)
+    return config
+
+
+def _listed(overrides: Sequence[str]) -> list[str]:
+    """Let a single number stand for a list of one, as in `emulator.window=128`."""
+    lists = {"emulator.window", "emulator.hidden", "autoencoder.widths"}
+    single = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if equals and key in lists and value.isdigit():
+            override = f"{key}=[{value}]"
+        single.append(override)
+    return single
+
+
+def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
+    """Return what a person needs of Hydra's message of many lines."""
+    while error.__cause__ is not None and type(error).__name__.startswith("Config"):
+        error = error.__cause__
+    key = getattr(error, "full_key", None)
+    text = " ".join(str(error).split()).split(" full_key:")[0]
+    text = text.split(" Config search path:")[0].split("\nSee https")[0]
+    named = f"configuration key {key!r}: " if key and key not in text else ""
+    given = f" (given: {' '.join(overrides)})" if overrides else ""
+    return (
+        f"{named}{text}{given}; every key is listed and explained in the YAML files "
+        "of configs/."
+    )
+
+
+def check(config: Any, prefix: str = "") -> None:
+    """Check every field of nested dataclasses against its declared range or choices.
+
+    Raises:
+        ConfigError: For the first value that is not allowed.
+    """
+    for item in dataclasses.fields(config):
+        value, key = getattr(config, item.name), f"{prefix}{item.name}"
+        if dataclasses.is_dataclass(value):
+            check(value, f"{key}.")
+        choices = item.metadata.get("choices")
+        if choices and value not in choices:
+            allowed = ", ".join(map(str, choices))
+            raise ConfigError(f"{key} is {value!r}; allowed are: {allowed}.")
+        low, high = item.metadata.get("range", (None, None))
+        values = value if isinstance(value, list) else [value]
+        if low is not None and not values:
+            raise ConfigError(f"{key} is empty; give at least one value.")
+        if low is not None and not all(low <= v <= high for v in values):
+            raise ConfigError(f"{key} is {value}; it must lie in [{low:g}, {high:g}].")

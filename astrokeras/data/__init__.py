@@ -1,0 +1,1 @@
+"""Tracer files: their format, their import, and the pipelines that stream them."""

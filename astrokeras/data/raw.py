@@ -1,0 +1,280 @@
+"""Raw tables of one row a tracer and time, cut into tracers of the tracer format."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from astrokeras.config import DatasetConfig
+from astrokeras.data import schema
+from astrokeras.data.columns import Columns, find_columns
+from astrokeras.data.split import NO_SIMULATION
+from astrokeras.data.tables import ROWS, ReorderedTable, Table
+from astrokeras.data.tracers import Tracers, check_values
+from astrokeras.errors import InputError
+
+
+@dataclass
+class Findings:
+    """What was noticed while raw tables were read.
+
+    Attributes:
+        raised: Abundances in [-1e-12, floor) that were raised to the floor.
+        lowered: Abundances in (1, 1 + 1e-6] that were lowered to 1.
+        floored: Values of each parameter that were raised to its minimum.
+        short: Tracers left out because they have no step.
+        ranges: Minimum and maximum of columns that were dropped.
+        equal: Which parameters a dropped column equals so far.
+    """
+
+    raised: int = 0
+    lowered: int = 0
+    floored: dict[str, int] = field(default_factory=dict)
+    short: int = 0
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    equal: dict[str, set[str]] = field(default_factory=dict)
+
+    def fixed(self) -> tuple[list[str], list[str]]:
+        """Return what was held fixed, and what varied although it was dropped."""
+        fixed, varied = [], []
+        for name, (low, high) in self.ranges.items():
+            if low == high:
+                fixed.append(f"{name} = {low:g}")
+            elif self.equal[name]:
+                fixed.append(f"{name} = {min(self.equal[name])}")
+            else:
+                varied.append(f"{name} ({low:g} to {high:g})")
+        return fixed, varied
+
+
+class RawTracers:
+    """The tracers of one raw table.
+
+    Reads the identifiers first, then the rest by blocks of whole tracers.
+
+    Args:
+        table: The raw table.
+        config: How to read it.
+        findings: Where counts are added.
+        initial: Abundances that go in front as state 0, (S,) in the order of
+            `species`, for `alignment: this`; `None` for `next`.
+        cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
+        single: Whether the table is one run where it has no column of tracers.
+
+    Raises:
+        InputError: For missing columns or identifiers that make no sense.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        config: DatasetConfig,
+        findings: Findings,
+        cleaned: bool = False,
+        single: bool = False,
+    ):
+        self.columns = find_columns(table, config, cleaned)
+        self.table = table
+        self.config = config
+        self.findings = findings
+        self.name = table.name
+        self.species = self.columns.species
+        self.elements = self.columns.elements
+        self.parameters = tuple(config.parameters)
+        self.units = tuple(config.units.get(name, "") for name in self.parameters)
+        self.initial: np.ndarray | None = None
+        self.numbered = self.columns.tracer is not None
+        self.split: np.ndarray | None = None
+        if not (self.numbered or single):
+            raise InputError(
+                f"{self.name}: column Tracer (or Model) missing; number the tracers."
+            )
+        self._find_tracers()
+
+    def use_initial(self, initial: np.ndarray) -> None:
+        """Put abundances in front of every tracer, (S,): parameters drove *to* rows."""
+        self.initial = np.clip(initial, self.config.floor, 1.0)
+
+    @property
+    def states(self) -> int:
+        """States of the longest tracer."""
+        return int(self._rows.max(initial=0)) + (self.initial is not None)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _find_tracers(self) -> None:
+        if not self.numbered:
+            self._find_points()
+            return
+        columns = [self.columns.tracer, self.columns.simulation]
+        columns = [column for column in columns if column is not None]
+        keys, starts, last = [], [], None
+        for start in range(0, self.table.rows, ROWS):
+            stop = min(start + ROWS, self.table.rows)
+            ids = self.table.read(start, stop, columns)
+            self._check_ids(ids, columns, start)
+            previous = np.vstack([ids[:1] - 1 if last is None else last, ids[:-1]])
+            changed = np.flatnonzero((ids != previous).any(axis=1))
+            keys.append(ids[changed].astype(np.int64))
+            starts.append(changed + start)
+            last = ids[-1:]
+        keys = np.concatenate(keys) if keys else np.empty((0, 1), np.int64)
+        self._starts = np.concatenate(starts) if starts else np.empty(0, np.int64)
+        self._rows = np.diff(self._starts, append=self.table.rows)
+        self.tracer = keys[:, 0]
+        self.simulation = (
+            keys[:, 1] if keys.shape[1] == 2 else np.full(len(keys), NO_SIMULATION)
+        )
+        _, first, count = np.unique(
+            keys, axis=0, return_index=True, return_counts=True
+        )
+        if (count > 1).any():
+            row = first[count.argmax()]
+            raise InputError(
+                f"{self.name}: the rows of tracer {self.tracer[row]} are not together; "
+                "sort the table by tracer and time."
+            )
+
+    def _find_points(self) -> None:
+        """A table without tracers is one run, of one or several points."""
+        place = {name.casefold(): i for i, name in enumerate(self.table.columns)}
+        self._starts = np.zeros(1, np.int64)
+        if "point" in place:
+            values = self.table.read(0, self.table.rows, [place["point"]])[:, 0]
+            order = np.argsort(values, kind="stable")
+            if (order != np.arange(len(order))).any():
+                self.table = ReorderedTable(self.table, order)
+            ordered = values[order]
+            self._starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+        self._rows = np.diff(self._starts, append=self.table.rows)
+        self.tracer = np.arange(len(self._rows))
+        self.simulation = np.full(len(self._rows), NO_SIMULATION)
+
+    def _check_ids(self, ids: np.ndarray, columns: list[int], start: int) -> None:
+        good = np.isfinite(ids) & (np.abs(ids) < 2**53) & (ids == np.floor(ids))
+        if not good.all():
+            row, column = np.argwhere(~good)[0]
+            raise InputError(
+                f"{self.name}: row {start + row}: "
+                f"{self.table.columns[columns[column]]} is {ids[row, column]:g}; "
+                "identifiers must be whole numbers."
+            )
+
+    def leave_out_short(self) -> None:
+        """Leave out tracers of a single state, which have no step; count them."""
+        kept = self._rows + (self.initial is not None) >= 2
+        self.findings.short += int((~kept).sum())
+        for name in ("_starts", "_rows", "tracer", "simulation"):
+            setattr(self, name, getattr(self, name)[kept])
+
+    def blocks(self, rows: int = ROWS) -> Iterator[Tracers]:
+        """Iterate over blocks of whole tracers of about `rows` rows."""
+        first = 0
+        while first < len(self):
+            total = np.cumsum(self._rows[first:])
+            last = first + max(1, int(np.searchsorted(total, rows, side="right")))
+            # Neighbours in the table are one read; a tracer left out breaks the run.
+            gaps = self._starts[first + 1 : last] - (
+                self._starts[first : last - 1] + self._rows[first : last - 1]
+            )
+            if gaps.any():
+                last = first + 1 + int(np.flatnonzero(gaps)[0])
+            yield self._block(first, last)
+            first = last
+
+    def _block(self, first: int, last: int) -> Tracers:
+        columns = self.columns
+        read = [columns.time, *columns.parameters, *columns.abundances]
+        noted = list(columns.noted.values())
+        start = int(self._starts[first])
+        stop = int(self._starts[last - 1] + self._rows[last - 1])
+        values = self.table.read(start, stop, [*read, *noted])
+        time, values = values[:, 0], values[:, 1:]
+        count = len(columns.parameters)
+        physical = self._raise_parameters(values[:, :count])
+        abundances = self._clip(values[:, count : count + len(self.species)])
+        self._note(values[:, count + len(self.species) :], values[:, :count])
+
+        lead = int(self.initial is not None)
+        n, states = last - first, int(self._rows[first:last].max()) + lead
+        block = empty_tracers(n, states, len(self.species), count)
+        block.length[:] = self._rows[first:last] + lead
+        block.tracer[:] = self.tracer[first:last]
+        block.simulation[:] = self.simulation[first:last]
+        for i in range(n):
+            rows = slice(
+                int(self._starts[first + i]) - start,
+                int(self._starts[first + i] + self._rows[first + i]) - start,
+            )
+            length = block.length[i]
+            block.abundances[i, lead:length] = abundances[rows]
+            block.time[i, lead:length] = time[rows]
+            block.physical[i, : length - 1] = physical[rows][: length - 1]
+        if self.initial is not None:
+            block.abundances[:, 0] = self.initial
+            block.time[:, 0] = 0.0
+            self._check_first_times(block)
+        check_values(self.name, block, self.species, self.parameters)
+        return block
+
+    def _clip(self, values: np.ndarray) -> np.ndarray:
+        """Clip what is harmless, count it, and leave the rest to the check."""
+        floor = self.config.floor
+        low = (values < floor) & (values >= schema.LOWEST)
+        high = (values > 1) & (values <= schema.HIGHEST)
+        self.findings.raised += int(low.sum())
+        self.findings.lowered += int(high.sum())
+        values[low] = floor
+        values[high] = 1.0
+        return values
+
+    def _raise_parameters(self, values: np.ndarray) -> np.ndarray:
+        physical = values.copy()
+        for index, name in enumerate(self.parameters):
+            minimum = self.config.minimum.get(name)
+            if minimum is not None:
+                low = physical[:, index] < minimum
+                counts = self.findings.floored
+                counts[name] = counts.get(name, 0) + int(low.sum())
+                physical[low, index] = minimum
+        return physical
+
+    def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:
+        for name, values in zip(self.columns.noted, dropped.T, strict=True):
+            low, high = self.findings.ranges.get(name, (np.inf, -np.inf))
+            low, high = min(low, values.min()), max(high, values.max())
+            self.findings.ranges[name] = (float(low), float(high))
+            equal = {
+                parameter
+                for parameter, column in zip(self.parameters, parameters.T, strict=True)
+                if np.allclose(values, column, rtol=1e-6, atol=0)
+            }
+            known = self.findings.equal.get(name, equal)
+            self.findings.equal[name] = known & equal
+
+    def _check_first_times(self, block: Tracers) -> None:
+        early = block.time[:, 1] <= 0
+        if early.any():
+            row = int(early.argmax())
+            raise InputError(
+                f"{self.name}: tracer {block.tracer[row]} starts at time "
+                f"{block.time[row, 1]:g}, but `alignment: this` puts the initial "
+                "abundances at time 0 in front; use `dataset.alignment=next`."
+            )
+
+
+def empty_tracers(n: int, states: int, species: int, parameters: int) -> Tracers:
+    """Return tracers of NaN, to be filled up to their lengths."""
+    nan: Any = np.nan
+    return Tracers(
+        rows=np.arange(n),
+        abundances=np.full((n, states, species), nan, np.float32),
+        physical=np.full((n, states - 1, parameters), nan, np.float32),
+        time=np.full((n, states), nan),
+        length=np.full(n, states, np.int32),
+        tracer=np.zeros(n, np.int64),
+        simulation=np.full(n, NO_SIMULATION, np.int64),
+        split=np.full(n, schema.UNASSIGNED, np.uint8),
+    )

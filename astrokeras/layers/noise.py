@@ -1,0 +1,80 @@
+"""Dropout and Gaussian noise whose strength can be lowered while training runs.
+
+A Python float would be frozen into the compiled step. Here the strength is a
+non-trainable weight: every backend sees an assignment, and a saved model keeps it.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from astrokeras.layers.register import register
+
+
+class _AnnealedLayer(keras.layers.Layer):
+    """Keeps a strength as a weight and a seed generator of its own."""
+
+    def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.strength = self.add_weight(
+            (), keras.initializers.Constant(rate), trainable=False, name="strength"
+        )
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@register
+class AnnealedDropout(_AnnealedLayer):
+    """Dropout whose rate is the weight `strength`.
+
+    Args:
+        rate: Initial fraction of inputs set to zero while training, in [0, 1).
+        seed: Seed of the layer's generator.
+        **kwargs: Base layer arguments.
+    """
+
+    def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
+        if not 0 <= rate < 1:
+            msg = f"`rate` must lie in [0, 1). Received: rate={rate}"
+            raise ValueError(msg)
+        super().__init__(rate, seed, **kwargs)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        keep = ops.cast(1.0 - self.strength, inputs.dtype)
+        draw = keras.random.uniform(
+            ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
+        )
+        return ops.where(draw < keep, inputs / keep, ops.zeros_like(inputs))
+
+
+@register
+class LatentNoise(_AnnealedLayer):
+    """Additive Gaussian noise whose standard deviation is the weight `strength`.
+
+    Args:
+        rate: Initial standard deviation, in units of the inputs, not negative.
+        seed: Seed of the layer's generator.
+        **kwargs: Base layer arguments.
+    """
+
+    def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
+        if rate < 0:
+            msg = f"`rate` must not be negative. Received: rate={rate}"
+            raise ValueError(msg)
+        super().__init__(rate, seed, **kwargs)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not training:
+            return inputs
+        draw = keras.random.normal(
+            ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
+        )
+        return inputs + ops.cast(self.strength, inputs.dtype) * draw

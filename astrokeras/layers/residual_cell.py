@@ -1,0 +1,79 @@
+"""The residual cell: one step of the chemistry in latent space."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from astrokeras.layers.register import register
+
+
+@register
+class ResidualCell(keras.layers.Layer):
+    """Recurrent cell `z[t+1] = z[t] + g(d[t], z[t])` with dense hidden layers.
+
+    `d[t]`, the drive, is the first layer's product with the physical parameters, which
+    `Recurrence` computes for all steps at once. The last layer starts at zero: an
+    untrained cell leaves the state as it is. The cell draws no random numbers, since
+    JAX's scan could not carry them.
+
+    Args:
+        latents: Size of the latent state.
+        hidden: Widths of the hidden layers; the drive has the first one's width.
+        activation: Activation of the hidden layers.
+        **kwargs: Base layer arguments.
+
+    Call arguments:
+        inputs: The drive of this step, `(batch, hidden[0])`.
+        states: List of the one state, `(batch, latents)`.
+    """
+
+    def __init__(
+        self,
+        latents: int,
+        hidden: Sequence[int] = (180, 180),
+        activation: str = "gelu",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not hidden:
+            msg = f"`hidden` must name at least one width. Received: hidden={hidden}"
+            raise ValueError(msg)
+        self.latents = latents
+        self.hidden = list(hidden)
+        self.activation = activation
+        self.activate = keras.activations.get(activation)
+        self.state_size = self.output_size = latents
+        policy = self.dtype_policy
+        # The drive brings the first layer's bias.
+        self.first = keras.layers.Dense(
+            self.hidden[0], use_bias=False, dtype=policy, name="first"
+        )
+        self.inner = [
+            keras.layers.Dense(width, activation, dtype=policy, name=f"inner_{i}")
+            for i, width in enumerate(self.hidden[1:])
+        ]
+        self.last = keras.layers.Dense(
+            latents, kernel_initializer="zeros", dtype=policy, name="last"
+        )
+
+    def build(self, input_shape: Any) -> None:
+        self.first.build((None, self.latents))
+        for layer, width in zip(self.inner, self.hidden[:-1], strict=True):
+            layer.build((None, width))
+        self.last.build((None, self.hidden[-1]))
+
+    def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
+        state = states[0]
+        features = self.activate(inputs + self.first(state))
+        for layer in self.inner:
+            features = layer(features)
+        state = state + self.last(features)
+        return state, [state]
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "latents": self.latents,
+            "hidden": self.hidden,
+            "activation": self.activation,
+        }

@@ -1,0 +1,80 @@
+"""Layers that carry a surrogate's scales with its weights."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from astrokeras.data.scaling import scale_abundances, unscale_abundances
+from astrokeras.layers.register import register
+
+
+@register
+class AbundanceScaler(keras.layers.Layer):
+    """Maps abundances to [0, 1], the share of the decades above the floor, and back.
+
+    Args:
+        floor: Smallest abundance, relative to H nuclei; maps to 0 as 1 maps to 1.
+        **kwargs: Base layer arguments.
+    """
+
+    def __init__(self, floor: float = 1e-20, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.floor = floor
+
+    def call(self, inputs: Any, reverse: bool = False) -> Any:
+        scale = unscale_abundances if reverse else scale_abundances
+        return scale(inputs, self.floor, xp=ops)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"floor": self.floor}
+
+
+@register
+class AffineScaler(keras.layers.Layer):
+    """Subtracts an offset and divides by a scale per feature; `reverse` undoes it.
+
+    Args:
+        features: Size of the last axis.
+        log: Whether to take log10 of the inputs first (and 10^x last, in reverse).
+        **kwargs: Base layer arguments.
+
+    Call arguments:
+        inputs: `(..., features)`.
+        reverse: Whether to undo the scaling.
+        outputs: Indices of the features that the inputs hold, all by default.
+    """
+
+    def __init__(self, features: int, log: bool = False, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.features = features
+        self.log = log
+        self.offset = self.add_weight(
+            (features,), "zeros", trainable=False, name="offset"
+        )
+        self.scale = self.add_weight((features,), "ones", trainable=False, name="scale")
+        self.built = True
+
+    def set_scales(self, offset: np.ndarray, scale: np.ndarray) -> None:
+        """Set both vectors, each of shape `(features,)`; no scale may be zero."""
+        scale = np.asarray(scale, "float32")
+        if not (np.isfinite(scale).all() and (scale != 0).all()):
+            msg = f"`scale` must be finite and not zero. Received: scale={scale}"
+            raise ValueError(msg)
+        self.offset.assign(np.asarray(offset, "float32"))
+        self.scale.assign(scale)
+
+    def call(self, inputs: Any, reverse: bool = False, outputs: Any = None) -> Any:
+        offset, scale = self.offset, self.scale
+        if outputs is not None:
+            offset = ops.take(offset, outputs, axis=0)
+            scale = ops.take(scale, outputs, axis=0)
+        if reverse:
+            restored = inputs * scale + offset
+            return ops.power(10.0, restored) if self.log else restored
+        values = ops.log10(inputs) if self.log else inputs
+        return (values - offset) / scale
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"features": self.features, "log": self.log}

@@ -1,0 +1,162 @@
+"""Losses on scaled abundances: the bounded one in dex, and AstroChemNet's.
+
+Both return one value per state, so that Keras weighs and averages them, and both run
+in float32 whatever the policy of the model.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from astrokeras.layers.register import register
+
+
+def _element_dex(y_true: Any, y_pred: Any, matrix: Any, decades: float) -> Any:
+    """Return |log10 n_e(p) - log10 n_e(x)| of each element, `(..., elements)`.
+
+    `n` are the element totals of scaled abundances, `10^(decades (s - 1)) @ matrix`.
+    """
+
+    def totals(scaled: Any) -> Any:
+        abundances = ops.exp((scaled - 1.0) * (decades * math.log(10.0)))
+        # An element that no species of a state carries must not become log10(0).
+        return ops.log10(ops.maximum(ops.matmul(abundances, matrix), 1e-30))
+
+    return ops.abs(totals(y_pred) - totals(y_true))
+
+
+class _AbundanceLoss(keras.losses.Loss):
+    """Keeps the decades and the stoichiometric matrix that both losses need."""
+
+    def __init__(
+        self,
+        stoichiometry: Sequence[Sequence[float]],
+        decades: float = 20.0,
+        conservation: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.stoichiometry = np.asarray(stoichiometry, "float32")
+        if self.stoichiometry.ndim != 2:
+            msg = (
+                "`stoichiometry` must have shape (species, elements). "
+                f"Received: shape={self.stoichiometry.shape}"
+            )
+            raise ValueError(msg)
+        self.decades = decades
+        self.conservation = conservation
+
+    def _element_term(self, y_true: Any, y_pred: Any) -> Any:
+        return _element_dex(y_true, y_pred, self.stoichiometry, self.decades)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "stoichiometry": self.stoichiometry.tolist(),
+            "decades": self.decades,
+            "conservation": self.conservation,
+        }
+
+
+@register
+class DexLoss(_AbundanceLoss):
+    """Pseudo-Huber loss of the error in dex, with a tail term for the worst species.
+
+    With e_s the error of species s in dex, per state:
+
+        mean_s (sqrt(e_s^2 + width^2) - width) + tail * sqrt(mean_s e_s^2)
+        + conservation * mean_e |log10 n_e(p) - log10 n_e(x)|
+
+    It is linear in large errors and quadratic below `width`. Where the truth is at the
+    floor it is known only to be at most the floor: with `censored` a prediction below
+    costs nothing there, as in a Tobit model (Tobin 1958, Econometrica 26, 24).
+
+    Args:
+        stoichiometry: Atom counts, `(species, elements)`.
+        decades: Decades between floor and 1, the unit of the scaled abundances.
+        width: Error in dex below which the loss is quadratic.
+        tail: Weight of the root mean square over species.
+        conservation: Weight of the element totals.
+        censored: Whether predictions below the floor are free where the truth is at it.
+        **kwargs: Base loss arguments.
+    """
+
+    def __init__(
+        self,
+        stoichiometry: Sequence[Sequence[float]],
+        decades: float = 20.0,
+        width: float = 0.1,
+        tail: float = 0.0,
+        conservation: float = 0.0,
+        censored: bool = True,
+        name: str = "dex_loss",
+        **kwargs: Any,
+    ):
+        super().__init__(stoichiometry, decades, conservation, name=name, **kwargs)
+        self.width = width
+        self.tail = tail
+        self.censored = censored
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        error = (y_pred - y_true) * self.decades
+        if self.censored:
+            error = ops.where(y_true > 1e-6, error, ops.maximum(error, 0.0))
+        square = ops.square(error)
+        loss = ops.mean(ops.sqrt(square + self.width**2), axis=-1) - self.width
+        if self.tail:
+            loss += self.tail * ops.sqrt(ops.mean(square, axis=-1) + 1e-8)
+        if self.conservation:
+            elements = self._element_term(y_true, ops.clip(y_pred, 0.0, 1.0))
+            loss += self.conservation * ops.mean(elements, axis=-1)
+        return loss
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "width": self.width,
+            "tail": self.tail,
+            "censored": self.censored,
+        }
+
+
+@register
+class ReferenceLoss(_AbundanceLoss):
+    """AstroChemNet's loss, unbounded in the error.
+
+    With d_s = |scaled p_s - scaled x_s| and w = `weight`, per state:
+
+        1e-3 * (sum_s (10^(w d_s) - 1) + 2 max_s (10^(w d_s) - 1))
+        + conservation * sum_e |log10 n_e(p) - log10 n_e(x)|
+
+    Args:
+        stoichiometry: Atom counts, `(species, elements)`.
+        decades: Decades between floor and 1, the unit of the scaled abundances.
+        weight: w; with w = decades the terms are ratios of abundances, less one.
+        conservation: 1e2 for its autoencoder, 5e2 for its emulator.
+        **kwargs: Base loss arguments.
+    """
+
+    def __init__(
+        self,
+        stoichiometry: Sequence[Sequence[float]],
+        decades: float = 20.0,
+        weight: float = 20.0,
+        conservation: float = 100.0,
+        name: str = "reference_loss",
+        **kwargs: Any,
+    ):
+        super().__init__(stoichiometry, decades, conservation, name=name, **kwargs)
+        self.weight = weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        distance = ops.abs(y_pred - y_true)
+        excess = ops.expm1(distance * (self.weight * math.log(10.0)))
+        worst = ops.max(excess, axis=-1)
+        loss = 1e-3 * (ops.sum(excess, axis=-1) + 2.0 * worst)
+        elements = ops.sum(self._element_term(y_true, y_pred), axis=-1)
+        return loss + self.conservation * elements
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"weight": self.weight}

@@ -1,0 +1,88 @@
+"""Errors per species as Keras metrics, on scaled abundances."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from astrokeras.layers.register import register
+
+REDUCTIONS = ("mean", "max")
+
+
+class _SpeciesError(keras.metrics.Metric):
+    """Averages an error over states for each species, then over the species.
+
+    Args:
+        species: Number of species.
+        decades: Decades between floor and 1, the unit of the scaled abundances.
+        reduction: `"mean"` over species or `"max"`, the worst species.
+        **kwargs: Base metric arguments.
+    """
+
+    def __init__(
+        self,
+        species: int,
+        decades: float = 20.0,
+        reduction: str = "mean",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if reduction not in REDUCTIONS:
+            msg = f"`reduction` must be one of {REDUCTIONS}. Received: {reduction!r}"
+            raise ValueError(msg)
+        self.species = species
+        self.decades = decades
+        self.reduction = reduction
+        self.total = self.add_variable((species,), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def error(self, truth: Any, prediction: Any) -> Any:
+        raise NotImplementedError
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        truth = ops.cast(y_true, self.dtype)
+        prediction = ops.clip(ops.cast(y_pred, self.dtype), 0.0, 1.0)
+        error = ops.reshape(self.error(truth, prediction), (-1, self.species))
+        if sample_weight is None:
+            count = ops.cast(ops.shape(error)[0], self.dtype)
+        else:
+            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
+            error, count = error * weight, ops.sum(weight)
+        # Batch means first: float32 sums of 1e9 states would lose their small terms.
+        self.count.assign_add(count)
+        share = ops.sum(error, axis=0) - count * self.total
+        self.total.assign_add(share / ops.maximum(self.count, 1.0))
+
+    def per_species(self) -> np.ndarray:
+        """Return the mean error of each species, `(species,)`."""
+        return ops.convert_to_numpy(self.total)
+
+    def result(self) -> Any:
+        return ops.max(self.total) if self.reduction == "max" else ops.mean(self.total)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "species": self.species,
+            "decades": self.decades,
+            "reduction": self.reduction,
+        }
+
+
+@register
+class Dex(_SpeciesError):
+    """Mean |log10 p - log10 x|, in dex, with predictions brought into the scale."""
+
+    def error(self, truth: Any, prediction: Any) -> Any:
+        return ops.abs(prediction - truth) * self.decades
+
+
+@register
+class RelativeError(_SpeciesError):
+    """Mean |p - x| / x, AstroChemNet's validation loss; decided by the worst."""
+
+    def error(self, truth: Any, prediction: Any) -> Any:
+        ratio = (prediction - truth) * (self.decades * math.log(10.0))
+        return ops.abs(ops.expm1(ratio))

@@ -1,0 +1,1 @@
+"""The autoencoder, the emulator and the surrogate made of both."""

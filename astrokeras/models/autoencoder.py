@@ -1,0 +1,169 @@
+"""The tied-weight dense autoencoder that compresses a state's abundances."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from astrokeras.layers.noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.register import register
+from astrokeras.layers.reversible_dense import ReversibleDense
+from astrokeras.layers.scalers import AffineScaler
+
+OUTPUTS = ("linear", "sigmoid")
+
+
+def _as_rows(inputs: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return inputs as a matrix of rows, and the leading axes to restore.
+
+    Keras' batch normalisation accepts the rank that it was built for and no other.
+    """
+    return ops.reshape(inputs, (-1, inputs.shape[-1])), ops.shape(inputs)[:-1]
+
+
+@register
+class Autoencoder(keras.Model):
+    """Compresses scaled abundances to a few latents with tied dense layers.
+
+    Encoder: dense, batch normalisation and activation for each of `widths` and, with
+    `latent_activation`, for the latents too. Decoder: the transposed kernels in
+    reverse order, with biases and batch normalisations of their own. After
+    AstroChemNet, whose own form is the variant `reference` of the configuration.
+    Inputs and linear outputs pass `species_scaler`, which gives every species zero mean
+    and unit spread once `species_scaler.set_scales` was called.
+
+    Args:
+        species: Number of species.
+        widths: Widths of the hidden layers, from the input inwards.
+        latents: Number of latents.
+        activation: Activation after each batch normalisation.
+        latent_activation: Whether the latents are normalised and activated as well.
+        normalise: Whether there are batch normalisations at all.
+        output: `"linear"` or `"sigmoid"`, on the scaled abundances.
+        noise: Standard deviation of the Gaussian noise on the latents in training.
+        dropout: Dropout rate after each hidden layer in training.
+        momentum: Momentum of the batch normalisations.
+        seed: Seed of noise and dropout.
+        **kwargs: Base model arguments.
+
+    Call arguments:
+        inputs: Scaled abundances, `(..., species)`, in [0, 1].
+        training: Whether noise, dropout and batch statistics are used.
+
+    Returns scaled abundances of the same shape.
+    """
+
+    def __init__(
+        self,
+        species: int,
+        widths: Sequence[int] = (320, 160),
+        latents: int = 14,
+        activation: str = "gelu",
+        latent_activation: bool = True,
+        normalise: bool = True,
+        output: str = "sigmoid",
+        noise: float = 0.0,
+        dropout: float = 0.0,
+        momentum: float = 0.99,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if output not in OUTPUTS:
+            msg = f"`output` must be one of {OUTPUTS}. Received: output={output!r}"
+            raise ValueError(msg)
+        self.species = species
+        self.widths = list(widths)
+        self.latents = latents
+        self.activation = activation
+        self.latent_activation = latent_activation
+        self.normalise = normalise
+        self.output_activation = output
+        self.noise = noise
+        self.dropout = dropout
+        self.momentum = momentum
+        self.seed = seed
+
+        def norms(name: str, count: int) -> list[keras.layers.Layer]:
+            if not normalise:
+                return [keras.layers.Identity(name=f"{name}_{i}") for i in range(count)]
+            return [
+                keras.layers.BatchNormalization(
+                    momentum=momentum, epsilon=1e-5, name=f"{name}_{i}"
+                )
+                for i in range(count)
+            ]
+
+        self.species_scaler = AffineScaler(species, name="species_scaler")
+        encoded = [*self.widths, latents]
+        self.dense = [
+            ReversibleDense(width, name=f"dense_{i}") for i, width in enumerate(encoded)
+        ]
+        self.encoder_norms = norms("encoder_norm", len(widths) + latent_activation)
+        self.decoder_norms = norms("decoder_norm", len(widths))
+        self.activate = keras.activations.get(activation)
+        self.drop = AnnealedDropout(dropout, seed=seed, name="drop")
+        self.latent_noise = LatentNoise(noise, seed=seed, name="latent_noise")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create all weights; the shapes follow from the configuration alone."""
+        if self.built:
+            return
+        sizes = [self.species, *self.widths, self.latents]
+        for layer, size in zip(self.dense, sizes[:-1], strict=True):
+            layer.build((None, size))
+        for i, layer in enumerate(self.encoder_norms):
+            layer.build((None, sizes[i + 1]))
+        for i, layer in enumerate(self.decoder_norms):
+            layer.build((None, sizes[-2 - i]))
+        self.built = True
+
+    def encode(self, scaled: Any, training: bool = False) -> Any:
+        """Return the latents `(..., latents)` of scaled abundances `(..., species)`."""
+        features, leading = _as_rows(self.species_scaler(scaled))
+        for i, layer in enumerate(self.dense):
+            features = layer(features)
+            if i < len(self.encoder_norms):
+                features = self.encoder_norms[i](features, training=training)
+                features = self.activate(features)
+            if i < len(self.widths):
+                features = self.drop(features, training=training)
+        return ops.reshape(features, (*leading, self.latents))
+
+    def decode(self, latents: Any, training: bool = False, outputs: Any = None) -> Any:
+        """Return scaled abundances `(..., species)` of latents `(..., latents)`.
+
+        With `outputs`, indices of species, only these are computed.
+        """
+        features, leading = _as_rows(latents)
+        for layer, norm in zip(self.dense[:0:-1], self.decoder_norms, strict=True):
+            features = layer(features, reverse=True)
+            features = self.activate(norm(features, training=training))
+            features = self.drop(features, training=training)
+        scaled = self.dense[0](features, reverse=True, outputs=outputs)
+        if self.output_activation == "sigmoid":
+            scaled = ops.sigmoid(scaled)
+        else:
+            scaled = self.species_scaler(scaled, reverse=True, outputs=outputs)
+        return ops.reshape(scaled, (*leading, ops.shape(scaled)[-1]))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        latents = self.encode(inputs, training=training)
+        latents = self.latent_noise(latents, training=training)
+        return self.decode(latents, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "species": self.species,
+            "widths": self.widths,
+            "latents": self.latents,
+            "activation": self.activation,
+            "latent_activation": self.latent_activation,
+            "normalise": self.normalise,
+            "output": self.output_activation,
+            "noise": self.noise,
+            "dropout": self.dropout,
+            "momentum": self.momentum,
+            "seed": self.seed,
+        }

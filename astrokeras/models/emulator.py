@@ -1,0 +1,100 @@
+"""The residual recurrent emulator: chemistry evolved in latent space."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from astrokeras.layers.recurrence import Recurrence
+from astrokeras.layers.register import register
+from astrokeras.layers.residual_cell import ResidualCell
+from astrokeras.layers.scalers import AffineScaler
+from astrokeras.models.autoencoder import Autoencoder
+
+
+@register
+class Emulator(keras.Model):
+    """Rolls out a state's chemistry through an autoencoder's latent space.
+
+    `z[0] = encode(x[0])`, `z[t+1] = z[t] + g(p[t], z[t])`, `x[t] = decode(z[t])`, with
+    the latents brought to unit spread per dimension inside the model. It is trained
+    through the rollout and through the decoder, on abundances; the autoencoder runs in
+    inference mode and is frozen unless `joint`.
+
+    Args:
+        autoencoder: The trained `Autoencoder` (or its serialised configuration).
+        parameter_count: Number of physical parameters.
+        hidden: Widths of the cell's hidden layers.
+        activation: Activation of the cell's hidden layers.
+        joint: Whether training moves the autoencoder's kernels too.
+        **kwargs: Base model arguments.
+
+    Call arguments:
+        inputs: `(initial, parameters)` or `(initial, parameters, index)`: scaled
+            abundances of state 0 `(batch, species)`, scaled parameters
+            `(batch, steps, parameters)` and, optionally, the numbers of the states to
+            decode, `(batch, wanted)` integers in `[0, steps)` where 0 is state 1.
+
+    Returns scaled abundances, `(batch, steps or wanted, species)`.
+    """
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        parameter_count: int,
+        hidden: Sequence[int] = (180, 180),
+        activation: str = "gelu",
+        joint: bool = False,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if isinstance(autoencoder, dict):
+            autoencoder = keras.saving.deserialize_keras_object(autoencoder)
+        self.autoencoder = autoencoder
+        self.autoencoder.trainable = joint
+        self.parameter_count = parameter_count
+        self.hidden = list(hidden)
+        self.activation = activation
+        self.joint = joint
+        self.latent_scaler = AffineScaler(autoencoder.latents, name="latent_scaler")
+        cell = ResidualCell(autoencoder.latents, hidden, activation, name="cell")
+        self.recurrence = Recurrence(cell, name="recurrence")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create all weights; the shapes follow from the configuration alone."""
+        if self.built:
+            return
+        self.autoencoder.build()
+        latents = self.autoencoder.latents
+        self.recurrence.build((None, latents), (None, None, self.parameter_count))
+        self.built = True
+
+    def encode(self, scaled: Any) -> Any:
+        """Return unit-spread latents of scaled abundances `(..., species)`."""
+        return self.latent_scaler(self.autoencoder.encode(scaled))
+
+    def decode(self, latents: Any, outputs: Any = None) -> Any:
+        """Return scaled abundances of unit-spread latents `(..., latents)`."""
+        latents = self.latent_scaler(latents, reverse=True)
+        return self.autoencoder.decode(latents, outputs=outputs)
+
+    def rollout(self, latents: Any, parameters: Any) -> Any:
+        """Return the latents of states 1 to `steps`, `(batch, steps, latents)`."""
+        return self.recurrence(latents, parameters)
+
+    def call(self, inputs: Any) -> Any:
+        initial, parameters, *index = inputs
+        latents = self.rollout(self.encode(initial), parameters)
+        if index:
+            latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
+        return self.decode(latents)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "autoencoder": keras.saving.serialize_keras_object(self.autoencoder),
+            "parameter_count": self.parameter_count,
+            "hidden": self.hidden,
+            "activation": self.activation,
+            "joint": self.joint,
+        }

@@ -1,0 +1,80 @@
+"""A surrogate's functions, compiled once each, on any backend."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class _Program(keras.Model):
+    """A function of a model's layers that `predict_on_batch` compiles."""
+
+    def __init__(self, model: keras.Model, function: Callable[..., Any]):
+        super().__init__()
+        self.model = model
+        self.function = function
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
+class Programs:
+    """Compiles and keeps encode, decode and rollout of a surrogate.
+
+    A plain object, so that Keras neither tracks nor saves what it holds. The lock is
+    for callers with threads: compilation and Keras' own bookkeeping are not theirs.
+
+    Args:
+        model: The `Surrogate`.
+    """
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.programs: dict[Any, _Program] = {}
+        self.lock = threading.Lock()
+
+    def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> np.ndarray:
+        with self.lock:
+            if key not in self.programs:
+                self.programs[key] = _Program(self.model, function)
+            return np.asarray(self.programs[key].predict_on_batch(inputs))
+
+    def encode(self, abundances: np.ndarray) -> np.ndarray:
+        """Return latents of abundances, `(N, S)` to `(N, L)`."""
+        model = self.model
+
+        def encode(x: Any) -> Any:
+            return model.emulator.encode(model.abundance_scaler(x))
+
+        return self._run("encode", encode, abundances)
+
+    def decode(self, latents: np.ndarray, columns: Any) -> np.ndarray:
+        """Return abundances of latents, `(N, L)` to `(N, S or len(columns))`."""
+        model = self.model
+
+        def decode(z: Any) -> Any:
+            return model.abundances(z, outputs=_array(columns))
+
+        return self._run(("decode", columns), decode, latents)
+
+    def rollout(
+        self, initial: np.ndarray, physical: np.ndarray, index: Any, columns: Any
+    ) -> np.ndarray:
+        """Return abundances of later states, all or those of `index`."""
+        model = self.model
+
+        def rollout(x: Any, p: Any, *wanted: Any) -> Any:
+            latents = model.latents(x, p)
+            if wanted:
+                latents = keras.ops.take(latents, wanted[0], axis=1)
+            return model.abundances(latents, outputs=_array(columns))
+
+        inputs = (initial, physical) if index is None else (initial, physical, index)
+        return self._run(("rollout", columns, index is None), rollout, *inputs)
+
+
+def _array(columns: Any) -> Any:
+    return None if columns is None else np.asarray(columns, "int32")

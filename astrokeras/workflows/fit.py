@@ -1,0 +1,122 @@
+"""One fit of one stage: compile, callbacks, and the way back after an interruption."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from astrokeras.callbacks import (
+    AnnealOnPlateau,
+    Checkpoint,
+    HistoryWriter,
+    StopOnNonFinite,
+    TensorBoardScalars,
+)
+from astrokeras.config import FitConfig
+from astrokeras.data.batches import batches
+from astrokeras.workflows.progress import EpochBar, report
+from astrokeras.workflows.runs import Run
+
+MONITOR = "val_dex"
+
+
+def fit(
+    model: keras.Model,
+    training: Any,
+    validation: Any,
+    loss: keras.losses.Loss,
+    metric: keras.metrics.Metric,
+    settings: FitConfig,
+    annealed: Sequence[Any],
+    run: Run,
+    stage: str,
+    facts: dict[str, Any],
+    resume: bool,
+) -> None:
+    """Fit a model and leave it with the weights of its best validation.
+
+    Args:
+        model: Built, not compiled.
+        training: Sampler of the training batches.
+        validation: Sampler of the validation batches.
+        loss: The loss.
+        metric: The metric called `dex`, watched as `val_dex`.
+        settings: Optimiser and schedules.
+        annealed: Layers whose `strength` is lowered on stagnation.
+        run: Where checkpoints, history and TensorBoard files go.
+        stage: Name of the stage.
+        facts: What a checkpoint must agree with to be resumed.
+        resume: Whether to go on from the checkpoint, if the stage has one.
+    """
+    model.compile(
+        keras.optimizers.AdamW(
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            global_clipnorm=settings.clip_norm,
+        ),
+        loss=loss,
+        metrics=[metric],
+    )
+    schedules = _schedules(settings, annealed)
+    checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)
+    first = 0
+    if resume and checkpoint.state_path.is_file():
+        first = checkpoint.restore(model)
+        report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
+    if first < settings.epochs and not checkpoint.waited(settings.patience):
+        model.fit(
+            batches(training, first),
+            steps_per_epoch=training.steps,
+            validation_data=batches(validation, endless=False),
+            validation_steps=validation.steps,
+            epochs=settings.epochs,
+            initial_epoch=first,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                StopOnNonFinite(),
+                *schedules,
+                checkpoint,
+                HistoryWriter(checkpoint, run.path / f"history_{stage}"),
+                TensorBoardScalars(run.tensorboard / stage, annealed),
+                EpochBar(stage, settings.epochs, MONITOR),
+            ],
+        )
+    checkpoint.restore_best(model)
+    report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
+
+
+def _schedules(
+    settings: FitConfig, annealed: Sequence[Any]
+) -> list[keras.callbacks.Callback]:
+    schedules: list[keras.callbacks.Callback] = [
+        keras.callbacks.EarlyStopping(MONITOR, mode="min", patience=settings.patience),
+        AnnealOnPlateau(
+            annealed, MONITOR, settings.anneal_factor, settings.anneal_patience
+        ),
+    ]
+    if settings.schedule == "cosine":
+        schedules.append(keras.callbacks.LearningRateScheduler(_cosine(settings)))
+    else:
+        schedules.append(
+            keras.callbacks.ReduceLROnPlateau(
+                MONITOR,
+                mode="min",
+                factor=settings.lr_factor,
+                patience=settings.lr_patience,
+                min_lr=settings.minimum_learning_rate,
+            )
+        )
+    return schedules
+
+
+def _cosine(settings: FitConfig) -> Callable[[int], float]:
+    """Return the learning rate of an epoch: half a cosine from first to smallest."""
+
+    def rate(epoch: int) -> float:
+        share = epoch / max(1, settings.epochs - 1)
+        low, high = settings.minimum_learning_rate, settings.learning_rate
+        return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))
+
+    return rate

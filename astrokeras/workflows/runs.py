@@ -1,0 +1,130 @@
+"""Run directories: what lies where, how they are found, where they came from."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.config import Config
+from astrokeras.errors import InputError
+from astrokeras.resources import PACKAGE, resource
+
+PACKAGES = ("astrokeras", "keras", "tensorflow", "jax", "torch", "numpy", "h5py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A directory with a trained surrogate and all that tells where it came from.
+
+    Attributes:
+        path: The directory, `saved_models/<name>`.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def autoencoder(self) -> Path:
+        return self.path / "autoencoder.keras"
+
+    @property
+    def surrogate(self) -> Path:
+        return self.path / "surrogate.keras"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def checkpoint(self, stage: str) -> Path:
+        return self.path / "checkpoints" / stage
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Return the stored figures, empty if none were measured yet."""
+        return json.loads(self.metrics.read_text()) if self.metrics.is_file() else {}
+
+
+def run_folders() -> list[Path]:
+    """Return the folders that are searched for runs, the working directory first."""
+    folders = [Path("saved_models").resolve(), resource("saved_models").resolve()]
+    return list(dict.fromkeys(folders))
+
+
+def list_runs() -> list[Run]:
+    """Return all runs that hold a model, those of the working directory first."""
+    found = {
+        path.name: Run(path)
+        for folder in reversed(run_folders())
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if any(path.glob("*.keras"))
+    }
+    return list(found.values())
+
+
+def find_run(name: str | Path) -> Run:
+    """Return a run by its name or its directory.
+
+    Raises:
+        InputError: If there is none; the message lists those there are.
+    """
+    candidates = [Path(name), *(folder / name for folder in run_folders())]
+    for path in candidates:
+        if path.is_dir() and any(path.glob("*.keras")):
+            return Run(path)
+    known = ", ".join(run.name for run in list_runs()) or "none"
+    raise InputError(f"{name}: no such run or surrogate; known here: {known}.")
+
+
+def provenance(config: Config, source_hash: str, split: np.ndarray) -> dict[str, Any]:
+    """Return what a result can be traced back by: versions, hashes, machine, seed."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "versions": versions | {"python": platform.python_version()},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "git": _git_hash(),
+        "seed": config.seed,
+        "data_sha256": source_hash,
+        "split_sha256": hashlib.sha256(np.ascontiguousarray(split)).hexdigest(),
+        "configuration": asdict(config),
+    }
+
+
+def _git_hash() -> str | None:
+    """Return the commit of the checkout, None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(PACKAGE), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None
