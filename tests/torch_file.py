@@ -10,7 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-STORAGES = {"float32": "FloatStorage", "float64": "DoubleStorage", "int64": "LongStorage"}
+STORAGES = {
+    "float32": "FloatStorage",
+    "float64": "DoubleStorage",
+    "int64": "LongStorage",
+}
 STORAGES |= {"float16": "HalfStorage"}
 
 

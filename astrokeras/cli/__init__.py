@@ -76,8 +76,7 @@ def program(
         ),
     ] = False,
 ) -> None:
-    # `_Program.main` takes the first two wherever they stand; here they are for --help.
-    pass
+    """Declare the global options; `_Program.main` takes them wherever they stand."""
 
 
 # Until every command's module is there, those that are.

@@ -91,7 +91,9 @@ def _tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
                 f"{path}: entry {str(name)!r} is no tensor; save `model.state_dict()`."
             )
         if not np.isfinite(value).all():
-            raise InputError(f"{path}: tensor {name!r} holds values that are not finite.")
+            raise InputError(
+                f"{path}: tensor {name!r} holds values that are not finite."
+            )
     return dict(content)
 
 
