@@ -10,21 +10,19 @@ from astrokeras.errors import InputError
 
 PHASES = {"": "gas", "#": "surface", "@": "bulk"}
 DEFAULT_ELEMENTS = ("H", "HE", "C", "N", "O")
-SYMBOLS = tuple(
-    """
+_TABLE = """
     H HE LI BE B C N O F NE NA MG AL SI P S CL AR K CA SC TI V CR MN FE CO NI CU ZN GA
     GE AS SE BR KR RB SR Y ZR NB MO TC RU RH PD AG CD IN SN SB TE I XE CS BA LA CE PR
     ND PM SM EU GD TB DY HO ER TM YB LU HF TA W RE OS IR PT AU HG TL PB BI PO AT RN FR
     RA AC TH PA U NP PU AM CM BK CF ES FM MD NO LR RF DB SG BH HS MT DS RG CN NH FL MC
     LV TS OG
-    """.split()
-)
+"""
+SYMBOLS = tuple(_TABLE.split())
 """Chemical symbols in UCLCHEM's capitals, in the order of the periodic table."""
 
 # Rare isotopes of interstellar chemistry: a count of 13 before C is a doubtful reading.
-_ISOTOPES = frozenset(
-    "13C 14C 15N 17O 18O 25MG 26MG 29SI 30SI 33S 34S 36S 35CL 37CL".split()
-)
+_RARE = "13C 14C 15N 17O 18O 25MG 26MG 29SI 30SI 33S 34S 36S 35CL 37CL"
+_ISOTOPES = tuple(_RARE.split())
 # CS and HF are molecules also in a list without atoms of sulphur and fluorine.
 _MOLECULAR = frozenset({"S", "P", "F"})
 _ELEMENT = re.compile(r"(\d*)([A-Z]{1,2})")
@@ -63,7 +61,6 @@ def parse_species(name: str, elements: Sequence[str] = DEFAULT_ELEMENTS) -> Spec
         InputError: If the name cannot be read, or in two ways; it quotes the name.
 
     Example:
-
     >>> parse_species("#CH3OH").elements["H"]
     4
     """
@@ -130,9 +127,8 @@ def _split_symbol(element: str) -> tuple[int, str]:
     """Return mass number, 0 where it is not written, and symbol: D is (2, H)."""
     if element == "D":
         return 2, "H"
-    match = _ELEMENT.fullmatch(element)
-    assert match is not None
-    return int(match[1] or 0), match[2]
+    symbol = element.lstrip("0123456789")
+    return int(element[: -len(symbol)] or 0), symbol
 
 
 @lru_cache(maxsize=8192)

@@ -24,7 +24,6 @@ def stoichiometric_matrix(
         InputError: If a name cannot be read, or in two ways.
 
     Example:
-
     >>> stoichiometric_matrix(["H2O", "CO"])[1]
     ('H', 'C', 'O')
     """

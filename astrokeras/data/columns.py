@@ -9,12 +9,20 @@ from astrokeras.data.tables import Table
 from astrokeras.errors import InputError
 
 # UCLCHEM's and AstroChemNet's bookkeeping, never a species.
-_BOOKKEEPING = frozenset(
-    ["index", "level_0", "unnamed: 0", "dstep", "point", "surface", "bulk"]
-    + ["parcel_radius", "radfield_internal", "av_internal"]
-)
+_BOOKKEEPING = {
+    "index",
+    "level_0",
+    "unnamed: 0",
+    "dstep",
+    "point",
+    "surface",
+    "bulk",
+    "parcel_radius",
+    "radfield_internal",
+    "av_internal",
+}
 # Physics that a surrogate may hold fixed instead of taking it as a parameter.
-_PHYSICS = frozenset(["zeta", "dusttemp", "density", "gastemp", "av", "radfield"])
+_PHYSICS = {"zeta", "dusttemp", "density", "gastemp", "av", "radfield"}
 
 ALIASES = {
     "C2H2O": "CH2CO",

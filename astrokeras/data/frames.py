@@ -16,10 +16,10 @@ from astrokeras.errors import InputError
 
 _NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING"}
 # Opcodes that build a list of strings and can call nothing.
-_HARMLESS = _NAMES | set(
-    """PROTO FRAME MARK LIST EMPTY_LIST APPEND APPENDS PUT BINPUT LONG_BINPUT MEMOIZE
-    STOP""".split()
-)
+_HARMLESS = _NAMES | {
+    *("PROTO", "FRAME", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STOP"),
+}
 
 
 class PandasTable:
@@ -51,7 +51,9 @@ class PandasTable:
                 f"{self.name}: is a pandas {layout or 'object'!r}, not a frame; "
                 "save a DataFrame with `to_hdf`."
             )
-        self.columns = tuple(name.strip() for names, *_ in self._blocks for name in names)
+        self.columns = tuple(
+            name.strip() for names, *_ in self._blocks for name in names
+        )
         lengths = {rows for *_, rows in self._blocks}
         if len(lengths) != 1:
             raise InputError(
@@ -68,10 +70,8 @@ class PandasTable:
         for names, dataset, field, transposed, _ in self._blocks:
             inside = (wanted >= first) & (wanted < first + len(names))
             if inside.any():
-                if transposed:
-                    values = dataset[:, start:stop].T
-                else:
-                    values = dataset[start:stop]
+                run = slice(start, stop)
+                values = dataset[:, run].T if transposed else dataset[run]
                 if field is not None:
                     values = values[field]
                 values = values.reshape(stop - start, len(names))

@@ -1,51 +1,16 @@
 """Raw tables of one row a tracer and time, cut into tracers of the tracer format."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from astrokeras.config import DatasetConfig
 from astrokeras.data import schema
-from astrokeras.data.columns import Columns, find_columns
-from astrokeras.data.split import NO_SIMULATION
+from astrokeras.data.columns import find_columns
+from astrokeras.data.findings import Findings
 from astrokeras.data.tables import ROWS, ReorderedTable, Table
-from astrokeras.data.tracers import Tracers, check_values
+from astrokeras.data.tracers import Tracers, check_values, empty_tracers
 from astrokeras.errors import InputError
-
-
-@dataclass
-class Findings:
-    """What was noticed while raw tables were read.
-
-    Attributes:
-        raised: Abundances in [-1e-12, floor) that were raised to the floor.
-        lowered: Abundances in (1, 1 + 1e-6] that were lowered to 1.
-        floored: Values of each parameter that were raised to its minimum.
-        short: Tracers left out because they have no step.
-        ranges: Minimum and maximum of columns that were dropped.
-        equal: Which parameters a dropped column equals so far.
-    """
-
-    raised: int = 0
-    lowered: int = 0
-    floored: dict[str, int] = field(default_factory=dict)
-    short: int = 0
-    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    equal: dict[str, set[str]] = field(default_factory=dict)
-
-    def fixed(self) -> tuple[list[str], list[str]]:
-        """Return what was held fixed, and what varied although it was dropped."""
-        fixed, varied = [], []
-        for name, (low, high) in self.ranges.items():
-            if low == high:
-                fixed.append(f"{name} = {low:g}")
-            elif self.equal[name]:
-                fixed.append(f"{name} = {min(self.equal[name])}")
-            else:
-                varied.append(f"{name} ({low:g} to {high:g})")
-        return fixed, varied
 
 
 class RawTracers:
@@ -57,8 +22,6 @@ class RawTracers:
         table: The raw table.
         config: How to read it.
         findings: Where counts are added.
-        initial: Abundances that go in front as state 0, (S,) in the order of
-            `species`, for `alignment: this`; `None` for `next`.
         cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
         single: Whether the table is one run where it has no column of tracers.
 
@@ -108,9 +71,10 @@ class RawTracers:
         if not self.numbered:
             self._find_points()
             return
-        columns = [self.columns.tracer, self.columns.simulation]
-        columns = [column for column in columns if column is not None]
-        keys, starts, last = [], [], None
+        found = (self.columns.tracer, self.columns.simulation)
+        columns = [column for column in found if column is not None]
+        keys, starts = [np.empty((0, len(columns)), np.int64)], [np.empty(0, np.int64)]
+        last: np.ndarray | None = None
         for start in range(0, self.table.rows, ROWS):
             stop = min(start + ROWS, self.table.rows)
             ids = self.table.read(start, stop, columns)
@@ -120,16 +84,14 @@ class RawTracers:
             keys.append(ids[changed].astype(np.int64))
             starts.append(changed + start)
             last = ids[-1:]
-        keys = np.concatenate(keys) if keys else np.empty((0, 1), np.int64)
-        self._starts = np.concatenate(starts) if starts else np.empty(0, np.int64)
+        ids = np.concatenate(keys)
+        self._starts = np.concatenate(starts)
         self._rows = np.diff(self._starts, append=self.table.rows)
-        self.tracer = keys[:, 0]
-        self.simulation = (
-            keys[:, 1] if keys.shape[1] == 2 else np.full(len(keys), NO_SIMULATION)
-        )
-        _, first, count = np.unique(
-            keys, axis=0, return_index=True, return_counts=True
-        )
+        self.tracer = ids[:, 0]
+        self.simulation = np.full(len(ids), schema.NO_SIMULATION)
+        if self.columns.simulation is not None:
+            self.simulation = ids[:, 1]
+        _, first, count = np.unique(ids, axis=0, return_index=True, return_counts=True)
         if (count > 1).any():
             row = first[count.argmax()]
             raise InputError(
@@ -150,16 +112,16 @@ class RawTracers:
             self._starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
         self._rows = np.diff(self._starts, append=self.table.rows)
         self.tracer = np.arange(len(self._rows))
-        self.simulation = np.full(len(self._rows), NO_SIMULATION)
+        self.simulation = np.full(len(self._rows), schema.NO_SIMULATION)
 
     def _check_ids(self, ids: np.ndarray, columns: list[int], start: int) -> None:
-        good = np.isfinite(ids) & (np.abs(ids) < 2**53) & (ids == np.floor(ids))
+        good = np.isfinite(ids) & (ids >= 0) & (ids < 2**53) & (ids == np.floor(ids))
         if not good.all():
             row, column = np.argwhere(~good)[0]
             raise InputError(
                 f"{self.name}: row {start + row}: "
                 f"{self.table.columns[columns[column]]} is {ids[row, column]:g}; "
-                "identifiers must be whole numbers."
+                "identifiers are whole numbers from 0 on."
             )
 
     def leave_out_short(self) -> None:
@@ -209,9 +171,10 @@ class RawTracers:
                 int(self._starts[first + i] + self._rows[first + i]) - start,
             )
             length = block.length[i]
-            block.abundances[i, lead:length] = abundances[rows]
             block.time[i, lead:length] = time[rows]
-            block.physical[i, : length - 1] = physical[rows][: length - 1]
+            with np.errstate(over="ignore"):  # Too large for float32: refused below.
+                block.abundances[i, lead:length] = abundances[rows]
+                block.physical[i, : length - 1] = physical[rows][: length - 1]
         if self.initial is not None:
             block.abundances[:, 0] = self.initial
             block.time[:, 0] = 0.0
@@ -263,18 +226,3 @@ class RawTracers:
                 f"{block.time[row, 1]:g}, but `alignment: this` puts the initial "
                 "abundances at time 0 in front; use `dataset.alignment=next`."
             )
-
-
-def empty_tracers(n: int, states: int, species: int, parameters: int) -> Tracers:
-    """Return tracers of NaN, to be filled up to their lengths."""
-    nan: Any = np.nan
-    return Tracers(
-        rows=np.arange(n),
-        abundances=np.full((n, states, species), nan, np.float32),
-        physical=np.full((n, states - 1, parameters), nan, np.float32),
-        time=np.full((n, states), nan),
-        length=np.full(n, states, np.int32),
-        tracer=np.zeros(n, np.int64),
-        simulation=np.full(n, NO_SIMULATION, np.int64),
-        split=np.full(n, schema.UNASSIGNED, np.uint8),
-    )

@@ -4,6 +4,7 @@
 from it.  Nothing here reads abundances.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ HIGHEST = 1.0 + 1e-6
 SPLITS = ("train", "validation", "test")
 UNASSIGNED = 255
 """In memory, the split of every tracer of a file that has none."""
+NO_SIMULATION = -1
+"""Identifier of the simulation where a raw file names none."""
 PARAMETER_UNITS = {
     "Density": "H nuclei cm^-3",
     "Radfield": "Habing",
@@ -125,10 +128,8 @@ def _check_filters(dataset: "h5py.Dataset") -> None:
     codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if all(h5py.h5z.filter_avail(code) for code in codes):
         return
-    try:
+    with contextlib.suppress(ImportError):
         import hdf5plugin  # noqa: F401  Its import registers more filters.
-    except ImportError:
-        pass
     unknown = [code for code in codes if not h5py.h5z.filter_avail(code)]
     if unknown:
         raise InputError(

@@ -2,16 +2,16 @@
 
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from astrokeras.data.schema import SPLITS
+from astrokeras.config import SplitConfig
+from astrokeras.data.schema import NO_SIMULATION, SPLITS
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError, WorkError
-
-NO_SIMULATION = -1
-"""Identifier of the simulation where a raw file names none."""
 
 
 def assign_split(
@@ -58,59 +58,51 @@ def assign_split(
 
 def make_split(
     simulation: np.ndarray,
-    by: str = "simulation",
-    validation: float = 0.15,
-    test: float = 0.15,
-    seed: int = 0,
+    config: SplitConfig,
     name: str | os.PathLike[str] = "split",
 ) -> np.ndarray:
     """Split tracers by their simulations, or one by one where that is asked for.
 
+    Split by tracer, near-copies of training tracers lie in the test set, and every
+    figure is optimistic.
+
     Args:
         simulation: Identifier of each tracer's simulation, (N,).
-        by: "simulation", or "tracer": near-copies of training tracers then lie in the
-            test set and every figure is optimistic.
-        validation: Fraction of the simulations.
-        test: Fraction of the simulations.
-        seed: Of the permutation.
+        config: Fractions, seed, and by what to split.
         name: The file, for messages.
+
+    Returns:
+        0 train, 1 validation, 2 test for each tracer, (N,) uint8.
 
     Raises:
         InputError: If there are no simulations, or too few.
     """
-    if by == "tracer":
-        return assign_split(np.arange(len(simulation)), validation, test, seed)
-    known = len(np.unique(simulation))
-    if (simulation == NO_SIMULATION).any() or known < 2:
-        found = f"{known} simulation" if known == 1 else "tracers without simulation"
-        if (simulation == NO_SIMULATION).all():
+    fractions = (config.validation, config.test, config.seed)
+    if config.by == "tracer":
+        return assign_split(np.arange(len(simulation)), *fractions)
+    known = np.unique(simulation)
+    if NO_SIMULATION in known or len(known) < 2:
+        found = "tracers without simulation" if len(known) > 1 else "one simulation"
+        if known[0] == NO_SIMULATION and len(known) == 1:
             found = "no simulations"
         raise InputError(
             f"{name}: holds {found}, so it cannot be split by simulation; ask for "
             "`split.by=tracer` (figures will be optimistic), or for no split."
         )
     try:
-        return assign_split(simulation, validation, test, seed)
+        return assign_split(simulation, *fractions)
     except InputError as error:
         raise InputError(f"{name}: {error}".replace("groups", "simulations")) from error
 
 
-def split_attributes(by: str, validation: float, test: float, seed: int) -> dict:
+def split_attributes(config: SplitConfig) -> dict[str, Any]:
     """Return the root attributes that tell how a split was made."""
-    return {
-        "split_by": by,
-        "split_validation": validation,
-        "split_test": test,
-        "split_seed": seed,
-    }
+    return {f"split_{key}": value for key, value in asdict(config).items()}
 
 
 def split_file(
     path: str | os.PathLike[str],
-    by: str = "simulation",
-    validation: float = 0.15,
-    test: float = 0.15,
-    seed: int = 0,
+    config: SplitConfig | None = None,
     force: bool = False,
 ) -> np.ndarray:
     """Store a split in a tracer file that has none.
@@ -119,10 +111,7 @@ def split_file(
 
     Args:
         path: The tracer file.
-        by: "simulation" or "tracer".
-        validation: Fraction of the simulations.
-        test: Fraction of the simulations.
-        seed: Of the permutation.
+        config: Fractions, seed, and by what to split; 70/15/15 by simulation if `None`.
         force: Whether an existing split is replaced: models fitted before have then
             seen tracers of the new test set.
 
@@ -136,13 +125,14 @@ def split_file(
     import h5py
 
     path = Path(path)
+    config = SplitConfig() if config is None else config
     with TracerStore(path) as store:
         if store.has_split and not force:
             raise InputError(
                 f"{path}: has a split already; models fitted on it would be tested on "
                 "what they have seen. Use --force if there are none."
             )
-        split = make_split(store.simulation, by, validation, test, seed, path)
+        split = make_split(store.simulation, config, path)
     partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
         shutil.copyfile(path, partial)
@@ -150,7 +140,7 @@ def split_file(
             if "split" in file:
                 del file["split"]
             file.create_dataset("split", data=split)
-            file.attrs.update(split_attributes(by, validation, test, seed))
+            file.attrs.update(split_attributes(config))
         partial.replace(path)
     except OSError as error:
         raise WorkError(f"{path}: the split cannot be written ({error}).") from error

@@ -29,7 +29,6 @@ class TracerStore:
         InputError: If the file is missing, not HDF5, truncated or malformed.
 
     Example:
-
     >>> with TracerStore("data/grav.h5") as store:       # doctest: +SKIP
     ...     tracers = store.read(slice(0, 2))
     ...     tracers.abundances.shape

@@ -66,7 +66,9 @@ class CsvTable:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
         if start < self._position:
             self._lines, self._position = self._open(), 0
-        lines = itertools.islice(self._lines, start - self._position, stop - self._position)
+        lines = itertools.islice(
+            self._lines, start - self._position, stop - self._position
+        )
         self._position = stop
         try:
             return np.loadtxt(lines, delimiter=",", usecols=list(columns), ndmin=2)

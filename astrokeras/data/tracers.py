@@ -40,6 +40,39 @@ class Tracers:
     def __len__(self) -> int:
         return len(self.length)
 
+    def take(self, rows: np.ndarray) -> "Tracers":
+        """Return copies of some of them."""
+        names = self.__dataclass_fields__
+        return Tracers(**{name: getattr(self, name)[rows].copy() for name in names})
+
+    def padded(self, states: int) -> "Tracers":
+        """Return them with room for `states` states, NaN beyond each one's end."""
+        if self.time.shape[1] == states:
+            return self
+        padded = empty_tracers(
+            len(self), states, self.abundances.shape[2], self.physical.shape[2]
+        )
+        for name in PER_STATE:
+            values = getattr(self, name)
+            getattr(padded, name)[:, : values.shape[1]] = values
+        for name in PER_TRACER:
+            setattr(padded, name, getattr(self, name))
+        return padded
+
+
+def empty_tracers(n: int, states: int, species: int, parameters: int) -> Tracers:
+    """Return tracers of NaN, to be filled up to their lengths."""
+    return Tracers(
+        rows=np.arange(n),
+        abundances=np.full((n, states, species), np.nan, np.float32),
+        physical=np.full((n, states - 1, parameters), np.nan, np.float32),
+        time=np.full((n, states), np.nan),
+        length=np.full(n, states, np.int32),
+        tracer=np.zeros(n, np.int64),
+        simulation=np.full(n, schema.NO_SIMULATION, np.int64),
+        split=np.full(n, schema.UNASSIGNED, np.uint8),
+    )
+
 
 def check_values(
     path: str | os.PathLike[str],
@@ -80,7 +113,7 @@ def check_values(
             bad &= inside.reshape(inside.shape + (1,) * (values.ndim - 2))
         if bad.any():
             where = np.unravel_index(int(bad.argmax()), bad.shape)
-            name = names[where[2]] if values.ndim == 3 else names[0]
+            name = names[int(where[2])] if values.ndim == 3 else names[0]
             raise InputError(
                 f"{path}: tracer {tracers.tracer[where[0]]}, state {where[1]}: {name} "
                 f"is {values[where]:.6g}; it must be {allowed}, correct the data."

@@ -63,7 +63,7 @@ class TracerWriter:
             "physical": ((states - 1, len(parameters)), 16),
             "time": ((states,), 16),
         }
-        shapes |= {name: ((states,), 16) for name in self.extra}
+        shapes |= dict.fromkeys(self.extra, ((states,), 16))
         dtypes = PER_STATE | PER_TRACER | self.extra
         for name, dtype in dtypes.items():
             shape, tracers = shapes.get(name, ((), 1024))
