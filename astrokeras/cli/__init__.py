@@ -42,6 +42,7 @@ def _show_version(wanted: bool) -> None:
 
 
 app = typer.Typer(
+    name="astrokeras",
     cls=_Program,
     help="Learn astrochemistry from solved tracers, and emulate it.",
     epilog="COMMAND --help explains a command; it takes --backend and --debug as well.",

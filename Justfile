@@ -1,0 +1,42 @@
+# Tasks of the project; `just` lists them.  They use the environment in .venv.
+
+bin := ".venv/bin"
+
+# List the tasks.
+default:
+    @just --list
+
+# Make .venv with every backend and all tools.
+setup:
+    python3 -m venv .venv
+    # This PyTorch is one that indexes offer without GPU libraries.
+    {{bin}}/pip install --editable ".[all,dev]" "torch==2.13.0"
+
+# Format the code and sort its imports.
+fmt:
+    {{bin}}/ruff check --select I --fix
+    {{bin}}/ruff format
+
+# Look for faults and for code that is not formatted.
+lint:
+    {{bin}}/ruff check
+    {{bin}}/ruff format --check
+
+# Check the types.
+types:
+    {{bin}}/mypy
+
+# Run the tests on one backend.
+test backend="tensorflow" *options:
+    KERAS_BACKEND={{backend}} {{bin}}/python -m pytest {{options}}
+
+# Run the tests on the three backends, each in a process of its own.
+test-all: (test "tensorflow") (test "jax") (test "torch")
+
+# Train on the sample that ships, and evaluate.
+quickstart:
+    ./quickstart.sh
+
+# Everything that a change must pass, in fresh environments.
+check:
+    .ci/run
