@@ -108,7 +108,7 @@ def test_detail_by_brute_force(case):
     tracers_at_8 = np.sort(state[valid[:, 8], 8])
     assert tracers_at_8[0] <= detail.step_median[8] <= tracers_at_8[-1]
     logs = np.log10(x)
-    swing = [np.ptp(logs[i, : length[i]], axis=0) for i in range(len(x))]
+    swing = [np.ptp(logs[i, 1 : length[i]], axis=0) for i in range(len(x))]
     np.testing.assert_allclose(detail.species_swing, np.mean(swing, 0), rtol=1e-6)
     assert detail.elements == ("H", "HE", "C", "O", "SI")
     totals = np.nan_to_num(p) @ stoichiometry(SPECIES)[:, [0, 1, 2, 4, 6]]

@@ -76,10 +76,10 @@ class NearestTracer:
 
     def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.store.states - 1, len(self.store.parameters))
-        total, squares, shift = np.zeros(shape), np.zeros(shape), None
+        total, squares = np.zeros(shape), np.zeros(shape)
+        # Sums of squares of small numbers keep their digits.
+        shift = next(self._logs(rows[:1]))[1][0]
         for _, logs in self._logs(rows):
-            if shift is None:
-                shift = logs[0]  # Sums of squares of small numbers keep their digits.
             total += (logs - shift).sum(0)
             squares += ((logs - shift) ** 2).sum(0)
         mean = total / len(rows)

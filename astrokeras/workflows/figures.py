@@ -100,12 +100,10 @@ class Figures:
                 "`stoichiometry` must have shape (species, elements) = "
                 f"{(len(species), len(elements))}. Received: shape={matrix.shape}"
             )
-        present = matrix.any(0)
+        present = np.flatnonzero(matrix.any(0))
         self.species = tuple(species)
         self.states = states
-        self.elements = tuple(
-            e for e, kept in zip(elements, present, strict=True) if kept
-        )
+        self.elements = tuple(np.array(elements)[present].tolist())
         self.matrix = matrix[:, present]
         size, kinds = len(self.species), len(self.elements)
         self.tracers = self.nonfinite = 0
@@ -167,11 +165,17 @@ class Figures:
         size = max(1, ENTRIES // (self.states * len(self.species)))
         return (slice(i, i + size) for i in range(0, tracers, size))
 
-    def _add(self, truth, prediction, length, start) -> np.ndarray:
+    def _add(
+        self,
+        truth: np.ndarray,
+        prediction: np.ndarray,
+        length: np.ndarray,
+        start: Sequence[str] | None,
+    ) -> np.ndarray:
         tracers = np.arange(len(truth))
         valid = np.arange(self.states) < length[:, None]
-        swing = self._swing(truth, valid)
         valid[:, 0] = False
+        swing = self._swing(truth, valid)
         step = np.broadcast_to(np.arange(self.states), valid.shape)[valid]
         owner = np.broadcast_to(tracers[:, None], valid.shape)[valid]
 
@@ -218,7 +222,9 @@ class Figures:
         floored = np.clip([high, low], FLOOR, 1.0)
         return (np.log10(floored[0]) - np.log10(floored[1])).sum(0)
 
-    def _conserve(self, first, p, owner, step) -> None:
+    def _conserve(
+        self, first: np.ndarray, p: np.ndarray, owner: np.ndarray, step: np.ndarray
+    ) -> None:
         given = (first @ self.matrix)[owner]
         # An element without a single atom in state 0 has no relative error.
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -228,7 +234,14 @@ class Figures:
             self.step_off[:, column] += sums
         self.element_max = np.maximum(self.element_max, off.max(0))
 
-    def _group(self, start, rows, error, seen, final) -> None:
+    def _group(
+        self,
+        start: Sequence[str],
+        rows: np.ndarray,
+        error: np.ndarray,
+        seen: np.ndarray,
+        final: np.ndarray,
+    ) -> None:
         names = np.asarray(start)
         sums = np.stack([np.ones(len(rows)), rows, error, seen[0], seen[1], final])
         for name in np.unique(names):

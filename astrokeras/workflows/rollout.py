@@ -1,4 +1,7 @@
-"""What a rollout is given: parameters, time and state 0 of some tracers."""
+"""Rollouts of a surrogate over tracers: what they are given and how they are run."""
+
+import warnings
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +11,46 @@ from astrokeras.data.tracers import check_values
 # Named starts differ by decades; one that went through a file, rounded, does not.
 SAME_START = 0.1
 OTHER_START = "other"
+BATCH_BYTES = 128 * 2**20  # abundances predicted at a time
+
+
+def batch_size(wanted: int, tracers: int, states: int, species: int) -> int:
+    """Return how many tracers to roll out at a time, in bounded memory."""
+    return max(1, min(wanted, tracers, BATCH_BYTES // (4 * states * species)))
+
+
+def roll_out(
+    surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
+) -> np.ndarray:
+    """Predict tracers from their state 0.
+
+    Fewer tracers than `size` are filled up, so that one shape is compiled.
+
+    Args:
+        surrogate: The `Surrogate`.
+        tracers: Any number; only state 0 of their abundances is used.
+        columns: Columns of their parameters in the surrogate's order, (P,).
+        size: Tracers in a batch.
+
+    Returns:
+        Abundances, (n, T+1, S) float32, state 0 the given one. What lies beyond a
+        tracer's length belongs to no tracer.
+    """
+    physical, time = complete(tracers)
+    parts = []
+    for start in range(0, len(tracers), size):
+        rows = np.minimum(np.arange(start, start + size), len(tracers) - 1)
+        with warnings.catch_warnings():
+            # What leaves the training box is reported once, not for each batch.
+            warnings.simplefilter("ignore", UserWarning)
+            predicted = surrogate.emulate(
+                tracers.abundances[rows, 0],
+                physical[rows][..., columns],
+                time[rows],
+                batch_size=size,
+            )
+        parts.append(np.asarray(predicted)[: len(tracers) - start])
+    return np.concatenate(parts)
 
 
 def read_given(store: TracerStore, rows: slice, check: bool = True) -> Tracers:

@@ -1,0 +1,59 @@
+"""`astrokeras evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[
+        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
+    ],
+    tracers: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[TRACERS.h5]",
+            help="Solved tracers; the run's own file by default.",
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="test, validation, train or all tracers of the file.")
+    ] = "test",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the report; the run's by default."),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.h5",
+            help="Write the predicted tracers, and next to them their solution as "
+            "OUT.truth.h5 unless they are all of TRACERS.h5.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Tracers rolled out at once.")
+    ] = 64,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the figures as JSON.")
+    ] = False,
+) -> None:
+    """Roll out test tracers from state 0, and write figures and a report."""
+    from astrokeras.workflows.evaluate import evaluate as run_evaluation
+    from astrokeras.workflows.report import show, to_json
+
+    result = run_evaluation(
+        run,
+        tracers,
+        split,
+        out,
+        predictions=predictions,
+        batch_size=batch_size,
+        progress=True,
+    )
+    if as_json:
+        typer.echo(to_json(result.metrics))
+    else:
+        show(result.metrics)
+    typer.echo(f"Report: {result.folder}/report.html", err=True)

@@ -1,0 +1,73 @@
+"""`astrokeras predict`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    run: Annotated[
+        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
+    ],
+    tracers: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRACERS.h5",
+            help="Parameters, times and state 0; the solution need not be there.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT.h5", help="The tracer file to write.")
+    ],
+    initial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="One start for all: a start of the surrogate (`models show` lists "
+            "them), or a CSV file of abundances.  [default: state 0 of each tracer]",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Refuse what lies outside the training box; exit code 2."
+        ),
+    ] = False,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Tracers rolled out at once.")
+    ] = 256,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT.h5 if it exists.")
+    ] = False,
+    compression: Annotated[
+        str, typer.Option(help="gzip, or none to write several times faster.")
+    ] = "gzip",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was written as JSON.")
+    ] = False,
+) -> None:
+    """Roll out every tracer of TRACERS.h5 and write OUT.h5 with a status per state."""
+    from astrokeras.workflows.predict import predict as run_prediction
+
+    done = run_prediction(
+        run,
+        tracers,
+        out,
+        initial=initial,
+        strict=strict,
+        batch_size=batch_size,
+        overwrite=overwrite,
+        compression=compression,
+        progress=True,
+        warn=lambda line: typer.echo(f"Warning: {line}.", err=True),
+    )
+    if as_json:
+        typer.echo(json.dumps(done.to_json()))
+        return
+    typer.echo(
+        f"{done.path}: {done.tracers} tracers, {done.states} states predicted: "
+        f"{done.fine} fine, {done.outside} outside the training box, "
+        f"{done.not_finite} not finite"
+    )

@@ -1,0 +1,306 @@
+"""How good a surrogate is, on tracers it was not trained on."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.chemistry.species import PHASES
+from astrokeras.data.store import Tracers, TracerStore, TracerWriter
+from astrokeras.errors import InputError
+from astrokeras.workflows.figures import Detail
+from astrokeras.workflows.plots import Examples, phase_of
+from astrokeras.workflows.rollout import batch_size as bounded
+from astrokeras.workflows.rollout import name_starts, roll_out
+from astrokeras.workflows.survey import (
+    Survey,
+    is_optimistic,
+    own_tracers,
+    take_survey,
+)
+from astrokeras.workflows.target import Target, find_target
+
+BATCH = 64
+EXAMPLES = (10, 50, 90)  # percentiles of the tracers' errors
+EXAMPLE_SPECIES = 6
+VISIBLE = 1e-8  # a species that is drawn reaches this
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        metrics: What `metrics.json` holds: the figures of the rollout by the names of
+            `figures.KEYS`, and below them everything else.
+        details: By prediction: `surrogate`, `reconstruction` and the baselines.
+        folder: Where the report lies, `None` if none was written.
+    """
+
+    metrics: dict[str, Any]
+    details: dict[str, Detail]
+    folder: Path | None = None
+
+
+def evaluate(
+    run: Any,
+    tracers: str | Path | None = None,
+    split: str = "test",
+    out: str | Path | None = None,
+    *,
+    predictions: str | Path | None = None,
+    batch_size: int = BATCH,
+    report: bool = True,
+    progress: bool = False,
+) -> Evaluation:
+    """Roll out tracers from state 0 and compare them with their solution.
+
+    Beside the rollout it judges the autoencoder alone, the mean trajectory of the
+    file's training tracers and the nearest of them in physical parameters.
+
+    Args:
+        run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
+        tracers: A solved tracer file; by default the one that the run was trained on.
+        split: "train", "validation", "test" or "all".
+        out: Directory of the report; by default the run's.
+        predictions: File that the predicted tracers are written to. Unless it holds
+            all tracers of the file, their solution is written next to it, as
+            `NAME.truth.h5`.
+        batch_size: Tracers rolled out at once.
+        report: Whether `metrics.json`, `report.html` and `figures/` are written.
+        progress: Whether a bar is shown on stderr.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: If there is no such surrogate or file, the file does not suit the
+            surrogate, holds no solution, or no tracer of this split.
+    """
+    target = find_target(run)
+    folder = _find_folder(target, out) if report else None
+    with TracerStore(tracers or own_tracers(target)) as store:
+        survey = take_survey(store, target, split)
+        surrogate = target.load()
+        size = bounded(batch_size, len(survey.rows), store.states, len(store.species))
+        began = time.monotonic()
+        tracer_dex = _roll(
+            store, target, survey, surrogate, size, predictions, progress
+        )
+        seconds = time.monotonic() - began
+        details = {name: one.detail() for name, one in survey.figures.items()}
+        metrics = _metrics(store, target, split, survey, details, tracer_dex)
+        metrics["seconds"] = round(seconds, 3)
+        result = Evaluation(metrics, details, folder)
+        if folder is not None:
+            from astrokeras.workflows.report import write_report
+
+            examples = _examples(
+                store, survey, surrogate, details["surrogate"], tracer_dex, size
+            )
+            step = survey.steps.pop() if len(survey.steps) == 1 else None
+            write_report(result, folder, target.limits.species, step, examples)
+    return result
+
+
+def _find_folder(target: Target, out: str | Path | None) -> Path:
+    if out is not None:
+        folder = Path(out)
+    elif target.path is not None:
+        folder = target.path.parent
+    else:
+        raise InputError("a surrogate in memory has no run directory; give `out`.")
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a directory for the report.")
+    return folder
+
+
+def _roll(
+    store: TracerStore,
+    target: Target,
+    survey: Survey,
+    surrogate: Any,
+    size: int,
+    predictions: str | Path | None,
+    progress: bool,
+) -> np.ndarray:
+    """Judge rollout and reconstruction; return each tracer's error in dex, (n,)."""
+    rows = survey.rows
+    errors = []
+    with ExitStack() as stack:
+        advance = None
+        if progress:
+            from astrokeras.workflows.progress import tracer_bar
+
+            advance = stack.enter_context(tracer_bar("Evaluating"))
+        write = _prediction_writer(stack, store, target, rows, predictions)
+        for block in store.blocks(rows, size, check=False):
+            predicted = roll_out(surrogate, block, survey.columns, size)
+            starts = name_starts(block.abundances[:, 0], target.starts)
+            errors.append(
+                survey.figures["surrogate"].update(
+                    block.abundances, predicted, block.length, starts
+                )
+            )
+            valid = np.arange(store.states) < block.length[:, None]
+            restored = np.zeros_like(block.abundances)
+            restored[valid] = surrogate.reconstruct(block.abundances[valid])
+            survey.figures["reconstruction"].update(
+                block.abundances, restored, block.length, starts
+            )
+            write(block, predicted)
+            if advance:
+                advance(sum(map(len, errors)), len(rows))
+    return np.concatenate(errors)
+
+
+def _prediction_writer(
+    stack: ExitStack,
+    store: TracerStore,
+    target: Target,
+    rows: np.ndarray,
+    path: str | Path | None,
+) -> Callable[[Tracers, np.ndarray], None]:
+    """Return a function that writes what was predicted, and the truth beside it."""
+    if path is None:
+        return lambda block, predicted: None
+    path = Path(path)
+    paths = (
+        [path] if len(rows) == store.tracers else [path, path.with_suffix(".truth.h5")]
+    )
+    writers = [
+        stack.enter_context(
+            TracerWriter(
+                one,
+                species=store.species,
+                parameters=store.parameters,
+                units=store.units,
+                states=store.states,
+                attributes=store.attributes | about,
+            )
+        )
+        for one, about in zip(paths, ({"predicted_by": target.name}, {}), strict=False)
+    ]
+
+    def write(block: Tracers, predicted: np.ndarray) -> None:
+        writers[0].append(_replaced(block, predicted))
+        for writer in writers[1:]:
+            writer.append(block)
+
+    return write
+
+
+def _replaced(block: Tracers, abundances: np.ndarray) -> Tracers:
+    return Tracers(**(vars(block) | {"abundances": abundances}))
+
+
+def _metrics(
+    store: TracerStore,
+    target: Target,
+    split: str,
+    survey: Survey,
+    details: dict[str, Detail],
+    tracer_dex: np.ndarray,
+) -> dict[str, Any]:
+    figures = {name: one.result() for name, one in survey.figures.items()}
+    own = figures.pop("surrogate")
+    restored = figures.pop("reconstruction")
+    simulation = store.simulation[survey.rows]
+    detail = details["surrogate"]
+    import astrokeras
+
+    return own | {
+        "dex_standard_error": standard_error(tracer_dex, simulation),
+        "simulations": len(np.unique(simulation)),
+        "autoencoder_share": restored["dex"] / own["dex"] if own["dex"] else None,
+        "reconstruction": restored,
+        "baselines": figures,
+        "times_better": {
+            name: one["dex"] / own["dex"] if own["dex"] else None
+            for name, one in figures.items()
+        },
+        "starts": detail.starts,
+        "elements": {
+            name: {"mean": float(mean), "max": float(most)}
+            for name, mean, most in zip(
+                detail.elements, detail.element_mean, detail.element_max, strict=True
+            )
+        },
+        "species": dict(zip(store.species, detail.species_dex.tolist(), strict=True)),
+        "steps": {
+            name: getattr(detail, f"step_{name}").tolist()
+            for name in ("dex", "median", "p90")
+        },
+        "outside_box": survey.outside.left,
+        "outside_starts": survey.outside.starts,
+        "surrogate": target.name,
+        "file": store.path.name,
+        "split": split,
+        "optimistic": split == "test" and is_optimistic(store, survey.rows),
+        "notes": survey.notes,
+        "version": astrokeras.__version__,
+    }
+
+
+def standard_error(errors: np.ndarray, simulation: np.ndarray) -> float | None:
+    """Return the standard error of a mean over tracers, by bootstrap of simulations.
+
+    Tracers of one simulation are near-copies: they are drawn together.
+
+    Args:
+        errors: One of each tracer, (n,).
+        simulation: Identifiers, (n,).
+    """
+    _, group = np.unique(simulation, return_inverse=True)
+    sums, counts = np.bincount(group, errors), np.bincount(group)
+    if len(counts) < 2:
+        return None
+    drawn = np.random.default_rng(0).integers(0, len(counts), (1000, len(counts)))
+    return float((sums[drawn].sum(1) / counts[drawn].sum(1)).std())
+
+
+def _examples(
+    store: TracerStore,
+    survey: Survey,
+    surrogate: Any,
+    detail: Detail,
+    tracer_dex: np.ndarray,
+    size: int,
+) -> Examples:
+    """Return a good, a middling and a bad tracer and the species that vary most."""
+    order = np.argsort(tracer_dex)
+    places = {round(p / 100 * (len(order) - 1)): p for p in EXAMPLES}
+    chosen = order[list(places)]
+    block = store.read(survey.rows[chosen], check=False)
+    predicted = roll_out(surrogate, block, survey.columns, size)
+    labels = [
+        f"tracer {block.tracer[i]}: {tracer_dex[row]:.2g} dex (percentile {percent})"
+        for i, (row, percent) in enumerate(zip(chosen, places.values(), strict=True))
+    ]
+    spans = [slice(int(n)) for n in block.length]
+    return Examples(
+        labels=labels,
+        time=[(t - t[0])[s] for t, s in zip(block.time, spans, strict=True)],
+        truth=[x[s] for x, s in zip(block.abundances, spans, strict=True)],
+        prediction=[x[s] for x, s in zip(predicted, spans, strict=True)],
+        species=most_varying(detail, store.species),
+    )
+
+
+def most_varying(detail: Detail, species: Sequence[str]) -> list[int]:
+    """Return the species that vary most in time, some of each phase.
+
+    Only those that reach an abundance of 1e-8 are chosen, if there are any.
+    """
+    visible = detail.species_peak >= VISIBLE
+    order = np.argsort(np.where(visible, detail.species_swing, -1.0))[::-1]
+    chosen: list[int] = []
+    for phase in PHASES.values():
+        own = [int(i) for i in order if phase_of(species[i]) == phase]
+        chosen += own[: EXAMPLE_SPECIES // len(PHASES)]
+    rest = [int(i) for i in order if i not in chosen]
+    return chosen + rest[: EXAMPLE_SPECIES - len(chosen)]

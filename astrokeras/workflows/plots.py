@@ -1,0 +1,350 @@
+"""The figures of an evaluation, drawn with Matplotlib.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers, and no two lines of a
+figure differ by colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astrokeras.chemistry.species import PHASES
+from astrokeras.workflows.figures import FLOOR, Detail
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "#777777"
+# How each prediction is drawn in every figure: colour, line style, label.
+LOOK = {
+    "surrogate": (BLUE, "-", "surrogate"),
+    "reconstruction": (GREEN, "--", "autoencoder alone"),
+    "nearest_tracer": (RED, "-.", "nearest training tracer"),
+    "mean_trajectory": (PURPLE, ":", "mean training trajectory"),
+}
+PHASE_COLOURS = {"gas": BLUE, "surface": ORANGE, "bulk": GREEN}
+SPECIES_SHOWN = 40
+LABEL_ROOM = (0.2, 0.04)  # decades that a label takes beside and above its point
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+def phase_of(name: str) -> str:
+    """Return the phase that a species' name tells: gas, surface or bulk."""
+    return PHASES.get(name[:1], PHASES[""])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Some tracers to look at.
+
+    Attributes:
+        labels: What each tracer is, (n,).
+        time: Years since the start of each tracer, n arrays (states,).
+        truth: Solved abundances, n arrays (states, S).
+        prediction: Predicted ones, n arrays (states, S).
+        species: Columns that are drawn.
+    """
+
+    labels: list[str]
+    time: list[np.ndarray]
+    truth: list[np.ndarray]
+    prediction: list[np.ndarray]
+    species: list[int]
+
+
+def draw_all(
+    details: dict[str, Detail],
+    species: Sequence[str],
+    phases: Sequence[str],
+    step: float | None,
+    examples: Examples,
+) -> dict[str, Figure]:
+    """Draw every figure of an evaluation.
+
+    Args:
+        details: By prediction, keys of `LOOK`; baselines may be missing.
+        species: Names, (S,).
+        phases: Phase of each species, (S,).
+        step: Years between two states if that is the same everywhere.
+        examples: Tracers to show in time.
+
+    Returns:
+        Figures by file name, without its ending.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        return {
+            "error_by_step": error_by_step(details, step),
+            "worst_species": worst_species(details, species, phases),
+            "trajectories": trajectories(examples, species),
+            "conservation": conservation(details),
+            "reconstruction": reconstruction(details, species, phases),
+        }
+
+
+def error_by_step(details: dict[str, Detail], step: float | None) -> Figure:
+    """How the error grows along the rollout, next to the baselines."""
+    figure = _figure(8, 4.8)
+    axes = figure.add_subplot()
+    for name, detail in _known(details):
+        colour, line, label = LOOK[name]
+        steps = np.arange(len(detail.step_median))
+        axes.plot(steps, detail.step_median, line, color=colour, label=label, lw=1.8)
+        axes.fill_between(
+            steps, detail.step_median, detail.step_p90, color=colour, alpha=0.15, lw=0
+        )
+    axes.set(
+        yscale="log",
+        xlabel="rollout step",
+        ylabel="error of a state, mean over species (dex)",
+        title="Error along the rollout: median, and shaded up to the 90th percentile "
+        "of tracers",
+    )
+    axes.title.set_fontsize(10.5)
+    axes.set_xlim(0, len(steps) - 1)
+    _plain_decades(axes.yaxis)
+    axes.legend(ncols=2, loc="lower right")
+    if step is not None:
+        kyr = step / 1000.0
+        scales = (lambda x: np.multiply(x, kyr), lambda x: np.divide(x, kyr))
+        top = axes.secondary_xaxis("top", functions=scales)
+        top.set_xlabel("time since the start (kyr)")
+    return figure
+
+
+def worst_species(
+    details: dict[str, Detail], species: Sequence[str], phases: Sequence[str]
+) -> Figure:
+    """The species with the largest mean error, and the autoencoder's part of it."""
+    detail = details["surrogate"]
+    order = np.argsort(detail.species_dex)[::-1][:SPECIES_SHOWN]
+    figure = _figure(8, 0.6 + 0.2 * max(len(order), 10))
+    axes = figure.add_subplot()
+    places = np.arange(len(order))[::-1]
+    for phase, colour in PHASE_COLOURS.items():
+        chosen = [i for i, s in enumerate(order) if phases[s] == phase]
+        axes.barh(
+            places[chosen], detail.species_dex[order[chosen]], color=colour, label=phase
+        )
+    axes.plot(detail.species_p90[order], places, "|", color=BLACK, ms=8, mew=1.5)
+    axes.plot(
+        [], [], "|", color=BLACK, ms=8, mew=1.5, label="90th percentile of states"
+    )
+    if "reconstruction" in details:
+        own = details["reconstruction"].species_dex[order]
+        axes.plot(
+            own, places, "o", mfc="white", mec=BLACK, ms=4, label="autoencoder alone"
+        )
+    axes.set_yticks(places, [species[i] for i in order], fontsize=8)
+    axes.set(
+        xlabel="error over all states (dex)",
+        ylim=(-0.7, len(order) - 0.3),
+        title=f"The {len(order)} species with the largest mean error",
+    )
+    axes.grid(axis="y", visible=False)
+    axes.set_xlim(left=0.0)
+    figure.legend(loc="outside lower center", ncols=5, fontsize=9)
+    return figure
+
+
+def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
+    """True and predicted abundances in time of a few tracers.
+
+    State 0 is given, and often decades away from the next: it is left out.
+    """
+    colours = (BLUE, ORANGE, PURPLE)[: len(examples.labels)]
+    columns = min(3, len(examples.species)) or 1
+    rows = -(-len(examples.species) // columns)
+    figure = _figure(3.4 * columns, 2.5 * rows + 0.6)
+    grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    for axes, column in zip(grid.flat, examples.species, strict=False):
+        for i, colour in enumerate(colours):
+            time = examples.time[i][1:] / 1000.0
+            for values, line in ((examples.truth, "-"), (examples.prediction, "--")):
+                shown = np.maximum(values[i][1:, column], FLOOR)
+                axes.plot(
+                    time,
+                    shown,
+                    line,
+                    color=colour,
+                    lw=2.4 if line == "-" else 1.4,
+                    alpha=0.45 if line == "-" else 1.0,
+                )
+        axes.set_yscale("log")
+        axes.set_title(species[column], fontsize=10)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, FLOOR / 3), max(high, 10 * low))
+    for axes in grid.flat[len(examples.species) :]:
+        axes.set_visible(False)
+    figure.supxlabel("time since the start (kyr)", fontsize=10)
+    figure.supylabel("abundance relative to H nuclei", fontsize=10)
+    handles = [
+        _line(colour, "-", label, 2.4)
+        for colour, label in zip(colours, examples.labels, strict=True)
+    ]
+    handles += [
+        _line(GREY, "-", "solved (wide)", 2.4, 0.6),
+        _line(GREY, "--", "predicted", 1.4),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9)
+    return figure
+
+
+def conservation(details: dict[str, Detail]) -> Figure:
+    """How far the totals of each element drift from those of the given state."""
+    detail = details["surrogate"]
+    figure = _figure(10, 4.2)
+    left, right = figure.subplots(1, 2)
+    places = np.arange(len(detail.elements))
+    for name, shift in (("surrogate", -0.2), ("reconstruction", 0.2)):
+        if name not in details:
+            continue
+        colour, _, label = LOOK[name]
+        mean, most = details[name].element_mean, details[name].element_max
+        left.bar(places + shift, mean, 0.38, color=colour, label=f"{label}, mean")
+        left.plot(
+            places + shift,
+            most,
+            "v",
+            color=colour,
+            mec=BLACK,
+            ms=6,
+            label=f"{label}, largest",
+        )
+    left.set_xticks(places, detail.elements)
+    left.set(
+        yscale="log",
+        xlabel="element",
+        ylabel="|n - n₀| / n₀",
+        title="All states",
+    )
+    left.legend(fontsize=8)
+    colours = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY)
+    for i, element in enumerate(detail.elements):
+        right.plot(
+            detail.step_conservation[:, i],
+            color=colours[i % 8],
+            ls=("-", "--", ":")[i // 8 % 3],
+            label=element,
+            lw=1.5,
+        )
+    right.set(
+        yscale="log",
+        xlabel="rollout step",
+        ylabel="mean |n - n₀| / n₀",
+        title="Surrogate along the rollout",
+    )
+    right.legend(ncols=3, fontsize=8)
+    figure.suptitle(
+        "Element totals n against those of the given state, n₀", fontsize=11
+    )
+    return figure
+
+
+def reconstruction(
+    details: dict[str, Detail], species: Sequence[str], phases: Sequence[str]
+) -> Figure:
+    """Each species' error in the rollout against that of the autoencoder alone."""
+    figure = _figure(6, 5.4)
+    axes = figure.add_subplot()
+    own, rolled = (
+        np.maximum(details[name].species_dex, 1e-5)
+        for name in ("reconstruction", "surrogate")
+    )
+    for (phase, colour), marker in zip(PHASE_COLOURS.items(), "os^", strict=True):
+        chosen = np.array([p == phase for p in phases])
+        axes.plot(
+            own[chosen],
+            rolled[chosen],
+            marker,
+            color=colour,
+            ms=4.5,
+            alpha=0.75,
+            label=phase,
+            mew=0,
+        )
+    ends = [0.8 * min(own.min(), rolled.min()), 1.25 * max(own.max(), rolled.max())]
+    axes.plot(ends, ends, color=GREY, lw=1)
+    axes.annotate(
+        "all of the error\nis the autoencoder's",
+        (ends[0], ends[0]),
+        xytext=(28, 10),
+        textcoords="offset points",
+        fontsize=8,
+        color=GREY,
+    )
+    places = np.log10([own, rolled]).T
+    labelled: list[int] = []
+    for i in np.argsort(rolled)[::-1][:20]:
+        clear = np.abs(places[labelled] - places[i]) > LABEL_ROOM
+        if len(labelled) < 8 and clear.any(1).all():
+            labelled.append(int(i))
+            axes.annotate(
+                species[i],
+                (own[i], rolled[i]),
+                xytext=(4, 3),
+                textcoords="offset points",
+                fontsize=8,
+            )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlim=ends,
+        ylim=ends,
+        xlabel="autoencoder alone (dex)",
+        ylabel="rollout (dex)",
+        title="Error of each species",
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        _plain_decades(axis)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _line(
+    colour: str, line: str, label: str, width: float, alpha: float = 1.0
+) -> Line2D:
+    """A line for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, ls=line, lw=width, alpha=alpha, label=label)
+
+
+def _figure(width: float, height: float) -> Figure:
+    # Not pyplot: no window system, no list of open figures.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _known(details: dict[str, Detail]) -> Iterator[tuple[str, Detail]]:
+    return ((name, details[name]) for name in LOOK if name in details)
+
+
+def _plain_decades(axis: Any) -> None:
+    """Label a logarithmic axis 0.1, 0.2, 0.5, 1 instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,241 @@
+"""Predict the tracers of a file, of any size, into another one."""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data.initial import read_initial
+from astrokeras.data.limits import Limits
+from astrokeras.data.store import Tracers, TracerStore, TracerWriter
+from astrokeras.errors import InputError
+from astrokeras.workflows.outside import Outside
+from astrokeras.workflows.rollout import batch_size as bounded
+from astrokeras.workflows.rollout import read_given, roll_out
+from astrokeras.workflows.target import (
+    Target,
+    check_steps,
+    find_target,
+    match_columns,
+)
+
+FINE, OUTSIDE, NOT_FINITE = 0, 1, 2
+STATUS = (
+    "0 fine; 1 this state or one before it lies outside the training range of "
+    "parameters, start or duration; 2 not finite, or beyond the tracer's length"
+)
+COMPRESSION: dict[str, int | None] = {"gzip": 1, "none": None}
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What `predict` wrote.
+
+    Attributes:
+        path: The file.
+        tracers: Their number.
+        states: Predicted states, state 0 and what lies beyond a length not counted.
+        fine: States with status 0.
+        outside: States with status 1.
+        not_finite: States with status 2.
+        warnings: What lies outside the training ranges, a line each.
+    """
+
+    path: Path
+    tracers: int
+    states: int
+    fine: int
+    outside: int
+    not_finite: int
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"path": str(self.path)}
+
+
+def predict(
+    run: Any,
+    tracers: str | Path,
+    out: str | Path,
+    *,
+    initial: str | Path | None = None,
+    strict: bool = False,
+    batch_size: int = 256,
+    overwrite: bool = False,
+    compression: str = "gzip",
+    progress: bool = False,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Prediction:
+    """Roll out every tracer of a file from its state 0 and write a tracer file.
+
+    The whole input is checked first, then it is predicted in batches; memory does not
+    grow with the file. The result has a dataset `status` with a value per state.
+
+    Args:
+        run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
+        tracers: A tracer file; of its abundances only state 0 is used.
+        out: The file to write.
+        initial: One start for all tracers instead of theirs: the name of a start of
+            the surrogate, or a CSV file of abundances with species as columns.
+        strict: Whether leaving the training box is an error and not a warning.
+        batch_size: Tracers rolled out at once.
+        overwrite: Whether a file may be replaced.
+        compression: "gzip" or "none", which writes several times faster.
+        progress: Whether a bar is shown on stderr.
+        warn: Called with each line about what lies outside the training box.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: If there is no such surrogate or file, the file does not suit the
+            surrogate, a value is wrong, or, when strict, outside the training box.
+    """
+    target = find_target(run)
+    out = _check_out(Path(out), Path(tracers), overwrite)
+    if compression not in COMPRESSION:
+        raise InputError(f"compression is {compression!r}; give gzip or none.")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; give a positive number.")
+    with TracerStore(tracers) as store:
+        columns = match_columns(store, target)
+        start = None if initial is None else _read_start(initial, target)
+        size = bounded(batch_size, store.tracers, store.states, len(store.species))
+        lines = _survey(store, target, columns, start, size)
+        if lines and strict:
+            more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+            raise InputError(
+                f"{store.path}: {lines[0]}{more}; correct it, or leave out --strict."
+            )
+        for line in lines:
+            warn(f"{store.path}: {line}; flagged in 'status'")
+        surrogate = target.load()
+        counts = np.zeros(3, dtype=np.int64)
+        with ExitStack() as stack:
+            advance = _bar(stack, store.tracers) if progress else None
+            writer = stack.enter_context(_open_writer(out, store, target, compression))
+            for given in _given(store, start, size, check=False):
+                predicted = roll_out(surrogate, given, columns, size)
+                status = find_status(given, predicted, columns, target.limits)
+                valid = np.arange(store.states) < given.length[:, None]
+                predicted[~valid] = np.nan
+                given.abundances = predicted
+                writer.append(given, status=status)
+                counts += np.bincount(status[:, 1:][valid[:, 1:]], minlength=3)
+                if advance:
+                    advance(int(given.rows[-1]) + 1, store.tracers)
+    fine, outside, not_finite = counts.tolist()
+    return Prediction(
+        out, store.tracers, sum(counts.tolist()), fine, outside, not_finite, lines
+    )
+
+
+def _check_out(out: Path, tracers: Path, overwrite: bool) -> Path:
+    if out.is_dir():
+        raise InputError(f"{out}: is a directory; give the name of a file.")
+    if out.exists() and out.resolve() == tracers.resolve():
+        raise InputError(f"{out}: is the input itself; give another name.")
+    if out.exists() and not overwrite:
+        raise InputError(f"{out}: exists; give another name or --overwrite.")
+    return out
+
+
+def _read_start(initial: str | Path, target: Target) -> np.ndarray:
+    if Path(initial).is_file():
+        return read_initial(initial, target.limits.species, target.limits.floor)
+    return target.start(str(initial))
+
+
+def _given(
+    store: TracerStore, start: np.ndarray | None, size: int, check: bool
+) -> Iterator[Tracers]:
+    """Blocks of what the rollouts are given."""
+    for first in range(0, store.tracers, size):
+        given = read_given(store, slice(first, first + size), check)
+        if start is not None:
+            given.abundances = np.tile(start.astype("f4"), (len(given), 1, 1))
+        yield given
+
+
+def find_status(
+    given: Tracers, predicted: np.ndarray, columns: np.ndarray, limits: Limits
+) -> np.ndarray:
+    """Return the status of each state, see `STATUS`, (n, T+1) uint8.
+
+    Args:
+        given: Tracers with state 0.
+        predicted: Abundances, (n, T+1, S).
+        columns: Columns of their parameters in the surrogate's order, (P,).
+        limits: Of the surrogate.
+    """
+    outside = limits.beyond_duration(given.time)
+    outside[:, 0] |= (limits.start_excess(given.abundances[:, 0]) > 0).any(-1)
+    outside[:, 1:] |= limits.outside_parameters(given.physical[..., columns]).any(-1)
+    # A rollout carries on what it went through: no state is better than those before.
+    status = np.maximum.accumulate(outside, axis=1).astype(np.uint8) * OUTSIDE
+    beyond = np.arange(given.time.shape[1]) >= given.length[:, None]
+    bad = ~(np.isfinite(predicted) & (predicted >= 0)).all(-1)
+    status[bad | beyond] = NOT_FINITE
+    return status
+
+
+def _survey(
+    store: TracerStore,
+    target: Target,
+    columns: np.ndarray,
+    start: np.ndarray | None,
+    size: int,
+) -> list[str]:
+    """Check the whole input; return what lies outside the training ranges."""
+    outside = Outside(target.limits)
+    for given in _given(store, start, size, check=True):
+        check_steps(store, given, target.limits)
+        outside.add(given, columns)
+    return outside.lines()
+
+
+def _open_writer(
+    out: Path, store: TracerStore, target: Target, compression: str
+) -> TracerWriter:
+    import astrokeras
+
+    about = store.attributes | {
+        "solver": f"astrokeras {astrokeras.__version__}, surrogate {target.name}",
+        "tolerances": "",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "predicted_from": store.path.name,
+        "surrogate": target.name,
+        "surrogate_sha256": _hash(target.path) if target.path else "",
+        "astrokeras_version": astrokeras.__version__,
+        "status": STATUS,
+    }
+    return TracerWriter(
+        out,
+        species=store.species,
+        parameters=store.parameters,
+        units=store.units,
+        states=store.states,
+        attributes=about,
+        compression=COMPRESSION[compression],
+        extra={"status": "u1"},
+    )
+
+
+def _hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _bar(stack: ExitStack, tracers: int) -> Callable[[int, int], None]:
+    from astrokeras.workflows.progress import tracer_bar
+
+    advance = stack.enter_context(tracer_bar("Predicting"))
+    advance(0, tracers)
+    return advance

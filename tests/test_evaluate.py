@@ -1,0 +1,236 @@
+"""Evaluation of a stand-in whose error is known."""
+
+import json
+import re
+
+import h5py
+import numpy as np
+import pytest
+from score import score
+from standin import SPECIES, StandIn, write_tracers
+
+from astrokeras.data.store import TracerStore
+from astrokeras.errors import InputError
+from astrokeras.workflows.evaluate import evaluate, most_varying, standard_error
+from astrokeras.workflows.figures import KEYS
+from astrokeras.workflows.report import show, to_json
+from astrokeras.workflows.rollout import name_starts
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_tracers(tmp_path / "tracers.h5", count=16)
+    return tmp_path / "tracers.h5"
+
+
+def test_known_errors_are_found(path, tmp_path):
+    surrogate = StandIn(error=0.02, autoencoder=0.05)
+    result = evaluate(surrogate, path, report=False, batch_size=4).metrics
+
+    # Five tracers of 8 steps and one of 6: the mean number of a step is 4.38.
+    steps = np.concatenate([np.tile(np.arange(1, 9), 5), np.arange(1, 7)])
+    assert result["dex"] == pytest.approx(0.02 * steps.mean(), rel=1e-4)
+    assert result["dex_final"] == pytest.approx(0.02 * (5 * 8 + 6) / 6, rel=1e-4)
+    assert result["reconstruction"]["dex"] == pytest.approx(0.05, rel=1e-4)
+    assert result["autoencoder_share"] == pytest.approx(0.05 / 0.02 / steps.mean())
+    assert result["steps"]["median"][4] == pytest.approx(0.08, rel=0.02)
+    assert (result["tracers"], result["simulations"], result["nonfinite"]) == (6, 3, 0)
+    assert set(result["baselines"]) == {"nearest_tracer", "mean_trajectory"}
+    assert result["times_better"]["nearest_tracer"] == pytest.approx(
+        result["baselines"]["nearest_tracer"]["dex"] / result["dex"]
+    )
+    assert {k: v["tracers"] for k, v in result["starts"].items()} == {
+        "poor": 3,
+        "standard": 3,
+    }
+    assert result["elements"]["HE"]["max"] > 0
+    assert result["notes"] == []
+    assert not result["optimistic"]
+
+
+def test_predictions_can_be_judged_by_score(path, tmp_path):
+    surrogate = StandIn(error=-0.03)
+    out = tmp_path / "predicted.h5"
+    metrics = evaluate(surrogate, path, report=False, predictions=out).metrics
+
+    with h5py.File(out) as p, h5py.File(tmp_path / "predicted.truth.h5") as t:
+        assert len(p["tracer"]) == 6
+        np.testing.assert_array_equal(p["tracer"], t["tracer"])
+        np.testing.assert_array_equal(p["time"], t["time"])
+        length = t["length"][:]
+        expected = score(
+            np.nan_to_num(t["abundances"][:], nan=0.5),
+            p["abundances"][:],
+            SPECIES,
+            length,
+        )
+    for key in KEYS:
+        if key == "worst_species":  # All are equally bad but for rounding.
+            continue
+        assert metrics[key] == pytest.approx(expected[key], rel=1e-6), key
+
+
+def test_all_tracers_need_no_second_file(path, tmp_path):
+    out = tmp_path / "predicted.h5"
+    result = evaluate(StandIn(), path, "all", report=False, predictions=out).metrics
+
+    assert result["tracers"] == 16
+    assert "training tracers are among" in result["notes"][0]
+    assert not (tmp_path / "predicted.truth.h5").exists()
+
+
+def test_report_is_complete_and_self_contained(path, tmp_path):
+    folder = tmp_path / "report"
+    result = evaluate(StandIn(0.01, 0.02), path, out=folder)
+
+    stored = json.loads((folder / "metrics.json").read_text())
+    assert stored["dex"] == result.metrics["dex"]
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 5
+    assert not re.search(r"(src|href)\s*=\s*\"?https?:|<script|@import", page)
+    assert "#CH3OH" in page
+    drawn = sorted(file.name for file in (folder / "figures").iterdir())
+    assert drawn == [
+        "conservation.png",
+        "error_by_step.png",
+        "reconstruction.png",
+        "trajectories.png",
+        "worst_species.png",
+    ]
+    assert all(
+        (folder / "figures" / name).read_bytes().startswith(b"\x89PNG")
+        for name in drawn
+    )
+    assert not list(folder.rglob("*partial*"))
+
+
+@pytest.mark.parametrize("wrong", [0.0, np.nan], ids=["perfect", "broken"])
+def test_extremes_are_drawn_and_printed(path, tmp_path, capsys, wrong):
+    """No error at all, nothing finite: logarithmic axes have nothing to show."""
+    result = evaluate(StandIn(wrong, wrong if wrong == 0 else 0.1), path, out=tmp_path)
+
+    show(result.metrics)
+    printed = capsys.readouterr().out
+    assert "surrogate" in printed
+    assert json.loads((tmp_path / "metrics.json").read_text())["tracers"] == 6
+    if wrong == 0:
+        assert (
+            result.metrics["times_better"]
+            == {
+                "nearest_tracer": None,
+                "mean_trajectory": None,
+            }
+            or result.metrics["dex"] > 0
+        )
+    else:
+        assert result.metrics["nonfinite"] == 46 * len(SPECIES)
+
+
+@pytest.mark.parametrize("how", ["one simulation", "by tracer", "shared"])
+def test_a_split_without_simulations_is_called_optimistic(path, tmp_path, capsys, how):
+    changes = {
+        "one simulation": {"simulation": np.full(16, 7)},
+        "by tracer": {"attributes": {"split_by": "tracer"}},
+        "shared": {"simulation": np.arange(16) % 7},
+    }[how]
+    write_tracers(path, count=16, **changes)
+
+    drawn = how == "by tracer"
+    metrics = evaluate(StandIn(0.1), path, out=tmp_path, report=drawn).metrics
+
+    assert metrics["optimistic"]
+    assert "optimistic" in metrics["notes"][0]
+    show(metrics)
+    assert "optimistic" in capsys.readouterr().out
+    if drawn:
+        assert "optimistic" in (tmp_path / "report.html").read_text()
+
+
+def test_a_file_of_another_simulation_is_evaluated_whole(path):
+    write_tracers(path, split=np.full(12, 255, "u1"), simulation=np.zeros(12, int))
+
+    with pytest.raises(InputError, match=r"no dataset 'split'.*--split all"):
+        evaluate(StandIn(), path, report=False)
+    metrics = evaluate(StandIn(), path, "all", report=False).metrics
+
+    assert metrics["baselines"] == {}
+    assert "no baselines" in metrics["notes"][0]
+    assert metrics["dex_standard_error"] is None
+    assert not metrics["optimistic"]
+
+
+def test_wrong_requests_are_refused(path, tmp_path):
+    surrogate = StandIn()
+    write_tracers(path, split=np.zeros(12, "u1"))
+    with pytest.raises(InputError, match=r"none of 12 tracers into 'test'.*split all"):
+        evaluate(surrogate, path, report=False)
+    with pytest.raises(InputError, match="split is 'exam'"):
+        evaluate(surrogate, path, "exam", report=False)
+    with pytest.raises(InputError, match="give `out`"):
+        evaluate(surrogate, path)
+    with pytest.raises(InputError, match="no such run"):
+        evaluate("nobody", path)
+    write_tracers(path, abundances=np.full((12, 1, len(SPECIES)), 0.1, "float32"))
+    with pytest.raises(InputError, match="state 0 alone"):
+        evaluate(surrogate, path, report=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file"):
+        evaluate(surrogate, path, out=tmp_path / "file")
+
+
+def test_a_wrong_value_is_refused_before_the_surrogate_is_loaded(path):
+    tracers = write_tracers(path, count=16)
+    tracers.abundances[13, 4, 2] = 3.0
+    write_tracers(path, count=16, abundances=tracers.abundances)
+
+    with pytest.raises(InputError, match="tracer 113, state 4: HE is 3"):
+        evaluate(StandIn(), path, report=False)
+
+
+def test_what_is_outside_is_noted(path):
+    physical = np.full((12, 8, 4), 10.0, "float32")
+    physical[10, 3, 0] = 1e5
+    write_tracers(path, physical=physical)
+
+    metrics = evaluate(StandIn(), path, report=False).metrics
+
+    assert metrics["outside_box"] == 1
+    assert "Density = 100000 H nuclei cm^-3 lies outside" in metrics["notes"][0]
+
+
+def test_starts_are_named_within_a_tenth_of_a_decade():
+    starts = {"a": np.full(4, 1e-4), "b": np.full(4, 1e-9)}
+    initial = np.array([[1e-4] * 4, [1.1e-9] * 4, [1e-6] * 4])
+
+    assert name_starts(initial, starts) == ["a", "b", "other"]
+    assert name_starts(initial, {}) == ["other"] * 3
+
+
+def test_standard_error_draws_simulations_together():
+    errors, simulation = np.repeat([1.0, 3.0], 50), np.repeat([4, 9], 50)
+
+    assert standard_error(errors, simulation) == pytest.approx(2**-0.5, rel=0.05)
+    assert standard_error(errors, np.zeros(100)) is None
+
+
+def test_examples_show_every_phase(path):
+    detail = evaluate(StandIn(), path, report=False).details["surrogate"]
+    chosen = most_varying(detail, SPECIES)
+
+    assert len(chosen) == len(set(chosen)) == 6
+    assert {SPECIES[i][0] for i in chosen} >= {"#", "@"}
+
+
+def test_json_has_no_nan():
+    text = to_json({"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 1}})
+    assert json.loads(text) == {"a": None, "b": [1.0, None], "c": {"d": 1}}
+
+
+def test_evaluation_reads_what_prediction_writes(path, tmp_path):
+    from astrokeras.workflows.predict import predict
+
+    predict(StandIn(), path, tmp_path / "out.h5")
+    with TracerStore(tmp_path / "out.h5") as store:
+        assert store.solved
+    metrics = evaluate(StandIn(), tmp_path / "out.h5", report=False).metrics
+    assert metrics["dex"] == pytest.approx(0.0, abs=1e-6)
