@@ -120,7 +120,7 @@ def canonical(element: str) -> str:
 
 def _is_symbol(text: str) -> bool:
     match = _ELEMENT.fullmatch(text)
-    return bool(match) and (match[2] in SYMBOLS or text == "D")
+    return match is not None and (match[2] in SYMBOLS or text == "D")
 
 
 def _split_symbol(element: str) -> tuple[int, str]:

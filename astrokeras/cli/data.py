@@ -1,0 +1,155 @@
+"""`astrokeras data`: import raw files, inspect, split and sample tracer files."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Make tracer files from raw ones, and look into them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A tracer file.")]
+
+
+@app.command("import")
+def import_(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RAW... [OVERRIDES]",
+            help="AstroChemNet's HDFStores (raw or cleaned), UCLCHEM's CSV output or "
+            "tracer files, and overrides such as dataset.alignment=this or "
+            "split.by=tracer.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The tracer file to write.")],
+    no_split: Annotated[
+        bool,
+        typer.Option("--no-split", help="Make no split: for data never trained on."),
+    ] = False,
+) -> None:
+    """Convert raw files to one tracer file and split it by simulation."""
+    from astrokeras.config import compose
+    from astrokeras.data.importers import import_tracers
+    from astrokeras.data.render import render_import
+
+    raw, overrides = _sort_arguments(arguments)
+    config = compose(overrides).dataset
+    with _progress("Importing") as update:
+        report = import_tracers(raw, out, config, split=not no_split, progress=update)
+    result, *remarks = render_import(report)
+    for line in remarks:
+        typer.echo(line, err=True)
+    typer.echo(result)
+
+
+@app.command()
+def inspect(
+    file: File,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for machines.")
+    ] = False,
+    read_all: Annotated[
+        bool, typer.Option("--all", help="Read the values of every tracer.")
+    ] = False,
+) -> None:
+    """Show what a tracer file holds: sizes, ranges, units, splits, starts."""
+    import json
+
+    from astrokeras.data.inspect import inspect_tracers
+
+    found = inspect_tracers(file, None if read_all else 1000)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    from rich.console import Console
+
+    from astrokeras.data.render import render_inspection
+
+    Console().print(render_inspection(found))
+
+
+@app.command()
+def split(
+    file: File,
+    by: Annotated[
+        str, typer.Option(metavar="simulation|tracer", help="What stays together.")
+    ] = "simulation",
+    validation: Annotated[float, typer.Option(help="Fraction.")] = 0.15,
+    test: Annotated[float, typer.Option(help="Fraction.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Of the permutation.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a split that is there.")
+    ] = False,
+) -> None:
+    """Store a split in a tracer file that has none."""
+    import numpy as np
+
+    from astrokeras.config import SplitConfig, check
+    from astrokeras.data.schema import SPLITS
+    from astrokeras.data.split import split_file
+
+    config = SplitConfig(by=by, validation=validation, test=test, seed=seed)
+    check(config)
+    codes = split_file(file, config, force)
+    counts = np.bincount(codes, minlength=len(SPLITS))
+    shares = (f"{n} {name}" for n, name in zip(counts, SPLITS, strict=True))
+    typer.echo(f"{file}: {', '.join(shares)}")
+
+
+@app.command()
+def sample(
+    file: File,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The sample to write.")],
+    per_simulation: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many tracers of each simulation."),
+    ] = None,
+    max_mb: Annotated[
+        float | None,
+        typer.Option(min=0, help="At most so many megabytes; what fits, by default."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+) -> None:
+    """Write a sample, spread evenly over the simulations; it inherits the split."""
+    from astrokeras.data.subset import sample_tracers
+
+    rows = sample_tracers(file, out, per_simulation, max_mb, seed)
+    typer.echo(f"{out}: {len(rows)} tracers, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _sort_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Tell files from overrides; here a key may leave out `dataset.`."""
+    from dataclasses import fields
+
+    from astrokeras.config import DatasetConfig
+
+    keys = {item.name for item in fields(DatasetConfig)}
+    raw, overrides = [], []
+    for argument in arguments:
+        key, equals, _ = argument.partition("=")
+        if not equals or Path(argument).exists():
+            raw.append(argument)
+        else:
+            short = key.partition(".")[0] in keys
+            overrides.append(f"dataset.{argument}" if short else argument)
+    return raw, overrides
+
+
+@contextmanager
+def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on a terminal; Keras, which the training's bars need, stays out."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,129 @@
+"""A sample of a tracer file, small enough to hand out."""
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from astrokeras.data.schema import NO_SIMULATION
+from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers import PER_STATE
+from astrokeras.data.writer import TracerWriter
+from astrokeras.errors import InputError
+
+_LEVEL = 9  # Written once, fetched and read by many.
+# Bytes of an HDF5 file beside its compressed chunks, generously: names and
+# attributes, and the index of the chunks.
+_OVERHEAD, _PER_TRACER_OVERHEAD = 100_000, 500
+
+
+def sample_tracers(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    per_simulation: int | None = None,
+    max_mb: float | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Write a sample of a tracer file, spread evenly over its simulations.
+
+    The sample inherits the split, every split in its proportion, and all that the file
+    says about itself.
+
+    Args:
+        path: The tracer file.
+        out: The sample; it appears under this name only when complete.
+        per_simulation: At most so many tracers of each simulation.
+        max_mb: At most so many megabytes (1e6 bytes); as many tracers as fit.
+        seed: Of the choice.
+
+    Returns:
+        The row numbers chosen, in the order of the file, (n,).
+
+    Raises:
+        InputError: If the file is malformed, or not a tracer fits.
+        WorkError: If the sample cannot be written.
+    """
+    path, out = Path(path), Path(out)
+    if out.resolve() == path.resolve():
+        raise InputError(f"{out}: is the file to sample from; choose another name.")
+    with TracerStore(path) as store:
+        rows = sampling_order(store.simulation, store.split, per_simulation, seed)
+        if max_mb is not None:
+            rows = rows[: _how_many_fit(store, rows, max_mb * 1e6)]
+        if not len(rows):
+            raise InputError(
+                f"{path}: not a tracer fits into {max_mb:g} MB; allow more."
+            )
+        rows = np.sort(rows)
+        told = {k: v for k, v in store.attributes.items() if k != "format"}
+        with TracerWriter(
+            out,
+            species=store.species,
+            parameters=store.parameters,
+            units=store.units,
+            states=store.states,
+            attributes=told | {"sample_of": path.name, "sample_seed": seed},
+            compression=_LEVEL,
+            solved=store.solved,
+        ) as writer:
+            for block in store.blocks(rows):
+                writer.append(block)
+    return rows
+
+
+def sampling_order(
+    simulation: np.ndarray,
+    split: np.ndarray,
+    per_simulation: int | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Order rows so that the first n are spread evenly, for any n.
+
+    Each round takes one tracer of every simulation; within a round the splits take
+    turns in proportion to their simulations.
+
+    Args:
+        simulation: Identifiers, (N,).
+        split: Codes of the splits, (N,).
+        per_simulation: Rounds, all by default.
+        seed: Of the permutations of simulations and of tracers in each.
+
+    Returns:
+        Row numbers, (N,) or fewer.
+    """
+    generator = np.random.default_rng(seed)
+    groups = np.where(
+        simulation == NO_SIMULATION,
+        simulation.max() + 1 + np.arange(len(simulation)),
+        simulation,
+    )
+    # Where a row stands: its round, then its simulation's place among its split's.
+    turn = np.empty(len(groups))
+    place = np.empty(len(groups))
+    for code in np.unique(split):
+        ids = generator.permutation(np.unique(groups[split == code]))
+        for number, one in enumerate(ids):
+            rows = np.flatnonzero((groups == one) & (split == code))
+            turn[rows] = generator.permutation(len(rows))
+            place[rows] = (number + 0.5) / len(ids)
+    order = np.lexsort((place, turn))
+    if per_simulation is not None:
+        order = order[turn[order] < per_simulation]
+    return order
+
+
+def _how_many_fit(store: TracerStore, rows: np.ndarray, limit: float) -> int:
+    """Return how many of the first rows take at most `limit` bytes."""
+    size = _OVERHEAD
+    for count in range(len(rows)):
+        tracer = store.read(rows[count : count + 1], check=False)
+        size += _PER_TRACER_OVERHEAD
+        for name in PER_STATE:
+            values = getattr(tracer, name)
+            # HDF5's shuffle filter: the first byte of all values, then the second.
+            shuffled = values.view(np.uint8).reshape(-1, values.itemsize).T
+            size += len(zlib.compress(shuffled.tobytes(), _LEVEL))
+        if size > limit:
+            return count
+    return len(rows)
