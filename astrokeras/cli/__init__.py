@@ -3,7 +3,6 @@
 A command's module imports Typer alone; what it works with is imported when it runs.
 """
 
-import importlib
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -13,14 +12,19 @@ from typer.core import TyperGroup
 
 import astrokeras
 from astrokeras.backend import NO_BACKEND, missing_backend, select_backend
-from astrokeras.cli import models
+from astrokeras.cli import data, models
+from astrokeras.cli.evaluate import evaluate
+from astrokeras.cli.predict import predict
+from astrokeras.cli.train import train
 from astrokeras.errors import InputError, WorkError
 
 
 class _Program(TyperGroup):
     """Takes the global options out of any command line and reports errors in a line."""
 
-    def main(self, args: Sequence[str] | None = None, **settings: Any) -> Any:
+    def main(  # type: ignore[override]  # The other settings pass through.
+        self, args: Sequence[str] | None = None, **settings: Any
+    ) -> Any:
         words = list(sys.argv[1:] if args is None else args)
         debug = False
         try:
@@ -80,16 +84,10 @@ def program(
     """Declare the global options; `_Program.main` takes them wherever they stand."""
 
 
-# Until every command's module is there, those that are.
-for _name in ("train", "evaluate", "predict", "data"):
-    try:
-        _module = importlib.import_module(f"astrokeras.cli.{_name}")
-    except ModuleNotFoundError:
-        continue
-    if _name == "data":
-        app.add_typer(_module.app, name="data")
-    else:
-        app.command()(getattr(_module, _name))
+app.command()(train)
+app.command()(evaluate)
+app.command()(predict)
+app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 
 

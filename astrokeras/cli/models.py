@@ -88,7 +88,7 @@ def import_(
     if initial is not None:
         from astrokeras.data.initial import read_initial
 
-        starts = {initial.stem: read_initial(initial, names)}
+        starts = {initial.stem: read_initial(initial, names).tolist()}
     labels = Labels(names, read_ranges(ranges), alignment, step, states, starts)
     checkpoint = read_checkpoint(checkpoints)
     # A bare name stands for a run beside the others, as it does for `train`.

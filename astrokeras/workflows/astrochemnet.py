@@ -62,7 +62,7 @@ class Labels:
     alignment: str
     step: float = STEP_YEARS
     states: int = STATES
-    starts: Mapping[str, np.ndarray] | None = None
+    starts: Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         if self.alignment not in ALIGNMENTS:
@@ -137,13 +137,13 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
         parameters=list(labels.ranges),
         units=[PARAMETER_UNITS.get(name, "") for name in labels.ranges],
         elements=elements,
-        stoichiometry=matrix,
+        stoichiometry=matrix.tolist(),
         step=(labels.step, labels.step),
         duration=labels.step * (labels.states - 1),
         box=labels.ranges,
         species_box=[[FLOOR] * species, [1.0] * species],
         starts=labels.starts or {},
-        fixed={"source": "AstroChemNet checkpoint", "alignment": labels.alignment},
+        fixed=["source = AstroChemNet checkpoint", f"alignment = {labels.alignment}"],
         name="surrogate",
     )
     surrogate.build()

@@ -131,11 +131,11 @@ def read_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
             raise InputError(
                 f"--ranges: {word!r}; write NAME=LOW:HIGH, as Av=0.1:6914."
             )
-    for name, (low, high) in ranges.items():
-        if not 0 < low < high < math.inf:
+    for name, (least, most) in ranges.items():
+        if not 0 < least < most < math.inf:
             raise InputError(
-                f"--ranges: {name} is {low:g} to {high:g}; both must be positive, the "
-                "second larger: parameters are scaled in log10."
+                f"--ranges: {name} is {least:g} to {most:g}; both must be positive and "
+                "rise: parameters are scaled in log10."
             )
     return ranges
 

@@ -83,7 +83,7 @@ def _limits(facts: dict[str, Any]) -> str:
         low, high = facts["box"][parameter]
         lines.append(f"{parameter}: {low:.6g} to {high:.6g} {unit}")
     lines.append(f"starts: {', '.join(facts['starts']) or 'none named'}")
-    lines += [f"fixed {name}: {value}" for name, value in facts["fixed"].items()]
+    lines += [f"held fixed: {fact}" for fact in facts["fixed"]]
     return "\n".join(f"  {line}" for line in lines)
 
 
