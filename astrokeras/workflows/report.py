@@ -27,18 +27,18 @@ TITLES = {
     "nearest_tracer": "nearest training tracer",
     "mean_trajectory": "mean training trajectory",
 }
-# Name, unit and meaning of each figure; the words are those of the documentation.
+# What each figure is; the errors called dex are in decades.
 FIGURES = {
-    "dex": ("dex", "mean |log10 p - log10 x|, floored at 1e-20"),
-    "dex_seen": ("dex", "the same over abundances of 1e-12 and more"),
-    "dex_final": ("dex", "the same at each tracer's last state"),
-    "dex_species99": ("dex", "99th percentile of the species' means"),
-    "dex_worst": ("dex", "the worst species' mean"),
-    "worst_species": ("", "its name"),
-    "mre": ("", "mean |p - x| / x, both within 1e-20 and 1"),
-    "conservation": ("", "mean |n - n0| / n0 of element totals n, n0 those given"),
-    "conservation_max": ("", "its maximum"),
-    "nonfinite": ("", "abundances that are NaN, infinite or negative"),
+    "dex": "mean |log10 p - log10 x|, floored at 1e-20",
+    "dex_seen": "the same over abundances of 1e-12 and more",
+    "dex_final": "the same at each tracer's last state",
+    "dex_species99": "99th percentile of the species' means",
+    "dex_worst": "the worst species' mean",
+    "worst_species": "its name",
+    "mre": "mean |p - x| / x, both within 1e-20 and 1",
+    "conservation": "mean |n - n0| / n0 of element totals n, n0 those given",
+    "conservation_max": "its maximum",
+    "nonfinite": "abundances that are NaN, infinite or negative",
 }
 CAPTIONS = {
     "error_by_step": "How the error grows from the given state to the end.",
@@ -100,12 +100,11 @@ def show(metrics: dict[str, Any]) -> None:
     columns = _columns(metrics)
     title = Text(_headline(metrics), style="bold")
     grid = Table(title=title, title_justify="left")
-    grid.add_column("")
+    grid.add_column("", no_wrap=True)
     for name in columns:
         grid.add_column(TITLES[name], justify="right", overflow="fold")
-    for key, (unit, _) in FIGURES.items():
-        label = Text(f"{key} [{unit}]" if unit not in ("", key) else key)
-        grid.add_row(label, *(_cell(one[key]) for one in columns.values()))
+    for key in FIGURES:
+        grid.add_row(key, *(_cell(one[key]) for one in columns.values()))
     ratios = [metrics["times_better"].get(name) for name in columns]
     if any(ratios):
         cells = ("" if ratio is None else f"{ratio:.3g}" for ratio in ratios)
@@ -198,7 +197,7 @@ def _page(
         f'<p class="warning">Note: {escape(note)}.</p>' for note in metrics["notes"]
     ]
     rows = [
-        [key, *(_cell(one[key]) for one in columns.values()), FIGURES[key][1]]
+        [key, *(_cell(one[key]) for one in columns.values()), FIGURES[key]]
         for key in FIGURES
     ]
     titles = [TITLES[name] for name in columns]
