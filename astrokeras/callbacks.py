@@ -232,7 +232,7 @@ def write_text(path: Path, text: str) -> None:
 def write_arrays(path: Path, variables: Sequence[Any]) -> None:
     """Write the values of variables, in order, as a whole .npz file or none."""
     beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    arrays = {str(i): ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+    arrays = {str(i): ops.convert_to_numpy(v.value) for i, v in enumerate(variables)}
     with open(beside, "wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
         file.flush()

@@ -120,6 +120,7 @@ class EmulatorConfig:
     hidden: list[int] = _widths(180, 180)
     activation: str = "gelu"
     window: list[int] = _widths(30, 60, 120, 240)
+    from_start: float = _ranged(0.0, 0, 1)
     decode: int = _ranged(0, 0, 100_000)
     joint: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
@@ -175,6 +176,9 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
     own = config_dir or Path("configs")
     shipped = resource("configs")
     first = own.resolve() if own.is_dir() else shipped
+    if not (first / "config.yaml").is_file():
+        # Hydra looks for the root before it knows the search path.
+        store.store(name="config", node=OmegaConf.load(shipped / "config.yaml"))
     search = f"hydra.searchpath=[file://{shipped}]"
     try:
         with hydra.initialize_config_dir(str(first), version_base="1.3"):

@@ -58,7 +58,7 @@ class _SpeciesError(keras.metrics.Metric):
 
     def per_species(self) -> np.ndarray:
         """Return the mean error of each species, `(species,)`."""
-        return ops.convert_to_numpy(self.total)
+        return ops.convert_to_numpy(self.total.value)
 
     def result(self) -> Any:
         return ops.max(self.total) if self.reduction == "max" else ops.mean(self.total)

@@ -75,7 +75,7 @@ class Cache:
     species: tuple[str, ...]
     parameters: tuple[str, ...]
     units: tuple[str, ...]
-    fixed: dict[str, str]
+    fixed: list[str]
     statistics: Statistics
 
 
@@ -129,18 +129,9 @@ def prepare(
             store.species,
             store.parameters,
             store.units,
-            _fixed(store),
+            list(store.attributes.get("fixed", [])),
             Statistics(**statistics),
         )
-
-
-def _fixed(store: TracerStore) -> dict[str, str]:
-    prefix = "fixed_"
-    return {
-        key.removeprefix(prefix): str(value)
-        for key, value in store.attributes.items()
-        if key.startswith(prefix)
-    }
 
 
 def hash_file(path: Path) -> str:

@@ -118,8 +118,7 @@ class WindowSampler(_Sampler):
     """Batches of windows, for the emulator: `(initial, parameters[, index], truth)`.
 
     Each fixed length takes an equal share of a chunk's tracers, another one in every
-    epoch, as many windows of each tracer as fit into it, and every window starts
-    anywhere it fits. A tracer too short for some lengths is shared among the others;
+    epoch, and as many windows of each tracer as fit into it. A tracer too short for some lengths is shared among the others;
     one too short for all is left out and counted. Batches of all lengths hold about as
     many states, so shorter windows come in larger batches.
 
@@ -128,6 +127,8 @@ class WindowSampler(_Sampler):
         batch_size: Windows a batch at the longest length.
         windows: Lengths in steps.
         seed: Of the order and the starts.
+        from_start: Share of the windows that start at state 0, as every rollout of an
+            evaluation does; the others start anywhere they fit.
         decode: States of a window that are decoded and compared, drawn at random and
             always with the last one; all of them if 0.
         chunk: Tracers a chunk.
@@ -145,12 +146,14 @@ class WindowSampler(_Sampler):
         batch_size: int,
         windows: Sequence[int],
         seed: int,
+        from_start: float = 0.0,
         decode: int = 0,
         chunk: int = CHUNK,
     ):
         super().__init__(cache, "train", seed, chunk)
         self.windows = sorted(windows)
         self.batch_size = batch_size
+        self.from_start = from_start
         self.decode = decode
         self.left_out = int((self.length - 1 < self.windows[0]).sum())
         if self.left_out == len(self.length):
@@ -209,6 +212,7 @@ class WindowSampler(_Sampler):
         random = np.random.default_rng((self.seed, epoch, chunk, k, w, part))
         room = self.length[self.bounds[chunk] + rows] - window
         starts = random.integers(0, room)
+        starts[random.random(len(rows)) < self.from_start] = 0
         abundances, physical = self._read(chunk)
         steps = starts[:, None] + np.arange(window)
         index = self._decoded(random, len(rows), window)

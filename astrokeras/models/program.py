@@ -12,7 +12,7 @@ class _Program(keras.Model):
     """A function of a model's layers that `predict_on_batch` compiles."""
 
     def __init__(self, model: keras.Model, function: Callable[..., Any]):
-        super().__init__()
+        super().__init__(name="program")
         self.model = model
         self.function = function
         self.built = True

@@ -70,7 +70,7 @@ class Surrogate(keras.Model):
         species_box: Sequence[Sequence[float]],
         starts: Mapping[str, Sequence[float]],
         floor: float = 1e-20,
-        fixed: Mapping[str, Any] | None = None,
+        fixed: Sequence[str] = (),
         version: int = FORMAT,
         **kwargs: Any,
     ):
@@ -96,7 +96,7 @@ class Surrogate(keras.Model):
             species_box=np.asarray(species_box, "float64").tolist(),
             starts={k: np.asarray(v, "float64").tolist() for k, v in starts.items()},
             floor=float(floor),
-            fixed=dict(fixed or {}),
+            fixed=list(fixed),
             version=version,
         )
         self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")

@@ -168,7 +168,7 @@ def _train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> 
         facts={"data": cache.source_hash, "settings": asdict(settings)},
         resume=resume,
     )
-    _save(model, run.autoencoder)
+    _save(_uncompiled(model), run.autoencoder)
 
 
 def _train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None:
@@ -193,7 +193,12 @@ def _train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> Non
     model.build()
     model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
     sampler = WindowSampler(
-        cache, settings.fit.batch_size, settings.window, config.seed, settings.decode
+        cache,
+        settings.fit.batch_size,
+        settings.window,
+        config.seed,
+        from_start=settings.from_start,
+        decode=settings.decode,
     )
     if sampler.left_out:
         report(
@@ -213,7 +218,7 @@ def _train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> Non
         facts={"data": cache.source_hash, "settings": asdict(settings)},
         resume=resume,
     )
-    _save(make_surrogate(model, cache, config), run.surrogate)
+    _save(make_surrogate(_uncompiled(model), cache, config), run.surrogate)
 
 
 def _loss(settings: LossConfig, cache: Cache) -> keras.losses.Loss:
@@ -266,9 +271,7 @@ def make_surrogate(emulator: Emulator, cache: Cache, config: Config) -> Surrogat
         stoichiometry=matrix,
         step=statistics.step,
         duration=float(statistics.duration),
-        box={
-            name: (low[i], high[i]) for i, name in enumerate(cache.parameters)
-        },
+        box={name: (low[i], high[i]) for i, name in enumerate(cache.parameters)},
         species_box=np.stack([statistics.species_low, statistics.species_high]),
         starts=_starts(cache, config),
         floor=cache.floor,
@@ -289,6 +292,14 @@ def _starts(cache: Cache, config: Config) -> dict[str, np.ndarray]:
         path = find_tracers(config.dataset.initial_abundances)
         starts[path.stem] = read_initial(path, cache.species, cache.floor)
     return starts
+
+
+def _uncompiled(model: keras.Model) -> keras.Model:
+    """Return a copy without optimiser and loss, which a model file need not carry."""
+    copy = type(model).from_config(model.get_config())
+    copy.build()
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _save(model: keras.Model, path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Composition by Hydra, and the one line that each mistake gets."""
+
+import pytest
+
+from astrokeras.config import ConfigError, compose
+
+
+def test_defaults_compose():
+    config = compose()
+
+    assert config.dataset.name == "grav"
+    assert config.name == "my_grav"
+    assert config.dataset.alignment == "next"
+    assert config.dataset.parameters["Radfield"] == "radfield"
+
+
+def test_overrides_reach_nested_keys():
+    config = compose(["emulator.fit.learning_rate=3e-4", "seed=3", "emulator.window=7"])
+
+    assert config.emulator.fit.learning_rate == 3e-4
+    assert config.seed == 3
+    assert config.emulator.window == [7]
+
+
+def test_the_reference_variant_is_astrochemnets():
+    config = compose(["autoencoder=reference", "emulator=reference"])
+
+    assert config.autoencoder.latents == 14
+    assert config.autoencoder.output == "sigmoid"
+    assert config.autoencoder.loss.kind == config.emulator.loss.kind == "reference"
+    assert config.autoencoder.loss.conservation == 100
+    assert config.emulator.loss.conservation == 500
+    assert config.emulator.window == [240]
+    assert config.emulator.hidden == [180, 180]
+
+
+@pytest.mark.parametrize(
+    ("override", "named", "allowed"),
+    [
+        ("emulator.depth=2", "emulator.depth", "depth"),
+        ("seed=many", "seed", "Integer"),
+        ("emulator.fit.epochs=0", "emulator.fit.epochs is 0", "[1, "),
+        ("autoencoder.dropout=1.5", "autoencoder.dropout is 1.5", "[0, 0.95]"),
+        ("emulator.window=[]", "emulator.window is empty", "at least one"),
+        ("emulator.window=[30,0]", "emulator.window is [30, 0]", "[1, "),
+        ("dataset.alignment=last", "dataset.alignment is 'last'", "next, this"),
+        ("emulator=huge", "emulator/huge", "default reference"),
+        ("emulator.fit.epochs=1.5", "emulator.fit.epochs", "Integer"),
+        ("no equals sign", "no equals sign", "configs/"),
+    ],
+)
+def test_a_mistake_is_one_line(override, named, allowed):
+    with pytest.raises(ConfigError) as caught:
+        compose([override])
+
+    message = str(caught.value)
+    assert "\n" not in message
+    assert named in message
+    assert allowed in message
+
+
+def test_own_variants_come_first(tmp_path):
+    folder = tmp_path / "configs" / "emulator"
+    folder.mkdir(parents=True)
+    text = "defaults:\n  - schema\n  - _self_\nhidden: [8]\n"
+    (folder / "small.yaml").write_text(text)
+    (folder / "default.yaml").write_text(text.replace("8", "9"))
+
+    own = tmp_path / "configs"
+    assert compose(["emulator=small"], own).emulator.hidden == [8]
+    assert compose([], own).emulator.hidden == [9]
+
+
+def test_own_variant_with_a_misspelt_key(tmp_path):
+    folder = tmp_path / "emulator"
+    folder.mkdir()
+    text = "defaults:\n  - schema\n  - _self_\nhiden: [8]\n"
+    (folder / "wrong.yaml").write_text(text)
+
+    with pytest.raises(ConfigError, match="hiden"):
+        compose(["emulator=wrong"], tmp_path)

@@ -1,0 +1,176 @@
+"""Layers against NumPy, through serialisation and in compiled training."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from astrokeras.layers.noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.recurrence import Recurrence
+from astrokeras.layers.residual_cell import ResidualCell
+from astrokeras.layers.reversible_dense import ReversibleDense
+from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
+
+
+def to_numpy(tensor):
+    return ops.convert_to_numpy(getattr(tensor, "value", tensor))
+
+
+def randomise(layer, rng):
+    for weight in layer.trainable_weights:
+        weight.assign(rng.normal(0, 0.3, weight.shape))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 3, 6)], ids=["states", "sequences"])
+def test_reverse_is_the_transpose(shape, rng):
+    layer = ReversibleDense(2)
+    inputs = rng.normal(size=shape).astype("float32")
+    latent = to_numpy(layer(inputs))
+    randomise(layer, rng)
+
+    restored = to_numpy(layer(latent, reverse=True))
+
+    expected = latent @ to_numpy(layer.kernel).T + to_numpy(layer.reverse_bias)
+    np.testing.assert_allclose(restored, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_reverse_of_some_outputs_is_a_part_of_all(rng):
+    layer = ReversibleDense(2)
+    latent = layer(rng.normal(size=(4, 6)).astype("float32"))
+    randomise(layer, rng)
+
+    some = to_numpy(layer(latent, reverse=True, outputs=np.array([5, 1])))
+
+    every = to_numpy(layer(latent, reverse=True))
+    np.testing.assert_allclose(some, every[:, [5, 1]], rtol=1e-6)
+
+
+def test_empty_width_is_refused():
+    with pytest.raises(ValueError, match="Received: units=0"):
+        ReversibleDense(0)
+
+
+def test_abundance_scaler_follows_its_formula():
+    layer = AbundanceScaler(1e-20)
+    abundances = np.array([[0.0, 1e-20, 1e-10, 1.0]], "float32")
+
+    scaled = to_numpy(layer(abundances))
+
+    np.testing.assert_allclose(scaled, [[0, 0, 0.5, 1]], atol=1e-6)
+    restored = to_numpy(layer(scaled, reverse=True))
+    np.testing.assert_allclose(restored, [[1e-20, 1e-20, 1e-10, 1]], rtol=1e-4)
+
+
+def test_affine_scaler_goes_there_and_back(rng):
+    layer = AffineScaler(3, log=True)
+    layer.set_scales(np.array([1.0, 2, 3]), np.array([0.5, 1, 2]))
+    values = 10 ** rng.normal(size=(5, 3)).astype("float32")
+
+    scaled = to_numpy(layer(values))
+
+    expected = (np.log10(values) - [1, 2, 3]) / [0.5, 1, 2]
+    np.testing.assert_allclose(scaled, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(to_numpy(layer(scaled, reverse=True)), values, rtol=1e-4)
+
+
+def test_a_scale_of_zero_is_refused():
+    with pytest.raises(ValueError, match="not zero"):
+        AffineScaler(2).set_scales(np.zeros(2), np.array([1.0, 0]))
+
+
+@pytest.mark.parametrize("layer_class", [AnnealedDropout, LatentNoise])
+def test_noise_acts_in_training_alone(layer_class):
+    layer = layer_class(0.5, seed=1)
+    ones = np.ones((200, 50), "float32")
+
+    np.testing.assert_array_equal(to_numpy(layer(ones)), ones)
+    noisy = to_numpy(layer(ones, training=True))
+
+    assert noisy.std() > 0.3
+    assert abs(noisy.mean() - 1) < 0.05
+
+
+def test_dropout_drops_its_rate():
+    layer = AnnealedDropout(0.3, seed=1)
+    dropped = to_numpy(layer(np.ones((400, 100), "float32"), training=True))
+
+    assert abs((dropped == 0).mean() - 0.3) < 0.02
+    np.testing.assert_allclose(dropped[dropped > 0], 1 / 0.7, rtol=1e-5)
+
+
+def test_compiled_steps_see_a_new_strength(rng):
+    noise = LatentNoise(1.0, seed=1)
+    model = keras.Sequential([keras.Input((4,)), noise, keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 0.0
+    x = np.zeros((256, 4), "float32")
+    y = np.zeros((256, 1), "float32")
+    noisy = model.fit(x, y, verbose=0).history["loss"][0]
+
+    noise.strength.assign(0.0)
+    quiet = model.fit(x, y, verbose=0).history["loss"][0]
+
+    assert noisy > 1e-3
+    assert quiet < 1e-12
+
+
+def reference_rollout(recurrence, initial, parameters):
+    """Roll the residual cell in NumPy, step by step."""
+    weights = {w.path.split("/", 1)[1]: to_numpy(w) for w in recurrence.weights}
+    named = {tuple(k.split("/")[-2:]): v for k, v in weights.items()}
+    state, states = initial, []
+    for step in np.moveaxis(parameters, 1, 0):
+        hidden = step @ named["drive", "kernel"] + named["drive", "bias"]
+        hidden = np.tanh(hidden + state @ named["first", "kernel"])
+        hidden = np.tanh(hidden @ named["inner_0", "kernel"] + named["inner_0", "bias"])
+        state = state + hidden @ named["last", "kernel"] + named["last", "bias"]
+        states.append(state)
+    return np.stack(states, 1)
+
+
+def test_the_recurrence_is_a_residual_rollout(rng):
+    recurrence = Recurrence(ResidualCell(3, (8, 6), "tanh", name="cell"), name="r")
+    initial = rng.normal(size=(2, 3)).astype("float32")
+    parameters = rng.normal(size=(2, 7, 4)).astype("float32")
+    untouched = to_numpy(recurrence(initial, parameters))
+    np.testing.assert_allclose(untouched, np.repeat(initial[:, None], 7, 1), atol=1e-6)
+    randomise(recurrence, rng)
+
+    states = to_numpy(recurrence(initial, parameters))
+
+    expected = reference_rollout(recurrence, initial, parameters)
+    np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        ReversibleDense(3, name="x"),
+        AnnealedDropout(0.2, seed=1, name="x"),
+        LatentNoise(0.2, seed=1, name="x"),
+        AbundanceScaler(1e-12, name="x"),
+        AffineScaler(4, log=True, name="x"),
+        ResidualCell(3, (5, 4), "tanh", name="x"),
+        Recurrence(ResidualCell(3, (5,), name="cell"), name="x"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_configuration_survives_serialisation(layer):
+    config = keras.saving.serialize_keras_object(layer)
+    copy = keras.saving.deserialize_keras_object(config)
+
+    assert type(copy) is type(layer)
+    assert keras.saving.serialize_keras_object(copy) == config
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AnnealedDropout(1.0), "rate=1.0"),
+        (lambda: LatentNoise(-1.0), "rate=-1.0"),
+        (lambda: ResidualCell(3, ()), r"hidden=\(\)"),
+    ],
+)
+def test_wrong_arguments_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,300 @@
+"""Autoencoder, emulator and surrogate: ties, files, physical units, refusals."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny import PARAMETERS, SPECIES, STEP, make_tracers
+
+import astrokeras
+from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
+from astrokeras.errors import InputError
+from astrokeras.models.autoencoder import Autoencoder
+from astrokeras.models.emulator import Emulator
+from astrokeras.models.surrogate import OutsideBoxWarning, Surrogate
+from astrokeras.serialization import read_metadata
+
+S, P = len(SPECIES), len(PARAMETERS)
+
+
+def to_numpy(tensor):
+    return ops.convert_to_numpy(getattr(tensor, "value", tensor))
+
+
+def randomise(model, rng, scale=0.3):
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(0, scale, weight.shape))
+
+
+def make_autoencoder(rng, **arguments):
+    model = Autoencoder(S, (8, 6), 3, seed=1, name="autoencoder", **arguments)
+    model.build()
+    randomise(model, rng)
+    return model
+
+
+def make_surrogate(rng):
+    emulator = Emulator(make_autoencoder(rng), P, (7, 5), name="emulator")
+    emulator.build()
+    emulator.latent_scaler.set_scales(rng.normal(size=3), np.array([0.5, 1, 2]))
+    randomise(emulator, rng, 0.1)
+    tracers = make_tracers()
+    matrix, elements = stoichiometric_matrix(SPECIES)
+    low, high = tracers.physical.min((0, 1)), tracers.physical.max((0, 1))
+    surrogate = Surrogate(
+        emulator,
+        species=SPECIES,
+        parameters=PARAMETERS,
+        units=("cm^-3", "Habing", "mag"),
+        elements=elements,
+        stoichiometry=matrix,
+        step=(STEP, STEP),
+        duration=1200.0,
+        box={name: (low[i], high[i]) for i, name in enumerate(PARAMETERS)},
+        species_box=(
+            tracers.abundances.min((0, 1)),
+            tracers.abundances.max((0, 1)),
+        ),
+        starts={"tiny": tracers.abundances[0, 0]},
+        fixed=["zeta = 1"],
+        name="surrogate",
+    )
+    surrogate.build()
+    surrogate.parameter_scaler.set_scales(np.zeros(P), np.ones(P))
+    return surrogate
+
+
+@pytest.fixture
+def surrogate(rng):
+    return make_surrogate(rng)
+
+
+@pytest.fixture(scope="module")
+def tracers():
+    return make_tracers(simulations=3)
+
+
+def test_each_kernel_exists_once(rng):
+    model = make_autoencoder(rng)
+    kernels = [w.shape for w in model.weights if w.path.endswith("kernel")]
+
+    assert kernels == [(S, 8), (8, 6), (6, 3)]
+
+
+def assert_tied(model, rng):
+    """The decoder's Jacobian must be made of the encoder's kernels, transposed."""
+    latent = rng.normal(size=(1, 3)).astype("float32")
+    before = to_numpy(model.decode(latent))
+    kernel = model.dense[-1].kernel
+    kernel.assign(to_numpy(kernel) * 2)
+    model.dense[-1].reverse_bias.assign(to_numpy(model.dense[-1].reverse_bias))
+    after = to_numpy(model.decode(latent))
+    kernel.assign(to_numpy(kernel) / 2)
+    restored = to_numpy(model.decode(latent))
+    assert np.abs(after - before).max() > 1e-4
+    np.testing.assert_allclose(restored, before, atol=1e-6)
+
+
+def test_the_tie_holds_after_saving_loading_and_training(rng, tmp_path):
+    model = make_autoencoder(rng)
+    model.save(tmp_path / "a.keras")
+    loaded = keras.saving.load_model(tmp_path / "a.keras")
+    assert len(loaded.weights) == len(model.weights)
+    assert_tied(loaded, rng)
+
+    loaded.compile("adam", "mse")
+    x = rng.uniform(size=(64, S)).astype("float32")
+    loaded.fit(x, x, epochs=2, verbose=0)
+
+    assert len([w for w in loaded.weights if w.path.endswith("kernel")]) == 3
+    assert_tied(loaded, rng)
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("output", ["linear", "sigmoid"])
+def test_decoding_some_species_is_a_part_of_all(rng, normalise, output):
+    model = make_autoencoder(rng, normalise=normalise, output=output)
+    model.species_scaler.set_scales(rng.normal(size=S), rng.uniform(1, 2, S))
+    latent = rng.normal(size=(4, 5, 3)).astype("float32")
+
+    some = to_numpy(model.decode(latent, outputs=np.array([7, 0])))
+
+    np.testing.assert_allclose(
+        some, to_numpy(model.decode(latent))[..., [7, 0]], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_emulator_freezes_the_autoencoder(rng):
+    frozen = Emulator(make_autoencoder(rng), P, (7,))
+    joint = Emulator(make_autoencoder(rng), P, (7,), joint=True)
+    frozen.build()
+    joint.build()
+
+    assert {w.path.split("/")[0] for w in frozen.trainable_weights} != set()
+    assert not frozen.autoencoder.trainable_weights
+    assert len(joint.trainable_weights) > len(frozen.trainable_weights)
+
+
+def test_decoding_some_states_is_a_part_of_all(rng):
+    emulator = make_surrogate(rng).emulator
+    initial = rng.uniform(size=(2, S)).astype("float32")
+    parameters = rng.normal(size=(2, 6, P)).astype("float32")
+    index = np.array([[0, 5], [2, 3]], "int32")
+
+    some = to_numpy(emulator((initial, parameters, index)))
+
+    every = to_numpy(emulator((initial, parameters)))
+    expected = np.take_along_axis(every, index[:, :, None], axis=1)
+    np.testing.assert_allclose(some, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_emulate_is_encode_roll_decode_in_physical_units(surrogate, tracers):
+    initial, physical = tracers.abundances[:, 0], tracers.physical
+    result = surrogate.emulate(initial, physical, tracers.time)
+
+    scaled = 1 + np.log10(initial) / 20
+    latents = surrogate.emulator.encode(scaled.astype("float32"))
+    rolled = surrogate.emulator.rollout(latents, np.log10(physical))
+    decoded = np.clip(to_numpy(surrogate.emulator.decode(rolled)), 0, 1)
+    assert result.shape == tracers.abundances.shape
+    np.testing.assert_allclose(result[:, 0], initial, rtol=1e-6)
+    np.testing.assert_allclose(np.log10(result[:, 1:]), 20 * (decoded - 1), atol=1e-3)
+
+
+def test_asking_for_less_gives_parts_of_the_whole(surrogate, tracers):
+    initial, physical = tracers.abundances[:, 0], tracers.physical
+    every = surrogate.emulate(initial, physical, STEP)
+
+    species = ["CO", "$H2O", "E-"]
+    some = surrogate.emulate(initial, physical, STEP, species=species, times=[-1, 0, 3])
+
+    columns = [SPECIES.index(name) for name in ("CO", "#H2O", "@H2O", "E-")]
+    co, surface, bulk, electrons = np.moveaxis(every[..., columns], -1, 0)
+    expected = np.stack([co, surface + bulk, electrons], -1)[:, [-1, 0, 3]]
+    np.testing.assert_allclose(some, expected, rtol=1e-4)
+
+
+def test_batches_do_not_change_the_answer(surrogate, tracers):
+    arguments = tracers.abundances[:, 0], tracers.physical, STEP
+    whole = surrogate.emulate(*arguments)
+
+    pieces = surrogate.emulate(*arguments, batch_size=4)
+
+    np.testing.assert_allclose(pieces, whole, rtol=1e-4)
+
+
+def test_a_named_start_serves_all_tracers(surrogate, tracers):
+    named = surrogate.emulate("tiny", tracers.physical, STEP)
+    given = surrogate.emulate(surrogate.starts["tiny"], tracers.physical, STEP)
+
+    np.testing.assert_allclose(named, given, rtol=1e-6)
+
+
+def test_encode_decode_and_reconstruct_agree(surrogate, tracers):
+    states = tracers.abundances[:, 4]
+    latents = surrogate.encode(states)
+    decoded = surrogate.decode(latents)
+
+    assert latents.shape == (len(states), 3)
+    np.testing.assert_allclose(
+        surrogate.reconstruct(tracers.abundances)[:, 4], decoded, rtol=1e-4
+    )
+    water = surrogate.decode(latents, species=["$H2O"])[:, 0]
+    np.testing.assert_allclose(water, decoded[:, 7] + decoded[:, 8], rtol=1e-4)
+
+
+def test_a_loaded_surrogate_is_frozen_and_the_same(surrogate, tracers, tmp_path):
+    path = tmp_path / "surrogate.keras"
+    surrogate.save(path)
+    loaded = astrokeras.load(path)
+    arguments = tracers.abundances[:, 0], tracers.physical, STEP
+
+    np.testing.assert_allclose(
+        loaded.emulate(*arguments), surrogate.emulate(*arguments), rtol=1e-5
+    )
+    assert not loaded.trainable_weights
+    assert loaded.species == SPECIES
+    assert loaded.box == surrogate.box
+    np.testing.assert_array_equal(loaded.stoichiometry, surrogate.stoichiometry)
+
+
+def test_metadata_are_read_without_keras(surrogate, tmp_path):
+    path = tmp_path / "surrogate.keras"
+    surrogate.save(path)
+    metadata = read_metadata(path)
+
+    assert metadata["species"] == list(SPECIES)
+    assert metadata["step"] == [STEP, STEP]
+    assert metadata["fixed"] == ["zeta = 1"]
+    assert set(metadata["box"]) == set(PARAMETERS)
+
+
+def test_leaving_the_box_is_a_warning_or_an_error(surrogate, tracers):
+    physical = tracers.physical.copy()
+    physical[1, 2, 1] = 1e9
+    arguments = tracers.abundances[:, 0], physical, STEP
+
+    with pytest.warns(OutsideBoxWarning, match=r"Radfield = 1e\+09 Habing"):
+        surrogate.emulate(*arguments)
+    with pytest.raises(InputError, match="Radfield = 1e"):
+        surrogate.emulate(*arguments, strict=True)
+    outside = surrogate.outside_parameters(physical)
+    assert outside[1, 2]
+    assert outside.sum() == 1
+
+
+def test_a_start_outside_is_named_with_its_species(surrogate, tracers):
+    initial = tracers.abundances[:, 0].copy()
+    initial[2, SPECIES.index("CO")] = 0.5
+
+    with pytest.warns(OutsideBoxWarning, match=r"1 of 6 initial states .* CO = 0.5"):
+        surrogate.emulate(initial, tracers.physical, STEP)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"time": 50.0}, "interval of 50 yr.*100 to 100 yr"),
+        ({"time": np.arange(4.0)}, "13 times"),
+        ({"species": ["CO", "XYZ"]}, "'XYZ'"),
+        ({"times": [13]}, "reach beyond the 13 states"),
+        ({"initial": "nowhere"}, "'nowhere'; there are: tiny"),
+        ({"initial": np.full(S, 2.0)}, "H is 2.0"),
+        ({"initial": np.full(S, np.nan)}, "H is nan"),
+        ({"initial": np.ones(3)}, "10 species"),
+        ({"initial": np.full((4, S), 0.1)}, "with 6 tracers"),
+        ({"physical": np.ones((6, 12, 2))}, "Density, Radfield, Av"),
+        ({"physical": np.full((6, 12, 3), -1.0)}, "Density is -1.0 for tracer 0"),
+    ],
+)
+def test_wrong_input_is_refused(surrogate, tracers, change, message):
+    arguments = {
+        "initial": tracers.abundances[:, 0],
+        "physical": tracers.physical,
+        "time": STEP,
+    }
+    with pytest.raises(InputError, match=message):
+        surrogate.emulate(**(arguments | change))
+
+
+def test_a_model_of_the_future_is_refused(surrogate):
+    config = surrogate.get_config() | {"version": 99}
+    with pytest.raises(InputError, match="version 99"):
+        Surrogate.from_config(config)
+
+
+def test_an_unknown_output_is_refused():
+    with pytest.raises(ValueError, match="'softmax'"):
+        Autoencoder(S, output="softmax")
+
+
+def test_what_is_no_surrogate_is_refused(rng, tmp_path):
+    make_autoencoder(rng).save(tmp_path / "a.keras")
+    (tmp_path / "b.keras").write_bytes(b"nonsense")
+
+    with pytest.raises(InputError, match="Autoencoder, not a Surrogate"):
+        astrokeras.load(tmp_path / "a.keras")
+    with pytest.raises(InputError, match=r"b.keras: is no Keras model"):
+        astrokeras.load(tmp_path / "b.keras")
+    with pytest.raises(InputError, match="no such run"):
+        astrokeras.load("unheard-of")

@@ -1,0 +1,235 @@
+"""The training cache and the batches drawn from it, on every backend the same."""
+
+import numpy as np
+import pytest
+from tiny import make_tracers, write_tracers
+
+from astrokeras.data.cache import prepare
+from astrokeras.data.sampling import (
+    RolloutSampler,
+    RowSampler,
+    StateSampler,
+    WindowSampler,
+)
+from astrokeras.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def tracers():
+    return make_tracers()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, tracers):
+    folder = tmp_path_factory.mktemp("cache")
+    return prepare(write_tracers(folder / "tiny.h5", tracers), folder, 1e-20, seed=0)
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ragged")
+    tracers = make_tracers()
+    tracers.length[:6] = [13, 9, 6, 4, 3, 2]
+    for i, length in enumerate(tracers.length):
+        tracers.abundances[i, length:] = np.nan
+        tracers.physical[i, length - 1 :] = np.nan
+    return prepare(write_tracers(folder / "r.h5", tracers), folder, 1e-20, seed=0)
+
+
+def scaled(tracers):
+    return 1 + np.log10(np.maximum(tracers.abundances.astype("f8"), 1e-20)) / 20
+
+
+def test_the_cache_holds_the_training_tracers_scaled(cache, tracers):
+    import h5py
+
+    with h5py.File(cache.path) as file:
+        held = file["train/abundances"][:]
+        physical = file["train/physical"][:]
+    train = tracers.split == 0
+    expected = scaled(tracers)[train]
+    assert not np.array_equal(held, expected.astype("f4"))  # another order
+
+    order = np.lexsort(held[:, -1].T)
+    expected_order = np.lexsort(expected[:, -1].astype("f4").T)
+    np.testing.assert_allclose(held[order], expected[expected_order], atol=1e-6)
+    logs = np.log10(tracers.physical[train])
+    np.testing.assert_allclose(physical[order], logs[expected_order], atol=1e-6)
+
+
+def test_statistics_are_those_of_the_training_tracers(cache, tracers):
+    train = tracers.split == 0
+    logs = np.log10(tracers.physical[train].astype("f8")).reshape(-1, 3)
+    states = scaled(tracers)[train].reshape(-1, 10)
+    statistics = cache.statistics
+
+    np.testing.assert_allclose(statistics.offset, logs.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(statistics.scale, logs.std(0), rtol=1e-6)
+    np.testing.assert_allclose(statistics.parameter_low, 10 ** logs.min(0), rtol=1e-6)
+    np.testing.assert_allclose(statistics.parameter_high, 10 ** logs.max(0), rtol=1e-6)
+    np.testing.assert_allclose(statistics.species_mean, states.mean(0), atol=1e-6)
+    np.testing.assert_allclose(statistics.step, [100, 100])
+    assert statistics.duration == 1200
+    start = 10 ** np.median(20 * (scaled(tracers)[train][:, 0] - 1), axis=0)
+    np.testing.assert_allclose(statistics.start, start, rtol=1e-4)
+    assert (statistics.species_low <= start).all()
+    assert cache.fixed == ["zeta = 1"]
+
+
+def test_the_cache_is_keyed_by_content(cache, tracers, tmp_path):
+    source = write_tracers(tmp_path / "tiny.h5", tracers)
+    again = prepare(source, cache.path.parent, 1e-20, seed=0)
+    changed = make_tracers()
+    changed.abundances[0, 3, 2] *= 1.01
+    write_tracers(source, changed)
+    other = prepare(source, cache.path.parent, 1e-20, seed=0)
+
+    # The writer notes the time in no dataset: equal contents may differ as files.
+    assert again.source_hash != other.source_hash
+    assert again.path != other.path
+    assert not list(cache.path.parent.glob("*.partial*"))
+
+
+def test_a_missing_cache_is_named(cache, tracers, tmp_path):
+    source = write_tracers(tmp_path / "other.h5", make_tracers(seed=5))
+    with pytest.raises(InputError, match="--mode preprocess"):
+        prepare(source, tmp_path, 1e-20, seed=0, build=False)
+
+
+def test_rows_of_an_epoch_are_training_states_once_each(cache, tracers):
+    sampler = RowSampler(cache, 12, seed=0, chunk=4)
+    rows = np.concatenate([sampler.batch(0, i)[0] for i in range(sampler.steps)])
+    states = scaled(tracers)[tracers.split == 0].reshape(-1, 10).astype("f4")
+
+    assert len(rows) >= 0.9 * len(states)
+    distance = np.abs(rows[:, None] - states[None]).max(-1)
+    assert (distance.min(1) < 1e-6).all()
+    # States of different tracers are equal at t = 0 only; the others appear once.
+    found = distance.argmin(1)
+    later = found[found % 13 > 0]
+    assert len(np.unique(later)) == len(later)
+
+
+@pytest.mark.parametrize("decode", [0, 3])
+def test_windows_are_pieces_of_tracers(cache, tracers, decode):
+    sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=decode)
+    train = tracers.split == 0
+    states = scaled(tracers)[train]
+    logs = np.log10(tracers.physical[train])
+    physical = (logs - cache.statistics.offset) / cache.statistics.scale
+    lengths, starts = set(), set()
+    for step in range(sampler.steps):
+        initial, parameters, *index, truth = sampler.batch(2, step)
+        window = parameters.shape[1]
+        lengths.add(window)
+        wanted = index[0] if index else np.tile(np.arange(window), (len(initial), 1))
+        assert truth.shape[1] == (min(decode, window) if decode else window)
+        assert (wanted[:, -1] == window - 1).all()
+        for row in range(len(initial)):
+            gap = np.abs(physical[:, : 13 - window] - parameters[row, 0]).max(-1)
+            tracer, start = np.unravel_index(gap.argmin(), gap.shape)
+            starts.add(int(start))
+            run = slice(start, start + window)
+            np.testing.assert_allclose(physical[tracer, run], parameters[row], atol=1e-5)
+            np.testing.assert_allclose(states[tracer, start], initial[row], atol=1e-6)
+            expected = states[tracer, start + 1 + wanted[row]]
+            np.testing.assert_allclose(expected, truth[row], atol=1e-6)
+    assert lengths == {4, 8}
+    assert len(starts) > 4
+
+
+def test_the_share_of_windows_from_the_start_is_kept(cache, tracers):
+    sampler = WindowSampler(cache, 4, [4], seed=0, from_start=0.5)
+    first = scaled(tracers)[0, 0]
+    starts = [
+        np.abs(sampler.batch(epoch, step)[0] - first).max(1) < 1e-6
+        for epoch in range(20)
+        for step in range(sampler.steps)
+    ]
+
+    # By chance a window of 4 in 12 steps starts at state 0 once in 9 times.
+    assert abs(np.concatenate(starts).mean() - (0.5 + 0.5 / 9)) < 0.1
+
+
+def test_batches_of_all_lengths_hold_as_many_states(cache):
+    sampler = WindowSampler(cache, 3, [4, 12], seed=0)
+    shapes = {sampler.batch(0, i)[1].shape[:2] for i in range(sampler.steps)}
+
+    assert shapes == {(9, 4), (3, 12)}
+
+
+def test_the_same_seed_gives_the_same_batches(cache):
+    first = WindowSampler(cache, 4, [4, 8], seed=1, decode=2)
+    second = WindowSampler(cache, 4, [4, 8], seed=1, decode=2)
+    other = WindowSampler(cache, 4, [4, 8], seed=2, decode=2)
+    second.batch(0, 1)  # what was drawn before must not matter
+
+    for a, b in zip(first.batch(3, 1), second.batch(3, 1), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.batch(3, 1)[0], first.batch(4, 1)[0])
+    assert not np.array_equal(first.batch(3, 1)[0], other.batch(3, 1)[0])
+
+
+def test_short_tracers_take_short_windows_or_are_left_out(ragged):
+    sampler = WindowSampler(ragged, 4, [4, 8], seed=0)
+    assert sampler.left_out == 3  # those of 4, 3 and 2 states
+    for epoch in range(3):
+        for step in range(sampler.steps):
+            for array in sampler.batch(epoch, step):
+                assert np.isfinite(array).all()
+    states = np.concatenate(
+        [
+            sampler.batch(e, i)[-1].reshape(-1, 10)
+            for e in range(3)
+            for i in range(sampler.steps)
+        ]
+    )
+    assert (states.sum(1) > 0).all()  # no padding, which would be zero
+
+
+def test_rows_leave_out_what_lies_beyond_a_tracers_length(ragged):
+    sampler = RowSampler(ragged, 8, seed=0)
+    rows = np.concatenate([sampler.batch(0, i)[0] for i in range(sampler.steps)])
+
+    assert (rows.sum(1) > 0).all()
+
+
+def test_windows_longer_than_every_tracer_are_refused(cache):
+    with pytest.raises(InputError, match=r"emulator.window is \[30\].*at most 12"):
+        WindowSampler(cache, 4, [30], seed=0)
+
+
+def test_validation_covers_every_state_once(cache, tracers):
+    rollout, states = RolloutSampler(cache, 3), StateSampler(cache, 3)
+    validation = scaled(tracers)[tracers.split == 1]
+
+    truth = np.concatenate([rollout.batch(0, i)[2] for i in range(rollout.steps)])
+    rows = np.concatenate([states.batch(0, i)[0] for i in range(states.steps)])
+
+    assert truth.shape == validation[:, 1:].shape
+    np.testing.assert_allclose(np.sort(truth[:, -1, 3]), np.sort(validation[:, -1, 3]))
+    assert rows.shape == (validation.shape[0] * 13, 10)
+
+
+def test_tf_data_gives_the_samplers_batches(cache):
+    pytest.importorskip("tensorflow")
+    from astrokeras.data.pipeline import tf_batches
+
+    sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
+    reference = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
+    steps = sampler.steps
+    for i, (x, y) in enumerate(tf_batches(sampler, 5).take(2 * steps)):
+        expected = reference.batch(5 + i // steps, i % steps)
+        for a, b in zip((*x, y), expected, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b)
+
+
+def test_without_tensorflow_the_batches_are_the_same(cache):
+    from astrokeras.data.batches import SamplerDataset
+
+    sampler = RowSampler(cache, 12, seed=0)
+    dataset = SamplerDataset(sampler, first_epoch=2)
+    dataset.on_epoch_end()
+
+    assert len(dataset) == sampler.steps
+    np.testing.assert_array_equal(dataset[1][0], sampler.batch(3, 1)[0])

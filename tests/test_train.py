@@ -1,0 +1,216 @@
+"""Training from a tracer file to a run directory, and its interruptions."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tiny import SPECIES, STEP, make_tracers, overrides, write_tracers
+
+import astrokeras
+from astrokeras.config import compose
+from astrokeras.errors import InputError, WorkError
+from astrokeras.workflows.train import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("train")
+    write_tracers(path / "tiny.h5")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return train(compose(overrides(folder)))
+
+
+def arrays(path):
+    with np.load(path) as file:
+        return [file[key] for key in file.files]
+
+
+def test_a_run_directory_holds_what_it_should(run):
+    names = {path.name for path in run.path.iterdir()}
+
+    assert names >= {
+        "config.yaml",
+        "autoencoder.keras",
+        "surrogate.keras",
+        "history_autoencoder.csv",
+        "history_autoencoder.json",
+        "history_emulator.csv",
+        "history_emulator.json",
+        "provenance.json",
+        "tensorboard",
+    }
+    facts = json.loads(run.provenance.read_text())
+    assert facts["versions"]["keras"] == keras.__version__
+    assert len(facts["data_sha256"]) == len(facts["split_sha256"]) == 64
+    assert facts["configuration"]["emulator"]["window"] == [4, 8]
+    history = json.loads((run.path / "history_emulator.json").read_text())
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    assert {"loss", "dex", "val_loss", "val_dex"} <= set(history[0])
+    assert list((run.path / "tensorboard" / "emulator").glob("events*"))
+
+
+@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+def test_val_dex_is_the_rollout_of_the_validation_simulations(run):
+    surrogate = astrokeras.load(run.path)
+    tracers = make_tracers()
+    rows = tracers.split == 1
+    truth = tracers.abundances[rows]
+
+    prediction = surrogate.emulate(truth[:, 0], tracers.physical[rows], STEP)
+
+    error = np.abs(np.log10(prediction) - np.log10(np.maximum(truth, 1e-20)))
+    history = json.loads((run.path / "history_emulator.json").read_text())
+    best = min(row["val_dex"] for row in history)
+    assert error[:, 1:].mean() == pytest.approx(best, rel=1e-3)
+
+
+def test_the_surrogate_knows_its_limits(run):
+    surrogate = astrokeras.load(run.path)
+    tracers = make_tracers()
+    train_rows = tracers.split == 0
+    density = tracers.physical[train_rows][..., 0]
+
+    assert surrogate.species == SPECIES
+    assert surrogate.box["Density"] == pytest.approx((density.min(), density.max()))
+    assert surrogate.step == (STEP, STEP)
+    assert surrogate.duration == 1200
+    assert set(surrogate.starts) == {"tiny"}
+
+
+def test_latents_have_unit_spread(run):
+    surrogate = astrokeras.load(run.path)
+    tracers = make_tracers()
+    states = tracers.abundances[tracers.split == 0].reshape(-1, len(SPECIES))
+    low, high = np.percentile(surrogate.encode(states), [5, 95], axis=0)
+
+    np.testing.assert_allclose((high - low) / 3.29, 1, atol=0.15)
+
+
+# Dropout and noise draw random numbers, plateaus count epochs: all must go on.
+ALIVE = (
+    "autoencoder.dropout=0.2",
+    "autoencoder.noise=0.1",
+    "autoencoder.fit.anneal_patience=1",
+    "autoencoder.fit.schedule=plateau",
+    "emulator.fit.schedule=plateau",
+    "emulator.fit.lr_patience=1",
+    "emulator.decode=2",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    return train(compose(overrides(folder, "name=whole", *ALIVE)))
+
+
+@pytest.mark.parametrize("stage", ["autoencoder", "emulator"])
+def test_a_resumed_training_ends_as_one_never_interrupted(folder, whole, stage):
+
+    class Interruption(Exception):
+        pass
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.name == stage and self.model.optimizer.iterations > 12:
+                raise Interruption
+
+    config = compose(overrides(folder, f"name=cut_{stage}", *ALIVE))
+    fit = keras.Model.fit
+
+    def interrupted(self, *args, callbacks, **kwargs):
+        return fit(self, *args, callbacks=[*callbacks, Interrupt()], **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.Model, "fit", interrupted)
+        with pytest.raises(Interruption):
+            train(config)
+    cut = train(config, resume=True)
+
+    for name in ("autoencoder", "emulator"):
+        ours, theirs = (
+            json.loads((r.path / f"history_{name}.json").read_text())
+            for r in (cut, whole)
+        )
+        assert ours == theirs
+        last = "epoch-4.npz"
+        for a, b in zip(
+            arrays(cut.checkpoint(name) / last),
+            arrays(whole.checkpoint(name) / last),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_is_not_trained_again(folder, run):
+    before = run.surrogate.read_bytes()
+    train(compose(overrides(folder)), resume=True)
+
+    assert run.surrogate.read_bytes() == before
+
+
+def test_a_changed_configuration_is_not_resumed(folder, run):
+    run.surrogate.rename(run.path / "kept")
+    try:
+        with pytest.raises(InputError, match="settings was"):
+            train(compose(overrides(folder, "emulator.hidden=[9]")), resume=True)
+    finally:
+        (run.path / "kept").rename(run.surrogate)
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "message"),
+    [
+        ([], {}, "choose another name=..., or --resume"),
+        (["name=new"], {"resume": True}, "nothing to resume"),
+        (["name=new"], {"stages": ("emulator",)}, "needs a trained autoencoder"),
+        (["name=new", "seed=9"], {"mode": "train"}, "--mode preprocess"),
+        (["name=new", "dataset.path=no.h5"], {}, "'no.h5': no such tracer file"),
+    ],
+)
+def test_wrong_requests_are_refused(folder, run, more, arguments, message):
+    with pytest.raises(InputError, match=message):
+        train(compose(overrides(folder, *more)), **arguments)
+
+    assert not (folder / "runs" / "new").exists()
+
+
+def test_preprocessing_alone_makes_the_cache(folder, tmp_path):
+    more = ["name=new", "seed=5", f"cache_dir={tmp_path / 'cache'}"]
+    train(compose(overrides(folder, *more)), mode="preprocess")
+
+    assert len(list((tmp_path / "cache").glob("tiny-*.h5"))) == 1
+    assert not (folder / "runs" / "new").exists()
+
+
+def test_a_diverging_training_fails_with_a_remedy(folder):
+    more = [
+        "name=diverging",
+        "autoencoder.fit.learning_rate=1.0",
+        "autoencoder.fit.clip_norm=1e6",
+        "autoencoder=reference",
+        "autoencoder.fit.epochs=3",
+    ]
+    steep = overrides(folder, *more)
+    with (
+        pytest.raises(WorkError, match="lower fit.learning_rate"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        nan = float("nan")
+        patch.setattr(
+            "astrokeras.losses.ReferenceLoss.call",
+            lambda self, truth, prediction: ops.mean(prediction * nan, axis=-1),
+        )
+        train(compose(steep), overwrite=True)
+
+
+def test_windows_use_every_length(folder, run):
+    """A smaller loss after four epochs: the emulator has learned something."""
+    history = json.loads((run.path / "history_emulator.json").read_text())
+
+    assert history[-1]["loss"] < history[0]["loss"]
