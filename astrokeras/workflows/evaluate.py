@@ -238,6 +238,7 @@ def _metrics(
         "outside_box": survey.outside.left,
         "outside_starts": survey.outside.starts,
         "surrogate": target.name,
+        "surrogate_sha256": target.sha256(),
         "file": store.path.name,
         "split": split,
         "optimistic": split == "test" and is_optimistic(store, survey.rows),

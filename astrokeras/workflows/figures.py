@@ -26,7 +26,7 @@ KEYS = (
     "tracers",
 )
 
-ENTRIES = 4_000_000  # abundances worked on at a time: some 200 MB of float64
+ENTRIES = 2_000_000  # abundances worked on at a time: some 100 MB of float64
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Predict the tracers of a file, of any size, into another one."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -212,7 +211,7 @@ def _open_writer(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "predicted_from": store.path.name,
         "surrogate": target.name,
-        "surrogate_sha256": _hash(target.path) if target.path else "",
+        "surrogate_sha256": target.sha256(),
         "astrokeras_version": astrokeras.__version__,
         "status": STATUS,
     }
@@ -226,11 +225,6 @@ def _open_writer(
         compression=COMPRESSION[compression],
         extra={"status": "u1"},
     )
-
-
-def _hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _bar(stack: ExitStack, tracers: int) -> Callable[[int, int], None]:

@@ -111,6 +111,10 @@ def show(metrics: dict[str, Any]) -> None:
         grid.add_row("dex / surrogate's", *cells)
     console = Console()
     console.print(grid)
+    console.print(Text(_summary(metrics)))
+    for name, one in metrics["starts"].items():
+        line = f"From start {name}: {_cell(one['dex'])} dex, {one['tracers']} tracers."
+        console.print(Text(line))
     for note in metrics["notes"]:
         console.print(Text(f"Note: {note}.", style="yellow"))
 

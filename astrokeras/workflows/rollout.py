@@ -11,7 +11,7 @@ from astrokeras.data.tracers import check_values
 # Named starts differ by decades; one that went through a file, rounded, does not.
 SAME_START = 0.1
 OTHER_START = "other"
-BATCH_BYTES = 128 * 2**20  # abundances predicted at a time
+BATCH_BYTES = 64 * 2**20  # abundances predicted at a time
 
 
 def batch_size(wanted: int, tracers: int, states: int, species: int) -> int:

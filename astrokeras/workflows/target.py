@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.cache import hash_file
 from astrokeras.data.limits import Limits
 from astrokeras.data.store import TracerStore
 from astrokeras.data.tracers import Tracers
@@ -47,6 +48,10 @@ class Target:
             return None
         run = Run(self.path.parent)
         return run if run.surrogate == self.path else None
+
+    def sha256(self) -> str:
+        """Return the hash of its file, empty for a surrogate in memory."""
+        return hash_file(self.path) if self.path else ""
 
     def load(self) -> Any:
         """Return the surrogate itself. Imports Keras."""
