@@ -46,7 +46,10 @@ def write(path, ragged, tracers=40):
 
 def held(values, length):
     return np.stack(
-        [v[np.minimum(np.arange(len(v)), n - 1)] for v, n in zip(values, length)]
+        [
+            v[np.minimum(np.arange(len(v)), n - 1)]
+            for v, n in zip(values, length, strict=True)
+        ]
     )
 
 
