@@ -15,10 +15,10 @@ from astrokeras.data.schema import plain_dataset
 from astrokeras.errors import InputError
 
 _NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING"}
-# Opcodes that build a list of strings and can call nothing.
+# Opcodes that build lists of strings and numbers and can call nothing.
 _HARMLESS = _NAMES | {
     *("PROTO", "FRAME", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
-    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STOP"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STOP", "INT", "BININT1", "TUPLE"),
 }
 
 
@@ -44,16 +44,21 @@ class PandasTable:
         layout = frame_layout(group)
         if layout == "frame":
             self._blocks = self._fixed_blocks(group)
+            ordered = self._strings(plain_dataset(group, "axis0"))
         elif layout == "frame_table":
             self._blocks = self._table_blocks(group)
+            ordered = self._pickled_names(group.attrs.get("non_index_axes"), "axes")
         else:
             raise InputError(
                 f"{self.name}: is a pandas {layout or 'object'!r}, not a frame; "
                 "save a DataFrame with `to_hdf`."
             )
-        self.columns = tuple(
-            name.strip() for names, *_ in self._blocks for name in names
-        )
+        stored = [name for names, *_ in self._blocks for name in names]
+        # The frame's own order, where its columns have one each.
+        if sorted(ordered) != sorted(set(stored)):
+            ordered = stored
+        self.columns = tuple(name.strip() for name in ordered)
+        self._stored = [stored.index(name) for name in ordered]
         lengths = {rows for *_, rows in self._blocks}
         if len(lengths) != 1:
             raise InputError(
@@ -65,7 +70,7 @@ class PandasTable:
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
         out = np.empty((stop - start, len(columns)))
-        wanted = np.asarray(columns)
+        wanted = np.array([self._stored[column] for column in columns])
         first = 0
         for names, dataset, field, transposed, _ in self._blocks:
             inside = (wanted >= first) & (wanted < first + len(names))

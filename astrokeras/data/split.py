@@ -45,9 +45,9 @@ def assign_split(
     for name, (fraction, count) in counts.items():
         if (fraction > 1e-9 and count < 1) or count < 0:
             raise InputError(
-                f"split: {len(ids)} groups are too few for a {name} fraction of "
-                f"{fraction:.2g}; change `dataset.split.{name}`"
-                f"{' or the other fractions' * (name == 'train')}, or take more data."
+                f"{len(ids)} groups are too few for a {name} fraction of "
+                f"{fraction:.2g}; change `dataset.split`, take more data, or make no "
+                "split."
             )
     split = np.zeros(len(groups), np.uint8)
     split[np.isin(groups, order[:tested])] = SPLITS.index("test")
@@ -77,22 +77,29 @@ def make_split(
     Raises:
         InputError: If there are no simulations, or too few.
     """
-    fractions = (config.validation, config.test, config.seed)
     if config.by == "tracer":
-        return assign_split(np.arange(len(simulation)), *fractions)
-    known = np.unique(simulation)
-    if NO_SIMULATION in known or len(known) < 2:
-        found = "tracers without simulation" if len(known) > 1 else "one simulation"
-        if known[0] == NO_SIMULATION and len(known) == 1:
-            found = "no simulations"
-        raise InputError(
-            f"{name}: holds {found}, so it cannot be split by simulation; ask for "
-            "`split.by=tracer` (figures will be optimistic), or for no split."
-        )
+        groups = np.arange(len(simulation))
+    else:
+        groups = simulation
+        _check_simulations(simulation, name)
     try:
-        return assign_split(simulation, *fractions)
+        return assign_split(groups, config.validation, config.test, config.seed)
     except InputError as error:
-        raise InputError(f"{name}: {error}".replace("groups", "simulations")) from error
+        message = str(error).replace("groups", f"{config.by}s")
+        raise InputError(f"{name}: {message}") from error
+
+
+def _check_simulations(simulation: np.ndarray, name: str | os.PathLike[str]) -> None:
+    known = np.unique(simulation)
+    if NO_SIMULATION not in known and len(known) > 1:
+        return
+    found = "tracers without simulation" if len(known) > 1 else "one simulation"
+    if len(known) == 1 and known[0] == NO_SIMULATION:
+        found = "no simulations"
+    raise InputError(
+        f"{name}: holds {found}, so it cannot be split by simulation; ask for "
+        "`split.by=tracer` (figures will be optimistic), or for no split."
+    )
 
 
 def split_attributes(config: SplitConfig) -> dict[str, Any]:

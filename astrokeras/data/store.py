@@ -147,7 +147,7 @@ class TracerStore:
             raise unreadable(self.path, error) from error
         columns = {name: getattr(self, name)[index] for name in PER_TRACER}
         tracers = Tracers(index, **read, **columns)
-        if check:
+        if check and len(index):
             check_values(self.path, tracers, self.species, self.parameters)
         return tracers
 
