@@ -1,14 +1,16 @@
 """Which backend Keras will use, decided before Keras is imported.
 
 Keras reads its backend once, from the environment variable `KERAS_BACKEND`, when it is
-first imported. Everything here only sets environment variables and imports none of the
-backends, so it costs nothing to the commands that do without Keras.
+first imported. All but `start_keras` and `check_device` only set environment variables,
+so that commands which do without Keras pay nothing.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from astrokeras.errors import InputError
@@ -62,9 +64,24 @@ def select_backend(name: str | None = None, *, required: bool = True) -> str | N
             f"change to {chosen!r}; start a new process."
         )
     os.environ["KERAS_BACKEND"] = chosen
-    # TensorFlow reports its CPU features and missing GPU libraries at each start.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return chosen
+
+
+def start_keras(device: str | None = None) -> None:
+    """Import Keras on the selected backend and device, without its backend's chatter.
+
+    Args:
+        device: `cpu` hides the accelerators, `gpu` needs one, `None` takes what is
+            there.
+
+    Raises:
+        InputError: If there is no backend, the device is unknown, or there is no GPU.
+    """
+    backend = select_backend()
+    select_device(device)
+    with _without_chatter(backend):
+        import keras  # noqa: F401
+    check_device(device)
 
 
 def select_device(device: str | None) -> None:
@@ -93,11 +110,8 @@ def check_device(device: str | None) -> None:
         return
     import keras
 
-    try:
-        found = keras.distribution.list_devices("gpu")
-    except RuntimeError:  # JAX raises where TensorFlow returns an empty list.
-        found = []
-    if not found:
+    # Each backend places a new tensor on its GPU if it has one.
+    if "cpu" in str(keras.ops.zeros(()).device).lower():
         raise InputError(
             f"--device: {keras.config.backend()} sees no GPU here; use --device cpu, "
             "or install a build with GPU support (`pip install 'astrokeras[gpu]'`)."
@@ -107,6 +121,29 @@ def check_device(device: str | None) -> None:
 def missing_backend(error: ImportError) -> bool:
     """Whether an import failed because a backend is not installed."""
     return (error.name or "").split(".")[0] in BACKENDS
+
+
+@contextlib.contextmanager
+def _without_chatter(backend: str | None) -> Iterator[None]:
+    """Drop what TensorFlow writes to stderr while it is imported.
+
+    It reports CPU features and missing GPU libraries, in words that look like failures,
+    before it reads any setting. `TF_CPP_MIN_LOG_LEVEL` brings the lines back.
+    """
+    quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    if backend != "tensorflow" or "tensorflow" in sys.modules or not quiet:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _default() -> str | None:

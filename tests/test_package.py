@@ -70,17 +70,22 @@ def test_one_module_is_built_on_tensorflow():
     assert importers <= {"data/pipeline.py"}
 
 
-def run_python(code, cwd):
-    """Run code in a new process that knows the package and no backend of ours."""
-    done = subprocess.run(
+def run_process(code, cwd):
+    """Run code in a new process that knows the package and has no settings of ours."""
+    return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         cwd=cwd,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(cwd)},
-        timeout=60,
+        timeout=120,
         check=False,
     )
+
+
+def run_python(code, cwd):
+    """Return the words that a new process prints."""
+    done = run_process(code, cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -139,6 +144,22 @@ def test_a_refusal_loads_no_backend(words, tmp_path):
 
     assert not {"keras", *BACKENDS} & set(loaded)
     assert [path.name for path in tmp_path.iterdir()] == ["bad.h5"]
+
+
+@pytest.mark.tensorflow
+def test_starting_keras_is_quiet(tmp_path):
+    """TensorFlow's words on GPUs and CPU features look like failures to a newcomer."""
+    code = (
+        "from astrokeras.backend import start_keras\n"
+        "start_keras('cpu')\n"
+        "import keras\n"
+        "print(keras.config.backend(), float(keras.ops.sum(keras.ops.ones(3))))"
+    )
+
+    done = run_process(code, tmp_path)
+
+    assert done.stdout.split() == ["tensorflow", "3.0"]
+    assert done.stderr == ""
 
 
 def test_public_names_are_what_they_say():

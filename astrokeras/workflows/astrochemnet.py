@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astrokeras.backend import start_keras
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import (
     AutoencoderConfig,
@@ -91,6 +92,7 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
     """
     check_labels(checkpoint, labels)
     matrix, elements = stoichiometric_matrix(labels.species)
+    start_keras()
 
     from astrokeras.models.autoencoder import Autoencoder
     from astrokeras.models.emulator import Emulator
