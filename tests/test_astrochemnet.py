@@ -277,6 +277,12 @@ def test_species_from_lines_and_json(tmp_path):
         read_species(tmp_path / "twice.txt")
 
 
+def test_species_are_spelled_as_uclchem_does(tmp_path):
+    (tmp_path / "species.txt").write_text("#CH4O\n@N2C2\nH2CN+\nCO")
+
+    assert read_species(tmp_path / "species.txt") == ("#CH3OH", "@NCCN", "HCNH+", "CO")
+
+
 def test_ranges_from_json(tmp_path):
     stored = {"Density": {"min": 10, "max": 1e6, "unit": "x"}, "Av": [1, 2]}
     path = tmp_path / "physical_parameter_ranges.json"

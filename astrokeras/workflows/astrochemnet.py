@@ -145,7 +145,6 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
         box=labels.ranges,
         species_box=[[FLOOR] * species, [1.0] * species],
         starts=labels.starts or {},
-        fixed=["source = AstroChemNet checkpoint", f"alignment = {labels.alignment}"],
         name="surrogate",
     )
     surrogate.build()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astrokeras.data.columns import uclchem_name
 from astrokeras.errors import InputError
 from astrokeras.workflows.torch_state import read_state
 
@@ -85,6 +86,8 @@ def read_checkpoint(paths: Sequence[Path]) -> Checkpoint:
 def read_species(path: Path) -> tuple[str, ...]:
     """Read species names: one a line, or a JSON list, or JSON with the key `species`.
 
+    AstroChemNet's own spellings, such as CH4O, are brought to UCLCHEM's, CH3OH.
+
     Raises:
         InputError: If the file is missing, or holds no names or one twice.
     """
@@ -107,7 +110,7 @@ def read_species(path: Path) -> tuple[str, ...]:
     if twice or not species:
         what = f"names {twice[0]!r} twice" if twice else "is empty"
         raise InputError(f"{path}: {what}; write each species once, one a line.")
-    return species
+    return tuple(uclchem_name(name, species) for name in species)
 
 
 def read_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
