@@ -284,7 +284,7 @@ def test_constant_parameters_cannot_tell_the_alignment(tmp_path, out):
     assert not import_tracers(hdf(tmp_path / "f.h5", frame), out, settings()).warnings
 
 
-def test_alignment_of_the_shared_files(tmp_path, out, raw_folder, sample_path):
+def test_alignment_of_the_shared_files(tmp_path, out, raw_folder):
     with h5py.File(raw_folder / "grav_raw.h5") as file:
         names = [name.decode() for name in file["df/axis0"][:]]
         values = file["df/block0_values"][: 298 * 8]
