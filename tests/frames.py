@@ -3,6 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from astrokeras.config import DatasetConfig, SplitConfig
+from astrokeras.data.columns import ALIASES
+
 SPECIES = ("H", "H2", "C", "O", "CO", "CH3OH", "HCOOH", "#H2O", "@CO", "MG", "E-")
 PHYSICS = ("Time", "Density", "gasTemp", "dustTemp", "Av", "radfield", "zeta", "dstep")
 STEP = 92.9
@@ -53,4 +56,48 @@ def write_csv(path, frame: pd.DataFrame):
     header = ", ".join(f"{name:>10}" for name in frame.columns)
     rows = (", ".join(f"{x:10.5E}" for x in row) for row in frame.to_numpy(float))
     path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+PARAMETERS = {
+    "Density": "Density",
+    "Radfield": "radfield",
+    "Av": "Av",
+    "gasTemp": "gasTemp",
+}
+COLUMNS = [*PARAMETERS.values()]
+
+
+def settings(**changes) -> DatasetConfig:
+    """Return how to read these tables; keywords replace the defaults."""
+    defaults = {
+        "parameters": PARAMETERS,
+        "units": {
+            "Density": "cm^-3",
+            "Radfield": "Habing",
+            "Av": "mag",
+            "gasTemp": "K",
+        },
+        "minimum": {"Radfield": 1e-4},
+        "drop": ["dustTemp", "zeta"],
+        "split": SplitConfig(by="tracer"),
+    }
+    return DatasetConfig(**(defaults | changes))
+
+
+def hdf(path, frame, key="df", **options):
+    """Write a frame by pandas, and return the path."""
+    frame.to_hdf(path, key=key, **options)
+    return path
+
+
+def cleaned(path, frame, spelling):
+    """Write AstroChemNet's cleaned layout, with its formulas or UCLCHEM's names."""
+    short = {name: alias for alias, name in ALIASES.items()} if spelling else {}
+    names = {"Tracer": "Model", "radfield": "Radfield"} | short
+    frame = frame.drop(columns=["dustTemp", "zeta", "dstep", "BULK", "SURFACE"])
+    frame = frame.drop(columns="Simulation").rename(columns=names)
+    frame.insert(0, "Index", np.arange(len(frame)))
+    hdf(path, frame[frame["Model"] < 106], "train", format="table")
+    hdf(path, frame[frame["Model"] >= 106], "val", format="table")
     return path
