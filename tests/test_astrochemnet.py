@@ -5,17 +5,19 @@ import math
 
 import numpy as np
 import pytest
+import tiny
 from torch_file import write_state
 
 from astrokeras.errors import InputError
-from astrokeras.workflows.astrochemnet import Labels, build_surrogate, write_run
+from astrokeras.workflows.astrochemnet import Labels, build_surrogate
 from astrokeras.workflows.astrochemnet_files import (
     read_checkpoint,
     read_ranges,
     read_species,
 )
+from astrokeras.workflows.astrochemnet_run import write_run
 
-SPECIES = ("H", "H2", "HE", "C", "O", "CO", "H2O", "#H2O", "@H2O", "HCO+", "E-")
+SPECIES = tiny.SPECIES[::-1]
 RANGES = {"Density": (1e4, 1e9), "Radfield": (1e-4, 26.0), "Av": (0.1, 6914.0)}
 WIDTHS = (7, 5)
 LATENTS = 3
@@ -179,6 +181,22 @@ def test_command_writes_a_run_that_loads(cli, state, files, inputs, tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["published"]
 
 
+def test_the_order_of_a_tracer_file_can_be_taken(cli, state, files, inputs, tmp_path):
+    like = tiny.write_tracers(tmp_path / "tiny.h5")
+
+    result = cli(*command(files, tmp_path / "run", "--alignment=next", "--like", like))
+
+    assert result.exit_code == 0, result.output
+    import astrokeras
+
+    surrogate = astrokeras.load(tmp_path / "run")
+    assert surrogate.species == tiny.SPECIES == SPECIES[::-1]
+    initial, physical = inputs
+    emulated = surrogate.emulate(initial[:, ::-1], physical, 92.9)[:, 1:, ::-1]
+    expected = np.log10(Reference(state).emulate(initial, physical))
+    np.testing.assert_allclose(np.log10(emulated), expected, atol=2e-4)
+
+
 @pytest.mark.parametrize("option", ["--species", "--ranges", "--alignment"])
 def test_what_the_files_lack_is_required(option, cli, files, tmp_path):
     words = [str(word) for word in command(files, tmp_path / "run", "--alignment=next")]
@@ -230,7 +248,7 @@ def test_a_run_is_replaced_only_when_asked(checkpoints, tmp_path):
 
 
 def test_another_number_of_species_is_refused(checkpoints):
-    with pytest.raises(InputError, match="names 10 species, the autoencoder has 11"):
+    with pytest.raises(InputError, match="names 9 species, the autoencoder has 10"):
         build_surrogate(
             read_checkpoint(checkpoints), Labels(SPECIES[1:], RANGES, "next")
         )

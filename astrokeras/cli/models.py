@@ -71,17 +71,25 @@ def import_(
         Path | None,
         typer.Option(help="CSV of initial abundances, kept as a named start."),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRACERS.h5",
+            help="Tracer file whose order of species the surrogate takes, to fit it.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing run.")
     ] = False,
 ) -> None:
     """Turn AstroChemNet's published weights into a surrogate."""
-    from astrokeras.workflows.astrochemnet import Labels, write_run
+    from astrokeras.workflows.astrochemnet import Labels, reorder
     from astrokeras.workflows.astrochemnet_files import (
         read_checkpoint,
         read_ranges,
         read_species,
     )
+    from astrokeras.workflows.astrochemnet_run import write_run
 
     names = read_species(species)
     starts = None
@@ -91,6 +99,8 @@ def import_(
         starts = {initial.stem: read_initial(initial, names).tolist()}
     labels = Labels(names, read_ranges(ranges), alignment, step, states, starts)
     checkpoint = read_checkpoint(checkpoints)
+    if like is not None:
+        checkpoint, labels = reorder(checkpoint, labels, like)
     # A bare name stands for a run beside the others, as it does for `train`.
     path = out if len(out.parts) > 1 else Path("saved_models") / out
     run = write_run(checkpoint, labels, path, checkpoints, overwrite)

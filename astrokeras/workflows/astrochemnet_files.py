@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,12 @@ class Checkpoint:
     def widths(self) -> list[int]:
         """Species, hidden widths and latents: the sizes from the input inwards."""
         return [self.dense[0][0].shape[0], *(len(bias) for _, bias, _ in self.dense)]
+
+    def take_species(self, order: Sequence[int]) -> "Checkpoint":
+        """Return the same network with its species in another order."""
+        (kernel, bias, reverse_bias), *inner = self.dense
+        first = (kernel[order], bias, reverse_bias[order])
+        return replace(self, dense=[first, *inner])
 
     @property
     def parameter_count(self) -> int:
