@@ -8,7 +8,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from astrokeras.errors import InputError, WorkError
+from astrokeras.files import write_arrays, write_text
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):
@@ -135,8 +135,10 @@ class Checkpoint(keras.callbacks.Callback):
 
     def waited(self, patience: int) -> bool:
         """Whether a restored training had already stopped early."""
-        return any(numbers.get("wait", 0) >= patience and "stopped_epoch" in numbers
-                   for numbers in self._restored or [])
+        return any(
+            "stopped_epoch" in numbers and numbers["wait"] >= patience
+            for numbers in self._restored or []
+        )
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         # The other callbacks have just reset themselves; this one comes last.
@@ -150,9 +152,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         if logs[self.monitor] < self.best:
             self.best = logs[self.monitor]
-            write_arrays(self.best_path, _weights(self.model))
+            _write_variables(self.best_path, self.model.weights)
         arrays = self.folder / f"epoch-{epoch + 1}.npz"
-        write_arrays(arrays, _variables(self.model))
+        _write_variables(arrays, _variables(self.model))
         state = {
             "arrays": arrays.name,
             "best": self.best,
@@ -167,7 +169,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore_best(self, model: keras.Model) -> None:
         """Give the model the best weights of the training so far."""
-        _assign(_weights(model), self.best_path)
+        _assign(model.weights, self.best_path)
 
 
 class HistoryWriter(keras.callbacks.Callback):
@@ -222,26 +224,10 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self.writer.close()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file or none."""
-    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    beside.write_text(text)
-    os.replace(beside, path)
-
-
-def write_arrays(path: Path, variables: Sequence[Any]) -> None:
-    """Write the values of variables, in order, as a whole .npz file or none."""
-    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    arrays = {str(i): ops.convert_to_numpy(v.value) for i, v in enumerate(variables)}
-    with open(beside, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-
-
-def _weights(model: keras.Model) -> list[Any]:
-    return list(model.weights)
+def _write_variables(path: Path, variables: Sequence[Any]) -> None:
+    """Write the values of variables, in order, as an .npz file."""
+    values = [ops.convert_to_numpy(variable.value) for variable in variables]
+    write_arrays(path, {str(i): value for i, value in enumerate(values)})
 
 
 def _variables(model: keras.Model) -> list[Any]:

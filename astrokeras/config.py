@@ -176,13 +176,15 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
     own = config_dir or Path("configs")
     shipped = resource("configs")
     first = own.resolve() if own.is_dir() else shipped
+    root = "config"
     if not (first / "config.yaml").is_file():
         # Hydra looks for the root before it knows the search path.
-        store.store(name="config", node=OmegaConf.load(shipped / "config.yaml"))
+        root = "shipped_config"
+        store.store(name=root, node=OmegaConf.load(shipped / "config.yaml"))
     search = f"hydra.searchpath=[file://{shipped}]"
     try:
         with hydra.initialize_config_dir(str(first), version_base="1.3"):
-            composed = hydra.compose("config", overrides=[*_listed(overrides), search])
+            composed = hydra.compose(root, overrides=[*_listed(overrides), search])
         config = OmegaConf.to_object(composed)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(_one_line(error, overrides)) from error

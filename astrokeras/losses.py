@@ -5,12 +5,12 @@ in float32 whatever the policy of the model.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from astrokeras.layers.register import register
 
@@ -34,7 +34,7 @@ class _AbundanceLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        stoichiometry: Sequence[Sequence[float]],
+        stoichiometry: ArrayLike,
         decades: float = 20.0,
         conservation: float = 0.0,
         **kwargs: Any,
@@ -86,7 +86,7 @@ class DexLoss(_AbundanceLoss):
 
     def __init__(
         self,
-        stoichiometry: Sequence[Sequence[float]],
+        stoichiometry: ArrayLike,
         decades: float = 20.0,
         width: float = 0.1,
         tail: float = 0.0,
@@ -140,7 +140,7 @@ class ReferenceLoss(_AbundanceLoss):
 
     def __init__(
         self,
-        stoichiometry: Sequence[Sequence[float]],
+        stoichiometry: ArrayLike,
         decades: float = 20.0,
         weight: float = 20.0,
         conservation: float = 100.0,

@@ -9,8 +9,8 @@ from astrokeras.data.sampling import (
     RolloutSampler,
     RowSampler,
     StateSampler,
-    WindowSampler,
 )
+from astrokeras.data.windows import WindowSampler
 from astrokeras.errors import InputError
 
 
@@ -130,7 +130,9 @@ def test_windows_are_pieces_of_tracers(cache, tracers, decode):
             tracer, start = np.unravel_index(gap.argmin(), gap.shape)
             starts.add(int(start))
             run = slice(start, start + window)
-            np.testing.assert_allclose(physical[tracer, run], parameters[row], atol=1e-5)
+            np.testing.assert_allclose(
+                physical[tracer, run], parameters[row], atol=1e-5
+            )
             np.testing.assert_allclose(states[tracer, start], initial[row], atol=1e-6)
             expected = states[tracer, start + 1 + wanted[row]]
             np.testing.assert_allclose(expected, truth[row], atol=1e-6)

@@ -1,7 +1,5 @@
 """`astrokeras data`: import raw files, inspect, split and sample tracer files."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -37,10 +35,11 @@ def import_(
     from astrokeras.config import compose
     from astrokeras.data.importers import import_tracers
     from astrokeras.data.render import render_import
+    from astrokeras.workflows.progress import tracer_bar
 
     raw, overrides = _sort_arguments(arguments)
     config = compose(overrides).dataset
-    with _progress("Importing") as update:
+    with tracer_bar("Importing") as update:
         report = import_tracers(raw, out, config, split=not no_split, progress=update)
     result, *remarks = render_import(report)
     for line in remarks:
@@ -139,17 +138,3 @@ def _sort_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
             short = key.partition(".")[0] in keys
             overrides.append(f"dataset.{argument}" if short else argument)
     return raw, overrides
-
-
-@contextmanager
-def _progress(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on a terminal; Keras, which the training's bars need, stays out."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(
-        console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(description, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -39,9 +39,7 @@ def train(
     stages = tuple(word for word in arguments if word in STAGES) or STAGES
     overrides = [word for word in arguments if word not in STAGES]
     if mode not in ("preprocess", "train", "both"):
-        raise InputError(
-            f"--mode is {mode!r}; allowed are: preprocess, train, both."
-        )
+        raise InputError(f"--mode is {mode!r}; allowed are: preprocess, train, both.")
     config = compose(overrides)
     select_device(device)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from astrokeras.data.sampling import _Sampler, as_fit_arguments
+from astrokeras.data.sampling import Sampler, as_fit_arguments
 
 
 class SamplerDataset(keras.utils.PyDataset):
@@ -16,7 +16,7 @@ class SamplerDataset(keras.utils.PyDataset):
         first_epoch: Number of the first epoch.
     """
 
-    def __init__(self, sampler: _Sampler, first_epoch: int = 0):
+    def __init__(self, sampler: Sampler, first_epoch: int = 0):
         super().__init__()
         self.sampler = sampler
         self.epoch = first_epoch
@@ -32,7 +32,7 @@ class SamplerDataset(keras.utils.PyDataset):
         self.epoch += 1
 
 
-def batches(sampler: _Sampler, first_epoch: int = 0, endless: bool = True) -> Any:
+def batches(sampler: Sampler, first_epoch: int = 0, endless: bool = True) -> Any:
     """Return a dataset for `fit`: tf.data where TensorFlow is installed.
 
     Args:

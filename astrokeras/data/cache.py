@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -34,7 +34,7 @@ class Statistics:
     Attributes:
         offset, scale: Of the log10 parameters, (P,).
         parameter_low, parameter_high: Range of the parameters, physical units, (P,).
-        species_mean, species_spread: Of the scaled abundances over all states, (S,).
+        species_mean, species_spread: Of the scaled abundances, (S,).
         species_low, species_high: Range of the abundances over all states, (S,).
         start: Median initial abundances, (S,).
         step: Shortest and longest interval between states, years, (2,).
@@ -60,13 +60,14 @@ class Cache:
 
     Attributes:
         path: HDF5 file with the groups `train` and `validation`, each with
-            `abundances` (n, T+1, S) scaled to [0, 1], `physical` (n, T, P) as log10, and
-            `length` (n,).
+            `abundances` (n, T+1, S) scaled to [0, 1], `physical` (n, T, P) as log10,
+            and `length` (n,).
         source_hash: SHA-256 of the tracer file.
         floor: Smallest abundance.
         species, parameters, units: Names in column order.
         fixed: What the data held fixed, as their file notes it.
         statistics: Of the training tracers.
+        starts: Named initial abundances, (S,) each, for whoever names them.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class Cache:
     units: tuple[str, ...]
     fixed: list[str]
     statistics: Statistics
+    starts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def prepare(
@@ -209,12 +211,13 @@ class _Moments:
     """Mean and standard deviation per column, summed in float64."""
 
     def __init__(self) -> None:
-        self.count, self.sum, self.square = 0, 0.0, 0.0
+        self.count = 0
+        self.sum = self.square = np.zeros(())
 
     def update(self, rows: np.ndarray) -> None:
         self.count += len(rows)
-        self.sum += rows.sum(0, dtype="f8")
-        self.square += np.square(rows, dtype="f8").sum(0)
+        self.sum = self.sum + rows.sum(0, dtype="f8")
+        self.square = self.square + np.square(rows, dtype="f8").sum(0)
 
     def result(self, least: float) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and spread; a spread below `least` becomes 1."""
@@ -229,8 +232,8 @@ class _Collector:
     def __init__(self, tracers: int, floor: float):
         self.floor = floor
         self.parameters, self.species = _Moments(), _Moments()
-        self.low = self.species_low = np.inf
-        self.high = self.species_high = -np.inf
+        self.low = self.species_low = np.array(np.inf)
+        self.high = self.species_high = np.array(-np.inf)
         self.starts: list[np.ndarray] = []
         self.every = max(1, tracers // MOST_STARTS)
         self.step, self.duration = (np.inf, -np.inf), -np.inf

@@ -7,11 +7,11 @@ tf.data feeds `fit` on all three backends. Where TensorFlow is not installed,
 import numpy as np
 import tensorflow as tf
 
-from astrokeras.data.sampling import _Sampler, as_fit_arguments
+from astrokeras.data.sampling import Sampler, as_fit_arguments
 
 
 def tf_batches(
-    sampler: _Sampler, first_epoch: int = 0, endless: bool = True
+    sampler: Sampler, first_epoch: int = 0, endless: bool = True
 ) -> tf.data.Dataset:
     """Return a prefetched `tf.data.Dataset` of a sampler's batches.
 

@@ -117,7 +117,7 @@ class Autoencoder(keras.Model):
             layer.build((None, sizes[i + 1]))
         for i, layer in enumerate(self.decoder_norms):
             layer.build((None, sizes[-2 - i]))
-        self.built = True
+        self.built: bool = True
 
     def encode(self, scaled: Any, training: bool = False) -> Any:
         """Return the latents `(..., latents)` of scaled abundances `(..., species)`."""

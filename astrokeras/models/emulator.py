@@ -68,7 +68,7 @@ class Emulator(keras.Model):
         self.autoencoder.build()
         latents = self.autoencoder.latents
         self.recurrence.build((None, latents), (None, None, self.parameter_count))
-        self.built = True
+        self.built: bool = True
 
     def encode(self, scaled: Any) -> Any:
         """Return unit-spread latents of scaled abundances `(..., species)`."""

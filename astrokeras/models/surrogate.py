@@ -7,7 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
+from astrokeras.data.limits import Limits
 from astrokeras.errors import InputError
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
@@ -15,10 +17,6 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.program import Programs
 
 FORMAT = 1
-# A start may leave the range that training saw by this much, a parameter by rounding.
-START_MARGIN_DEX = 0.05
-PARAMETER_MARGIN = 1e-4
-STEP_MARGIN = 1e-3
 
 
 class OutsideBoxWarning(UserWarning):
@@ -63,12 +61,12 @@ class Surrogate(keras.Model):
         parameters: Sequence[str],
         units: Sequence[str],
         elements: Sequence[str],
-        stoichiometry: Sequence[Sequence[float]],
-        step: Sequence[float],
+        stoichiometry: ArrayLike,
+        step: ArrayLike,
         duration: float,
         box: Mapping[str, Sequence[float]],
-        species_box: Sequence[Sequence[float]],
-        starts: Mapping[str, Sequence[float]],
+        species_box: ArrayLike,
+        starts: Mapping[str, ArrayLike],
         floor: float = 1e-20,
         fixed: Sequence[str] = (),
         version: int = FORMAT,
@@ -84,21 +82,21 @@ class Surrogate(keras.Model):
         if isinstance(emulator, dict):
             emulator = keras.saving.deserialize_keras_object(emulator)
         self.emulator = emulator
-        self._facts = dict(
-            species=list(species),
-            parameters=list(parameters),
-            units=list(units),
-            elements=list(elements),
-            stoichiometry=np.asarray(stoichiometry, "float64").tolist(),
-            step=[float(value) for value in step],
-            duration=float(duration),
-            box={name: [float(v) for v in bounds] for name, bounds in box.items()},
-            species_box=np.asarray(species_box, "float64").tolist(),
-            starts={k: np.asarray(v, "float64").tolist() for k, v in starts.items()},
-            floor=float(floor),
-            fixed=list(fixed),
-            version=version,
-        )
+        self._facts = {
+            "species": list(species),
+            "parameters": list(parameters),
+            "units": list(units),
+            "elements": list(elements),
+            "stoichiometry": np.asarray(stoichiometry, "float64").tolist(),
+            "step": np.asarray(step, "float64").tolist(),
+            "duration": float(duration),
+            "box": {name: [float(v) for v in bounds] for name, bounds in box.items()},
+            "species_box": np.asarray(species_box, "float64").tolist(),
+            "starts": {k: np.asarray(v, "float64").tolist() for k, v in starts.items()},
+            "floor": float(floor),
+            "fixed": list(fixed),
+            "version": version,
+        }
         self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")
         self.parameter_scaler = AffineScaler(
             len(self._facts["parameters"]), log=True, name="parameter_scaler"
@@ -109,7 +107,7 @@ class Surrogate(keras.Model):
         """Create all weights; the shapes follow from the configuration alone."""
         if not self.built:
             self.emulator.build()
-            self.built = True
+            self.built: bool = True
 
     def call(self, inputs: Any) -> Any:
         initial, physical, *index = inputs
@@ -298,32 +296,28 @@ class Surrogate(keras.Model):
                 f"time has shape {time.shape} for {steps} steps; give {steps + 1} "
                 "times a tracer, or one interval."
             )
-        intervals = np.diff(time) if time.ndim else time
-        low, high = self.step
-        bad = ~((intervals >= low * (1 - STEP_MARGIN)) & (
-            intervals <= high * (1 + STEP_MARGIN)
-        ))
+        years = time if time.ndim else np.array([0.0, time])
+        bad = self.limits.outside_steps(years)
         if bad.any():
-            value = float(np.asarray(intervals)[bad].flat[0])
+            value = float(np.diff(years)[bad].flat[0])
+            low, high = self.step
             raise InputError(
                 f"time has an interval of {value:.6g} yr; this surrogate was trained "
                 f"on {low:.6g} to {high:.6g} yr, give states at these."
             )
 
-    def outside_parameters(self, physical: np.ndarray) -> np.ndarray:
-        """Return whether parameters `(..., P)` lie outside the box, `(...)`."""
-        low, high = np.array([self.box[name] for name in self.parameter_names]).T
-        margin = PARAMETER_MARGIN
-        return (
-            (physical < low * (1 - margin)) | (physical > high * (1 + margin))
-        ).any(-1)
+    @property
+    def limits(self) -> Limits:
+        """The training ranges, without Keras."""
+        return Limits.from_metadata(self._facts)
 
-    def outside_start(self, initial: np.ndarray) -> np.ndarray:
+    def outside_parameters(self, physical: np.ndarray) -> Any:
+        """Return whether parameters `(..., P)` lie outside the box, `(...)`."""
+        return self.limits.outside_parameters(physical).any(-1)
+
+    def outside_start(self, initial: np.ndarray) -> Any:
         """Return whether abundances `(..., S)` leave the trained range, `(...)`."""
-        low, high = np.asarray(self._facts["species_box"])
-        factor = 10**START_MARGIN_DEX
-        initial = np.maximum(initial, self.floor)
-        return ((initial < low / factor) | (initial > high * factor)).any(-1)
+        return (self.limits.start_excess(initial) > 0).any(-1)
 
     def describe_outside(self, initial: Any, physical: Any) -> list[str]:
         """Return a line for each parameter, and one for starts, outside the box."""
@@ -331,25 +325,24 @@ class Surrogate(keras.Model):
         for i, name in enumerate(self.parameter_names):
             low, high = self.box[name]
             values = physical[..., i]
-            for value in (values.min(), values.max()):
-                if not low * (1 - PARAMETER_MARGIN) <= value <= high * (
-                    1 + PARAMETER_MARGIN
-                ):
+            outside = self.limits.outside_parameters(physical)[..., i]
+            for value in {values.min(), values.max()} if outside.any() else ():
+                if not low <= value <= high:
                     lines.append(
                         f"{name} = {value:.6g} {self.units[i]} lies outside the "
                         f"training range {low:.6g} to {high:.6g}"
                     )
-        outside = np.atleast_1d(self.outside_start(initial))
+        excess = np.atleast_2d(self.limits.start_excess(initial))
+        outside = excess.max(-1) > 0
         if outside.any():
-            row = np.atleast_2d(initial)[int(outside.argmax())]
-            low, high = np.asarray(self._facts["species_box"])
-            logs = np.log10(np.maximum(row, self.floor))
-            excess = np.maximum(np.log10(low) - logs, logs - np.log10(high))
-            worst = int(excess.argmax())
+            row = int(outside.argmax())
+            worst = int(excess[row].argmax())
+            low, high = self.limits.species_box[:, worst]
             lines.append(
                 f"{int(outside.sum())} of {len(outside)} initial states lie outside "
-                f"the training range, first {self.species[worst]} = {row[worst]:.3g} "
-                f"(range {low[worst]:.3g} to {high[worst]:.3g})"
+                f"the training range, first {self.species[worst]} = "
+                f"{np.atleast_2d(initial)[row, worst]:.3g} "
+                f"(range {low:.3g} to {high:.3g})"
             )
         return lines
 

@@ -15,7 +15,8 @@ from astrokeras.callbacks import (
 )
 from astrokeras.config import FitConfig
 from astrokeras.data.batches import batches
-from astrokeras.workflows.progress import EpochBar, report
+from astrokeras.workflows.epochs import EpochBar
+from astrokeras.workflows.progress import report
 from astrokeras.workflows.runs import Run
 
 MONITOR = "val_dex"

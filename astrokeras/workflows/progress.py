@@ -1,10 +1,8 @@
 """What people see of long work, on stderr: bars on a terminal, lines elsewhere."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import keras
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -14,16 +12,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-# Without a terminal, as in a batch job's log, a line at most this often.
-SECONDS_BETWEEN_LINES = 20.0
-
 
 def report(message: str) -> None:
     """Print a message to people."""
     Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
 
 
-def _bar(console: Console) -> Progress:
+def make_bar(console: Console) -> Progress:
+    """Return a bar with a description, a count, the time left and a note."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -42,47 +38,6 @@ def tracer_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     if not console.is_terminal:
         yield lambda done, total: None
         return
-    with _bar(console) as bar:
+    with make_bar(console) as bar:
         task = bar.add_task(description, total=None, note="tracers")
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-class EpochBar(keras.callbacks.Callback):
-    """Shows the epochs of a stage, the watched figure and the learning rate.
-
-    Args:
-        stage: Name of the stage.
-        epochs: Epochs at most.
-        monitor: Name of the watched figure.
-    """
-
-    def __init__(self, stage: str, epochs: int, monitor: str):
-        super().__init__()
-        self.stage = stage
-        self.epochs = epochs
-        self.monitor = monitor
-        self.console = Console(stderr=True, highlight=False)
-        self.last = -SECONDS_BETWEEN_LINES
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        if self.console.is_terminal:
-            self.bar = _bar(self.console)
-            self.task = self.bar.add_task(self.stage, total=self.epochs, note="")
-            self.bar.start()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        rate = float(self.model.optimizer.learning_rate)
-        note = (
-            f"loss {logs.get('loss', 0):.4f}  {self.monitor} "
-            f"{logs.get(self.monitor, 0):.4f}  learning rate {rate:.1e}"
-        )
-        if self.console.is_terminal:
-            self.bar.update(self.task, completed=epoch + 1, note=note)
-        elif time.monotonic() - self.last > SECONDS_BETWEEN_LINES:
-            self.last = time.monotonic()
-            report(f"{self.stage}  epoch {epoch + 1}/{self.epochs}  {note}")
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self.console.is_terminal:
-            self.bar.stop()

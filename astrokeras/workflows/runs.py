@@ -96,6 +96,27 @@ def find_run(name: str | Path) -> Run:
     raise InputError(f"{name}: no such run or surrogate; known here: {known}.")
 
 
+def find_data(path: str, key: str) -> Path:
+    """Return a data file by its path, or by the name of one that ships.
+
+    Args:
+        path: The path or the name.
+        key: Configuration key that holds it, for the message.
+
+    Raises:
+        InputError: If there is neither.
+    """
+    shipped = resource("data")
+    for candidate in (Path(path), shipped / path):
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(sorted(p.name for p in shipped.iterdir() if p.suffix != ".md"))
+    raise InputError(
+        f"{key} is {path!r}: no such file, here or among those that ship ({names}); "
+        "give a path, or make a tracer file with `astrokeras data import`."
+    )
+
+
 def provenance(config: Config, source_hash: str, split: np.ndarray) -> dict[str, Any]:
     """Return what a result can be traced back by: versions, hashes, machine, seed."""
     versions = {}
@@ -110,7 +131,7 @@ def provenance(config: Config, source_hash: str, split: np.ndarray) -> dict[str,
         "git": _git_hash(),
         "seed": config.seed,
         "data_sha256": source_hash,
-        "split_sha256": hashlib.sha256(np.ascontiguousarray(split)).hexdigest(),
+        "split_sha256": hashlib.sha256(split.tobytes()).hexdigest(),
         "configuration": asdict(config),
     }
 

@@ -146,8 +146,10 @@ def own_tracers(target: Target) -> Path:
 
     from astrokeras.resources import resource
 
-    path = OmegaConf.load(target.run.config).dataset.path
-    for candidate in (Path(path), resource("data") / path):
+    dataset = OmegaConf.load(target.run.config).dataset
+    path, shipped = dataset.path, resource("data")
+    # A preset's own file is too large to ship, a sample of the same split does.
+    for candidate in (Path(path), shipped / path, shipped / f"{dataset.name}.h5"):
         if candidate.is_file():
             return candidate
     raise InputError(

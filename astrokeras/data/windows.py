@@ -1,0 +1,145 @@
+"""Which windows of which tracers make a batch of the emulator's training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from astrokeras.data.cache import Cache
+from astrokeras.data.sampling import CHUNK, Arrays, Sampler
+from astrokeras.errors import InputError
+
+
+class WindowSampler(Sampler):
+    """Batches of windows, for the emulator: `(initial, parameters[, index], truth)`.
+
+    Each fixed length takes an equal share of a chunk's tracers, another one in every
+    epoch, and as many windows of each tracer as fit into it. A tracer too short for
+    some lengths is shared among the others; one too short for all is left out and
+    counted. Batches of all lengths hold about as many states, so shorter windows come
+    in larger batches.
+
+    Args:
+        cache: The training cache.
+        batch_size: Windows a batch at the longest length.
+        windows: Lengths in steps.
+        seed: Of the order and the starts.
+        from_start: Share of the windows that start at state 0, as every rollout of an
+            evaluation does; the others start anywhere they fit.
+        decode: States of a window that are decoded and compared, drawn at random and
+            always with the last one; all of them if 0.
+        chunk: Tracers a chunk.
+
+    Attributes:
+        left_out: Tracers shorter than every window.
+
+    Raises:
+        InputError: If no tracer is as long as the shortest window.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        batch_size: int,
+        windows: Sequence[int],
+        seed: int,
+        from_start: float = 0.0,
+        decode: int = 0,
+        chunk: int = CHUNK,
+    ):
+        super().__init__(cache, "train", seed, chunk)
+        self.windows = sorted(windows)
+        self.batch_size = batch_size
+        self.from_start = from_start
+        self.decode = decode
+        self.left_out = int((self.length - 1 < self.windows[0]).sum())
+        if self.left_out == len(self.length):
+            raise InputError(
+                f"emulator.window is {self.windows}, longer than every training "
+                f"tracer (at most {self.length.max() - 1} steps); give a shorter one."
+            )
+        # The longest windows that fit a tracer make its class; the plan of a chunk
+        # lists (class, window, part) of its batches and is the same in each epoch.
+        fits = np.searchsorted(self.windows, self.length - 1, side="right")
+        self.plans: list[list[tuple[int, int, int]]] = []
+        self.members: list[list[np.ndarray]] = []
+        for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True):
+            classes = [
+                np.flatnonzero(fits[start:stop] == k)
+                for k in range(1, len(self.windows) + 1)
+            ]
+            self.members.append(classes)
+            self.plans.append(
+                [
+                    (k, w, part)
+                    for k, members in enumerate(classes)
+                    for w in range(k + 1)
+                    for part in range(self._batches(members, k, w, start))
+                ]
+            )
+        self.parts = [len(plan) for plan in self.plans]
+        parameters = self.group["physical"].shape[-1]
+        self.inputs = 3 if decode else 2
+        self.spec = (
+            ((None, self.species), "float32"),
+            ((None, None, parameters), "float32"),
+            *([((None, None), "int32")] if decode else []),
+            ((None, None, self.species), "float32"),
+        )
+
+    def _windows_a_batch(self, w: int) -> int:
+        return max(1, round(self.batch_size * self.windows[-1] / self.windows[w]))
+
+    def _windows_a_tracer(self, members: np.ndarray, w: int, start: int) -> int:
+        return int((self.length[start + members].min() - 1) // self.windows[w])
+
+    def _batches(self, members: np.ndarray, k: int, w: int, start: int) -> int:
+        if not len(members):
+            return 0
+        share = len(members) / (k + 1)
+        pool = share * self._windows_a_tracer(members, w, start)
+        return max(1, round(pool / self._windows_a_batch(w)))
+
+    def make(self, epoch: int, chunk: int, part: int) -> Arrays:
+        order = self._random(epoch, chunk).permutation(self.parts[chunk])
+        k, w, part = self.plans[chunk][order[part]]
+        rows = self._tracers(epoch, chunk, k, w, part)
+        window = self.windows[w]
+
+        random = np.random.default_rng((self.seed, epoch, chunk, k, w, part))
+        room = self.length[self.bounds[chunk] + rows] - window
+        starts = random.integers(0, room)
+        starts[random.random(len(rows)) < self.from_start] = 0
+        abundances, physical = self._read(chunk)
+        steps = starts[:, None] + np.arange(window)
+        index = self._decoded(random, len(rows), window)
+        initial = abundances[rows, starts]
+        parameters = physical[rows[:, None], steps]
+        truth = abundances[rows[:, None], starts[:, None] + 1 + index]
+        if not self.decode:
+            return initial, parameters, truth
+        return initial, parameters, index, truth
+
+    def _tracers(self, epoch: int, chunk: int, k: int, w: int, part: int) -> np.ndarray:
+        """Return the tracers of a batch: a part of its length's pool of windows."""
+        members = self.members[chunk][k]
+        random = np.random.default_rng((self.seed, epoch, chunk, k))
+        share = np.array_split(random.permutation(members), k + 1)[w]
+        share = share if len(share) else members
+        each = self._windows_a_tracer(members, w, int(self.bounds[chunk]))
+        pool = random.permutation(np.repeat(share, each))
+        size = self._windows_a_batch(w)
+        # The last batch is filled up from the pool's beginning: shapes stay the same.
+        return np.resize(pool, (part + 1) * size)[part * size :]
+
+    def _decoded(
+        self, random: np.random.Generator, count: int, window: int
+    ) -> np.ndarray:
+        """Return which states of each window are decoded, `(count, wanted)`, sorted."""
+        if not 0 < self.decode < window:
+            index = np.broadcast_to(np.arange(window), (count, window))
+        else:
+            draws = random.random((count, window - 1)).argsort(1)
+            chosen = np.sort(draws[:, : self.decode - 1], axis=1)
+            last = np.full((count, 1), window - 1)
+            index = np.concatenate([chosen, last], axis=1)
+        return index.astype("int32")
