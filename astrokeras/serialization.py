@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astrokeras.backend import start_keras
 from astrokeras.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def load(name: str | Path) -> "Surrogate":
     read_metadata(name)
     path = find_surrogate(name)
 
+    start_keras()
     import keras
 
     from astrokeras.models.surrogate import Surrogate

@@ -31,9 +31,9 @@ def train(
     ] = None,
 ) -> None:
     """Train a surrogate and write it as a run directory."""
-    from astrokeras.backend import select_device
     from astrokeras.config import compose
     from astrokeras.errors import InputError
+    from astrokeras.workflows.train import train as run_training
 
     arguments = arguments or []
     stages = tuple(word for word in arguments if word in STAGES) or STAGES
@@ -41,10 +41,6 @@ def train(
     if mode not in ("preprocess", "train", "both"):
         raise InputError(f"--mode is {mode!r}; allowed are: preprocess, train, both.")
     config = compose(overrides)
-    select_device(device)
-
-    from astrokeras.workflows.train import train as run_training
-
-    run = run_training(config, stages, mode, resume, overwrite)
+    run = run_training(config, stages, mode, resume, overwrite, device)
     if mode != "preprocess":
         typer.echo(str(run.path))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from astrokeras.backend import start_keras
 from astrokeras.config import Config
 from astrokeras.data.cache import Cache, prepare
 from astrokeras.data.initial import read_initial
@@ -25,6 +26,7 @@ def train(
     mode: str = "both",
     resume: bool = False,
     overwrite: bool = False,
+    device: str | None = None,
 ) -> Run:
     """Train the stages asked for and write a run directory.
 
@@ -34,6 +36,7 @@ def train(
         mode: `preprocess` makes the training cache only, `train` needs it, `both`.
         resume: Whether to go on from the run's checkpoints.
         overwrite: Whether an existing run of this name may be replaced.
+        device: `cpu`, `gpu`, or what is there.
 
     Returns:
         The run.
@@ -52,6 +55,7 @@ def train(
     if mode == "preprocess":
         return run
 
+    start_keras(device)
     from astrokeras.workflows.stages import train_autoencoder, train_emulator
 
     run.path.mkdir(parents=True, exist_ok=True)
