@@ -122,6 +122,7 @@ class EmulatorConfig:
     window: list[int] = _widths(30, 60, 120, 240)
     from_start: float = _ranged(0.0, 0, 1)
     decode: int = _ranged(0, 0, 100_000)
+    reconstruction: float = _ranged(0.0, 0, 100)
     joint: bool = False
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=lambda: FitConfig(batch_size=64))

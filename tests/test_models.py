@@ -144,6 +144,9 @@ def test_decoding_some_states_is_a_part_of_all(rng):
     some = to_numpy(emulator((initial, parameters, index)))
 
     every = to_numpy(emulator((initial, parameters)))
+    assert every.shape == (2, 7, S)
+    reconstructed = to_numpy(emulator.autoencoder(initial))
+    np.testing.assert_allclose(every[:, 0], reconstructed, rtol=1e-4, atol=1e-5)
     expected = np.take_along_axis(every, index[:, :, None], axis=1)
     np.testing.assert_allclose(some, expected, rtol=1e-5, atol=1e-6)
 

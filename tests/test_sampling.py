@@ -112,19 +112,25 @@ def test_rows_of_an_epoch_are_training_states_once_each(cache, tracers):
 
 @pytest.mark.parametrize("decode", [0, 3])
 def test_windows_are_pieces_of_tracers(cache, tracers, decode):
-    sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=decode)
+    sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=decode, reconstruction=0.5)
     train = tracers.split == 0
     states = scaled(tracers)[train]
     logs = np.log10(tracers.physical[train])
     physical = (logs - cache.statistics.offset) / cache.statistics.scale
     lengths, starts = set(), set()
     for step in range(sampler.steps):
-        initial, parameters, *index, truth = sampler.batch(2, step)
+        initial, parameters, *index, truth, weight = sampler.batch(2, step)
         window = parameters.shape[1]
         lengths.add(window)
-        wanted = index[0] if index else np.tile(np.arange(window), (len(initial), 1))
-        assert truth.shape[1] == (min(decode, window) if decode else window)
-        assert (wanted[:, -1] == window - 1).all()
+        every = np.tile(np.arange(window + 1), (len(initial), 1))
+        wanted = index[0] if index else every
+        states_compared = 1 + (min(decode, window) if decode else window)
+        assert truth.shape[1] == weight.shape[1] == states_compared
+        assert (wanted[:, 0] == 0).all()
+        assert (wanted[:, -1] == window).all()
+        assert (np.diff(wanted) > 0).all()
+        np.testing.assert_allclose(weight[:, 0], 0.5 * (states_compared - 1))
+        assert (weight[:, 1:] == 1).all()
         for row in range(len(initial)):
             gap = np.abs(physical[:, : 13 - window] - parameters[row, 0]).max(-1)
             tracer, start = np.unravel_index(gap.argmin(), gap.shape)
@@ -134,7 +140,7 @@ def test_windows_are_pieces_of_tracers(cache, tracers, decode):
                 physical[tracer, run], parameters[row], atol=1e-5
             )
             np.testing.assert_allclose(states[tracer, start], initial[row], atol=1e-6)
-            expected = states[tracer, start + 1 + wanted[row]]
+            expected = states[tracer, start + wanted[row]]
             np.testing.assert_allclose(expected, truth[row], atol=1e-6)
     assert lengths == {4, 8}
     assert len(starts) > 4
@@ -181,7 +187,7 @@ def test_short_tracers_take_short_windows_or_are_left_out(ragged):
                 assert np.isfinite(array).all()
     states = np.concatenate(
         [
-            sampler.batch(e, i)[-1].reshape(-1, 10)
+            sampler.batch(e, i)[-2].reshape(-1, 10)
             for e in range(3)
             for i in range(sampler.steps)
         ]
@@ -206,9 +212,12 @@ def test_validation_covers_every_state_once(cache, tracers):
     validation = scaled(tracers)[tracers.split == 1]
 
     truth = np.concatenate([rollout.batch(0, i)[2] for i in range(rollout.steps)])
+    weight = np.concatenate([rollout.batch(0, i)[3] for i in range(rollout.steps)])
     rows = np.concatenate([states.batch(0, i)[0] for i in range(states.steps)])
 
-    assert truth.shape == validation[:, 1:].shape
+    assert truth.shape == validation.shape
+    assert (weight[:, 0] == 0).all()
+    assert (weight[:, 1:] == 1).all()
     np.testing.assert_allclose(np.sort(truth[:, -1, 3]), np.sort(validation[:, -1, 3]))
     assert rows.shape == (validation.shape[0] * 13, 10)
 
@@ -220,9 +229,9 @@ def test_tf_data_gives_the_samplers_batches(cache):
     sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
     reference = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
     steps = sampler.steps
-    for i, (x, y) in enumerate(tf_batches(sampler, 5).take(2 * steps)):
+    for i, (x, y, w) in enumerate(tf_batches(sampler, 5).take(2 * steps)):
         expected = reference.batch(5 + i // steps, i % steps)
-        for a, b in zip((*x, y), expected, strict=True):
+        for a, b in zip((*x, y, w), expected, strict=True):
             np.testing.assert_array_equal(a.numpy(), b)
 
 

@@ -13,6 +13,10 @@ from astrokeras.config import compose
 from astrokeras.errors import InputError, WorkError
 from astrokeras.workflows.train import train
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
+)
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -55,7 +59,6 @@ def test_a_run_directory_holds_what_it_should(run):
     assert list((run.path / "tensorboard" / "emulator").glob("events*"))
 
 
-@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
 def test_val_dex_is_the_rollout_of_the_validation_simulations(run):
     surrogate = astrokeras.load(run.path)
     tracers = make_tracers()
@@ -68,6 +71,31 @@ def test_val_dex_is_the_rollout_of_the_validation_simulations(run):
     history = json.loads((run.path / "history_emulator.json").read_text())
     best = min(row["val_dex"] for row in history)
     assert error[:, 1:].mean() == pytest.approx(best, rel=1e-3)
+
+
+def test_val_dex_leaves_out_what_lies_beyond_a_tracers_length(tmp_path):
+    tracers = make_tracers()
+    tracers.length[tracers.split == 1] = [13, 6, 9, 4]
+    for i, length in enumerate(tracers.length):
+        tracers.abundances[i, length:] = np.nan
+        tracers.physical[i, length - 1 :] = np.nan
+        tracers.time[i, length:] = np.nan
+    write_tracers(tmp_path / "tiny.h5", tracers)
+    run = train(compose(overrides(tmp_path, "emulator.fit.epochs=1")))
+    history = json.loads((run.path / "history_emulator.json").read_text())
+    surrogate = astrokeras.load(run.path)
+
+    errors = []
+    for i in np.flatnonzero(tracers.split == 1):
+        states = slice(0, tracers.length[i])
+        truth = tracers.abundances[i, states]
+        rolled = surrogate.emulate(
+            truth[0], tracers.physical[i, : len(truth) - 1], STEP
+        )
+        error = np.abs(np.log10(rolled[0]) - np.log10(np.maximum(truth, 1e-20)))
+        errors.append(error[1:])
+    expected = np.concatenate(errors).mean()
+    assert history[0]["val_dex"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_surrogate_knows_its_limits(run):

@@ -140,8 +140,9 @@ class RolloutSampler(Sampler):
     def make(self, epoch: int, chunk: int, part: int) -> Arrays:
         abundances, physical = self._read(chunk)
         length = self.length[self.bounds[chunk] : self.bounds[chunk + 1], None]
-        weight = np.arange(1, abundances.shape[1])[None, :] < length
-        return abundances[:, 0], physical, abundances[:, 1:], weight.astype("float32")
+        weight = np.arange(abundances.shape[1])[None, :] < length
+        weight[:, 0] = False  # given, not predicted
+        return abundances[:, 0], physical, abundances, weight.astype("float32")
 
 
 class StateSampler(RolloutSampler):

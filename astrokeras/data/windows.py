@@ -10,7 +10,7 @@ from astrokeras.errors import InputError
 
 
 class WindowSampler(Sampler):
-    """Batches of windows, for the emulator: `(initial, parameters[, index], truth)`.
+    """Batches of windows: `(initial, parameters[, index], truth, weight)`.
 
     Each fixed length takes an equal share of a chunk's tracers, another one in every
     epoch, and as many windows of each tracer as fit into it. A tracer too short for
@@ -25,8 +25,10 @@ class WindowSampler(Sampler):
         seed: Of the order and the starts.
         from_start: Share of the windows that start at state 0, as every rollout of an
             evaluation does; the others start anywhere they fit.
-        decode: States of a window that are decoded and compared, drawn at random and
-            always with the last one; all of them if 0.
+        decode: States of a window that are decoded and compared besides state 0, drawn
+            at random and always with the last one; all of them if 0.
+        reconstruction: Weight of state 0, which is given and only reconstructed, beside
+            the mean of the others.
         chunk: Tracers a chunk.
 
     Attributes:
@@ -44,6 +46,7 @@ class WindowSampler(Sampler):
         seed: int,
         from_start: float = 0.0,
         decode: int = 0,
+        reconstruction: float = 0.0,
         chunk: int = CHUNK,
     ):
         super().__init__(cache, "train", seed, chunk)
@@ -51,6 +54,7 @@ class WindowSampler(Sampler):
         self.batch_size = batch_size
         self.from_start = from_start
         self.decode = decode
+        self.reconstruction = reconstruction
         self.left_out = int((self.length - 1 < self.windows[0]).sum())
         if self.left_out == len(self.length):
             raise InputError(
@@ -84,6 +88,7 @@ class WindowSampler(Sampler):
             ((None, None, parameters), "float32"),
             *([((None, None), "int32")] if decode else []),
             ((None, None, self.species), "float32"),
+            ((None, None), "float32"),
         )
 
     def _windows_a_batch(self, w: int) -> int:
@@ -114,10 +119,12 @@ class WindowSampler(Sampler):
         index = self._decoded(random, len(rows), window)
         initial = abundances[rows, starts]
         parameters = physical[rows[:, None], steps]
-        truth = abundances[rows[:, None], starts[:, None] + 1 + index]
+        truth = abundances[rows[:, None], starts[:, None] + index]
+        weight = np.ones(index.shape, "float32")
+        weight[:, 0] = self.reconstruction * (index.shape[1] - 1)
         if not self.decode:
-            return initial, parameters, truth
-        return initial, parameters, index, truth
+            return initial, parameters, truth, weight
+        return initial, parameters, index, truth, weight
 
     def _tracers(self, epoch: int, chunk: int, k: int, w: int, part: int) -> np.ndarray:
         """Return the tracers of a batch: a part of its length's pool of windows."""
@@ -134,12 +141,15 @@ class WindowSampler(Sampler):
     def _decoded(
         self, random: np.random.Generator, count: int, window: int
     ) -> np.ndarray:
-        """Return which states of each window are decoded, `(count, wanted)`, sorted."""
+        """Return which states of each window are decoded, `(count, wanted)`, sorted.
+
+        State 0 is the first of them and the window's last state the last.
+        """
         if not 0 < self.decode < window:
-            index = np.broadcast_to(np.arange(window), (count, window))
+            index = np.broadcast_to(np.arange(window + 1), (count, window + 1))
         else:
-            draws = random.random((count, window - 1)).argsort(1)
+            draws = random.random((count, window - 1)).argsort(1) + 1
             chosen = np.sort(draws[:, : self.decode - 1], axis=1)
-            last = np.full((count, 1), window - 1)
-            index = np.concatenate([chosen, last], axis=1)
+            first, last = np.zeros((count, 1), int), np.full((count, 1), window)
+            index = np.concatenate([first, chosen, last], axis=1)
         return index.astype("int32")

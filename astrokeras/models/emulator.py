@@ -20,7 +20,8 @@ class Emulator(keras.Model):
     `z[0] = encode(x[0])`, `z[t+1] = z[t] + g(p[t], z[t])`, `x[t] = decode(z[t])`, with
     the latents brought to unit spread per dimension inside the model. It is trained
     through the rollout and through the decoder, on abundances; the autoencoder runs in
-    inference mode and is frozen unless `joint`.
+    inference mode and is frozen unless `joint`. Its output begins with state 0,
+    `decode(encode(x[0]))`, so that a joint training can hold on to the reconstruction.
 
     Args:
         autoencoder: The trained `Autoencoder` (or its serialised configuration).
@@ -34,9 +35,9 @@ class Emulator(keras.Model):
         inputs: `(initial, parameters)` or `(initial, parameters, index)`: scaled
             abundances of state 0 `(batch, species)`, scaled parameters
             `(batch, steps, parameters)` and, optionally, the numbers of the states to
-            decode, `(batch, wanted)` integers in `[0, steps)` where 0 is state 1.
+            decode, `(batch, wanted)` integers in `[0, steps]`.
 
-    Returns scaled abundances, `(batch, steps or wanted, species)`.
+    Returns scaled abundances, `(batch, steps + 1 or wanted, species)`.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class Emulator(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         initial, parameters, *index = inputs
-        latents = self.rollout(self.encode(initial), parameters)
+        encoded = self.encode(initial)
+        rolled = self.rollout(encoded, parameters)
+        latents = ops.concatenate([encoded[:, None], rolled], axis=1)
         if index:
             latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
         return self.decode(latents)

@@ -57,7 +57,7 @@ def fit(
             global_clipnorm=settings.clip_norm,
         ),
         loss=loss,
-        metrics=[metric],
+        weighted_metrics=[metric],
     )
     schedules = _schedules(settings, annealed)
     checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)

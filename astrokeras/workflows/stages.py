@@ -107,6 +107,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         config.seed,
         from_start=settings.from_start,
         decode=settings.decode,
+        reconstruction=settings.reconstruction,
     )
     if sampler.left_out:
         report(
