@@ -14,6 +14,7 @@ from score import score
 from test_models import make_surrogate
 from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
 
+from astrokeras.data.cache import hash_file
 from astrokeras.workflows.figures import KEYS
 
 
@@ -27,6 +28,13 @@ def run(tmp_path_factory):
     surrogate.save(folder / "tiny" / "surrogate.keras")
     config = f"dataset:\n  path: {folder / 'tiny.h5'}\n"
     (folder / "tiny" / "config.yaml").write_text(config)
+    origin = {
+        "data_sha256": hash_file(folder / "tiny.h5"),
+        "split_sha256": "0",
+        "versions": {},
+        "seed": 0,
+    }
+    (folder / "tiny" / "provenance.json").write_text(json.dumps(origin))
     return folder / "tiny"
 
 
@@ -39,11 +47,27 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     assert figures == json.loads((run / "metrics.json").read_text())
     assert (run / "report.html").is_file()
     assert len(list((run / "figures").glob("*.png"))) == 5
+    card = (run / "card.md").read_text()
+    assert f"| dex | {figures['dex']:.4g} |" in card
+    assert "| Density | cm^-3 |" in card
     with h5py.File(predictions) as p, h5py.File(tmp_path / "predicted.truth.h5") as t:
         expected = score(t["abundances"][:], p["abundances"][:], SPECIES)
     assert figures["worst_species"] == expected.pop("worst_species")
     for key, value in expected.items():
         assert figures[key] == pytest.approx(value, rel=1e-6), key
+
+
+def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = (run / "metrics.json").read_bytes()
+    other = write_tracers(tmp_path / "other.h5", make_tracers(seed=3))
+
+    result = cli("evaluate", run, other)
+
+    assert result.exit_code == 0, result.stderr
+    assert (run / "metrics.json").read_bytes() == before
+    folder = tmp_path / "evaluations" / "tiny-other-test"
+    assert (folder / "report.html").is_file()
 
 
 def test_evaluate_prints_a_table(run, cli, tmp_path):
@@ -178,4 +202,4 @@ def test_a_run_without_its_tracers_asks_for_them(run, cli):
     result = cli("evaluate", run)
     (run / "config.yaml").write_text(config)
     assert result.exit_code == 2
-    assert "gone.h5' is not here" in result.stderr
+    assert "gone.h5': no such file" in result.stderr

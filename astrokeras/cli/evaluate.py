@@ -22,7 +22,10 @@ def evaluate(
     ] = "test",
     out: Annotated[
         Path | None,
-        typer.Option(help="Directory of the report; the run's by default."),
+        typer.Option(
+            help="Directory of the report; the run's by default for its own "
+            "test simulations."
+        ),
     ] = None,
     predictions: Annotated[
         Path | None,

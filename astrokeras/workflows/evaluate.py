@@ -12,6 +12,7 @@ import numpy as np
 from astrokeras.chemistry.species import PHASES
 from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.workflows.card import write_card
 from astrokeras.workflows.figures import Detail
 from astrokeras.workflows.plots import Examples, phase_of
 from astrokeras.workflows.rollout import batch_size as bounded
@@ -19,6 +20,7 @@ from astrokeras.workflows.rollout import name_starts, roll_out
 from astrokeras.workflows.survey import (
     Survey,
     is_optimistic,
+    is_trained_on,
     own_tracers,
     take_survey,
 )
@@ -66,7 +68,8 @@ def evaluate(
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
         tracers: A solved tracer file; by default the one that the run was trained on.
         split: "train", "validation", "test" or "all".
-        out: Directory of the report; by default the run's.
+        out: Directory of the report; by default the run's for the test simulations of
+            the file that it was trained on, else `evaluations/RUN-FILE-SPLIT`.
         predictions: File that the predicted tracers are written to. Unless it holds
             all tracers of the file, their solution is written next to it, as
             `NAME.truth.h5`.
@@ -82,8 +85,8 @@ def evaluate(
             surrogate, holds no solution, or no tracer of this split.
     """
     target = find_target(run)
-    folder = _find_folder(target, out) if report else None
     with TracerStore(tracers or own_tracers(target)) as store:
+        folder = _find_folder(target, store.path, split, out) if report else None
         survey = take_survey(store, target, split)
         surrogate = target.load()
         size = bounded(batch_size, len(survey.rows), store.states, len(store.species))
@@ -104,16 +107,23 @@ def evaluate(
             )
             step = survey.steps.pop() if len(survey.steps) == 1 else None
             write_report(result, folder, target.limits.species, step, examples)
+            if target.run is not None and folder == target.run.path:
+                write_card(target.run)
     return result
 
 
-def _find_folder(target: Target, out: str | Path | None) -> Path:
+def _find_folder(
+    target: Target, tracers: Path, split: str, out: str | Path | None
+) -> Path:
+    """Return where the report goes: figures of other files never replace a run's."""
     if out is not None:
         folder = Path(out)
-    elif target.path is not None:
-        folder = target.path.parent
-    else:
+    elif target.path is None:
         raise InputError("a surrogate in memory has no run directory; give `out`.")
+    elif target.run and split == "test" and is_trained_on(target, tracers):
+        folder = target.run.path
+    else:
+        folder = Path("evaluations") / f"{target.name}-{tracers.stem}-{split}"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a directory for the report.")
     return folder

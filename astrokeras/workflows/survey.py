@@ -3,17 +3,21 @@
 Everything that can be refused is refused here, before Keras is imported.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from astrokeras.data.cache import hash_file
 from astrokeras.data.schema import SPLITS
 from astrokeras.data.store import Tracers, TracerStore
 from astrokeras.errors import InputError
+from astrokeras.resources import resource
 from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
 from astrokeras.workflows.figures import Figures
 from astrokeras.workflows.outside import Outside
+from astrokeras.workflows.runs import find_data
 from astrokeras.workflows.target import Target, check_steps, match_columns
 
 BLOCK = 32  # tracers read at a time
@@ -137,22 +141,29 @@ def is_optimistic(store: TracerStore, rows: np.ndarray) -> bool:
 
 
 def own_tracers(target: Target) -> Path:
-    """Return the tracer file that the run was trained on."""
+    """Return the tracer file that the run was trained on, or the sample of it.
+
+    The file of a preset is too large to ship; a sample that inherits its split does.
+    """
     if target.run is None or not target.run.config.is_file():
         raise InputError(
             f"{target.name}: has no config.yaml that names its tracer file; give one."
         )
     from omegaconf import OmegaConf
 
-    from astrokeras.resources import resource
-
     dataset = OmegaConf.load(target.run.config).dataset
-    path, shipped = dataset.path, resource("data")
-    # A preset's own file is too large to ship, a sample of the same split does.
-    for candidate in (Path(path), shipped / path, shipped / f"{dataset.name}.h5"):
-        if candidate.is_file():
-            return candidate
-    raise InputError(
-        f"{target.run.config}: its dataset.path {path!r} is not here; give a tracer "
-        "file."
-    )
+    try:
+        return find_data(dataset.path, f"{target.run.config}: dataset.path")
+    except InputError:
+        sample = resource("data") / f"{dataset.get('name')}.h5"
+        if not sample.is_file():
+            raise
+        return sample
+
+
+def is_trained_on(target: Target, tracers: Path) -> bool:
+    """Whether a run was trained on just this file, by its content."""
+    if target.run is None or not target.run.provenance.is_file():
+        return False
+    facts = json.loads(target.run.provenance.read_text())
+    return facts.get("data_sha256") == hash_file(tracers)

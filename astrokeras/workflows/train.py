@@ -16,6 +16,7 @@ from astrokeras.data.initial import read_initial
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.files import write_text
+from astrokeras.workflows.card import write_card
 from astrokeras.workflows.progress import tracer_bar
 from astrokeras.workflows.runs import Run, find_data, provenance
 
@@ -65,6 +66,8 @@ def train(
     if "emulator" in stages:
         train_emulator(config, cache, run, resume)
     _write_provenance(run, config, cache, source, time.time() - began)
+    if run.surrogate.is_file():
+        write_card(run)
     return run
 
 

@@ -1,0 +1,122 @@
+"""The card of a surrogate: what it learned from, what it can do, and where it ends."""
+
+import json
+from typing import Any
+
+from astrokeras.files import write_text
+from astrokeras.serialization import read_metadata
+from astrokeras.workflows.runs import Run
+
+FIGURES = {
+    "dex": "mean error, dex",
+    "dex_seen": "the same over abundances of at least 1e-12",
+    "dex_final": "the same at the last state",
+    "dex_species99": "99th percentile over species",
+    "dex_worst": "worst species",
+    "mre": "mean relative error, decided by species near the floor",
+    "conservation": "mean relative error of the element totals",
+    "conservation_max": "largest relative error of an element total",
+    "nonfinite": "values that are not finite or negative",
+}
+
+
+def write_card(run: Run) -> None:
+    """Write `card.md` from the surrogate, its figures and its provenance."""
+    facts = read_metadata(run.surrogate)
+    metrics = run.read_metrics()
+    stored = run.provenance
+    origin = json.loads(stored.read_text()) if stored.is_file() else {}
+    parts = [
+        f"# {run.name}: a surrogate of gas-grain chemistry",
+        _data(facts, origin),
+        _limits(facts),
+        _figures(metrics),
+        _origin(origin),
+    ]
+    write_text(run.path / "card.md", "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _data(facts: dict[str, Any], origin: dict[str, Any]) -> str:
+    dataset = origin.get("configuration", {}).get("dataset", {})
+    lines = [
+        f"- {dataset[key]}"
+        for key in ("source", "network", "solver", "tolerances", "licence", "citation")
+        if dataset.get(key)
+    ]
+    lines.append(f"- {len(facts['species'])} species of {', '.join(facts['elements'])}")
+    return "\n".join(["## Data", "", *lines])
+
+
+def _limits(facts: dict[str, Any]) -> str:
+    low, high = facts["step"]
+    interval = f"{low:.6g}" if high - low < 1e-3 * low else f"{low:.6g} to {high:.6g}"
+    rows = [
+        f"| {name} | {unit} | {first:.6g} | {last:.6g} |"
+        for name, unit in zip(facts["parameters"], facts["units"], strict=True)
+        for first, last in [facts["box"][name]]
+    ]
+    return "\n".join(
+        [
+            "## Limits",
+            "",
+            "| parameter | unit | from | to |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"- steps of {interval} yr, no others; at most {facts['duration']:.6g} yr",
+            f"- held fixed in training: {', '.join(facts['fixed']) or 'nothing noted'}",
+            f"- named starts: {', '.join(facts['starts'])}",
+            f"- abundances below {facts['floor']:g} are not told apart",
+            "- outside these ranges it answers, with a warning: do not trust it there",
+            "- charge is not conserved, as it is not by the solver",
+        ]
+    )
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    if not metrics:
+        return ""
+    rows = [
+        f"| {name} | {metrics[name]:.4g} | {meaning} |"
+        for name, meaning in FIGURES.items()
+        if name in metrics
+    ]
+    baselines = [
+        f"- {name.replace('_', ' ')}: {figures['dex']:.4g} dex"
+        for name, figures in metrics.get("baselines", {}).items()
+    ]
+    starts = [
+        f"- from start {name}: {figures['dex']:.4g} dex, {figures['tracers']} tracers"
+        for name, figures in metrics.get("starts", {}).items()
+    ]
+    return "\n".join(
+        [
+            "## Figures",
+            "",
+            f"Rollouts from state 0 alone: {metrics['tracers']} {metrics['split']} "
+            f"tracers of {metrics['simulations']} simulations, {metrics['file']}.",
+            "",
+            "| figure | value | meaning |",
+            "|---|---|---|",
+            *rows,
+            "",
+            *starts,
+            *baselines,
+        ]
+    )
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    if not origin:
+        return ""
+    versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
+    return "\n".join(
+        [
+            "## Origin",
+            "",
+            f"- {versions}; trained on the {origin.get('backend')} backend",
+            f"- seed {origin['seed']}, commit {origin.get('git')}",
+            f"- SHA-256 of the data {origin['data_sha256']}",
+            f"- SHA-256 of the split {origin['split_sha256']}",
+        ]
+    )
