@@ -173,26 +173,30 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class HistoryWriter(keras.callbacks.Callback):
-    """Writes a checkpoint's history as CSV and JSON after each epoch.
+    """Writes the history of a run's stages as `history.csv` and `.json` each epoch.
 
     Args:
+        folder: The run directory.
+        stage: Name of the stage that is trained; the others' epochs are kept.
         checkpoint: The `Checkpoint`, which comes before this callback.
-        path: Without suffix; `.csv` and `.json` are written.
     """
 
-    def __init__(self, checkpoint: Checkpoint, path: Path):
+    def __init__(self, folder: Path, stage: str, checkpoint: Checkpoint):
         super().__init__()
+        self.path = Path(folder) / "history.json"
+        self.stage = stage
         self.checkpoint = checkpoint
-        self.path = Path(path)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        history = self.checkpoint.history
+        stages = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        stages[self.stage] = self.checkpoint.history
+        rows = [{"stage": name} | row for name in stages for row in stages[name]]
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(history[0]))
+        writer = csv.DictWriter(text, fieldnames=list(rows[-1]))
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows(rows)
         write_text(self.path.with_suffix(".csv"), text.getvalue())
-        write_text(self.path.with_suffix(".json"), json.dumps(history, indent=1))
+        write_text(self.path, json.dumps(stages, indent=1))
 
 
 class TensorBoardScalars(keras.callbacks.Callback):

@@ -30,6 +30,10 @@ def run(folder):
     return train(compose(overrides(folder)))
 
 
+def read_history(run, stage="emulator"):
+    return json.loads((run.path / "history.json").read_text())[stage]
+
+
 def arrays(path):
     with np.load(path) as file:
         return [file[key] for key in file.files]
@@ -42,10 +46,9 @@ def test_a_run_directory_holds_what_it_should(run):
         "config.yaml",
         "autoencoder.keras",
         "surrogate.keras",
-        "history_autoencoder.csv",
-        "history_autoencoder.json",
-        "history_emulator.csv",
-        "history_emulator.json",
+        "history.csv",
+        "history.json",
+        "card.md",
         "provenance.json",
         "tensorboard",
     }
@@ -53,8 +56,13 @@ def test_a_run_directory_holds_what_it_should(run):
     assert facts["versions"]["keras"] == keras.__version__
     assert len(facts["data_sha256"]) == len(facts["split_sha256"]) == 64
     assert facts["configuration"]["emulator"]["window"] == [4, 8]
-    history = json.loads((run.path / "history_emulator.json").read_text())
+    history = read_history(run)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
+    lines = (run.path / "history.csv").read_text().splitlines()
+    assert lines[0].startswith("stage,epoch,")
+    assert [line.split(",")[0] for line in lines[1:]] == 4 * ["autoencoder"] + 4 * [
+        "emulator"
+    ]
     assert {"loss", "dex", "val_loss", "val_dex"} <= set(history[0])
     assert list((run.path / "tensorboard" / "emulator").glob("events*"))
 
@@ -68,7 +76,7 @@ def test_val_dex_is_the_rollout_of_the_validation_simulations(run):
     prediction = surrogate.emulate(truth[:, 0], tracers.physical[rows], STEP)
 
     error = np.abs(np.log10(prediction) - np.log10(np.maximum(truth, 1e-20)))
-    history = json.loads((run.path / "history_emulator.json").read_text())
+    history = read_history(run)
     best = min(row["val_dex"] for row in history)
     assert error[:, 1:].mean() == pytest.approx(best, rel=1e-3)
 
@@ -82,7 +90,7 @@ def test_val_dex_leaves_out_what_lies_beyond_a_tracers_length(tmp_path):
         tracers.time[i, length:] = np.nan
     write_tracers(tmp_path / "tiny.h5", tracers)
     run = train(compose(overrides(tmp_path, "emulator.fit.epochs=1")))
-    history = json.loads((run.path / "history_emulator.json").read_text())
+    history = read_history(run)
     surrogate = astrokeras.load(run.path)
 
     errors = []
@@ -166,10 +174,7 @@ def test_a_resumed_training_ends_as_one_never_interrupted(folder, whole, stage):
     cut = train(config, resume=True)
 
     for name in ("autoencoder", "emulator"):
-        ours, theirs = (
-            json.loads((r.path / f"history_{name}.json").read_text())
-            for r in (cut, whole)
-        )
+        ours, theirs = (read_history(r, name) for r in (cut, whole))
         assert ours == theirs
         last = "epoch-4.npz"
         for a, b in zip(
@@ -185,6 +190,19 @@ def test_a_finished_run_is_not_trained_again(folder, run):
     train(compose(overrides(folder)), resume=True)
 
     assert run.surrogate.read_bytes() == before
+
+
+def test_a_replaced_autoencoder_takes_the_surrogate_with_it(folder):
+    config = compose(overrides(folder, "name=replaced"))
+    first = train(config)
+    assert first.surrogate.is_file()
+
+    train(config, stages=("autoencoder",), overwrite=True)
+
+    assert first.autoencoder.is_file()
+    assert not first.surrogate.exists()
+    assert not (first.path / "card.md").exists()
+    assert set(json.loads((first.path / "history.json").read_text())) == {"autoencoder"}
 
 
 def test_a_changed_configuration_is_not_resumed(folder, run):
@@ -234,6 +252,6 @@ def test_a_diverging_training_fails_with_a_remedy(folder, monkeypatch):
 
 def test_windows_use_every_length(folder, run):
     """A smaller loss after four epochs: the emulator has learned something."""
-    history = json.loads((run.path / "history_emulator.json").read_text())
+    history = read_history(run)
 
     assert history[-1]["loss"] < history[0]["loss"]

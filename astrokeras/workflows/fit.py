@@ -79,7 +79,7 @@ def fit(
                 StopOnNonFinite(),
                 *schedules,
                 checkpoint,
-                HistoryWriter(checkpoint, run.path / f"history_{stage}"),
+                HistoryWriter(run.path, stage, checkpoint),
                 TensorBoardScalars(run.tensorboard / stage, annealed),
                 EpochBar(stage, settings.epochs, MONITOR),
             ],

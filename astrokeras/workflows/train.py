@@ -5,6 +5,7 @@ What can be refused is refused here, before Keras is imported; `stages` does the
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def train(
     from astrokeras.workflows.stages import train_autoencoder, train_emulator
 
     run.path.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        _clear(run, stages)
     _write_config(run, config)
     if "autoencoder" in stages:
         train_autoencoder(config, cache, run, resume)
@@ -91,6 +94,19 @@ def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -
         raise InputError(
             f"{run.path}: there is nothing to resume; start without --resume."
         )
+
+
+def _clear(run: Run, stages: Sequence[str]) -> None:
+    """Remove what the stages will make anew, and what was made of it."""
+    made = [run.surrogate, run.metrics, run.path / "report.html", run.path / "card.md"]
+    folders = [run.checkpoint("emulator"), run.tensorboard / "emulator"]
+    if "autoencoder" in stages:
+        made += [run.autoencoder, run.path / "history.json", run.path / "history.csv"]
+        folders += [run.checkpoint("autoencoder"), run.tensorboard / "autoencoder"]
+    for path in made:
+        path.unlink(missing_ok=True)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _prepare(config: Config, source: Path, build: bool) -> Cache:
