@@ -1,0 +1,118 @@
+"""The preset on the backend in use against a forward pass in NumPy, float64.
+
+Run on each backend in turn, this shows that all agree on one model file.
+"""
+
+import numpy as np
+import pytest
+
+import astrokeras
+from astrokeras.data.store import TracerStore
+
+SCALED, ROLLOUT_DEX = 5e-6, 5e-4  # half of what two backends may differ by
+
+
+def value(weight):
+    from keras import ops
+
+    return ops.convert_to_numpy(weight.value).astype("float64")
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+class Reference:
+    """What the default variant computes, written without Keras."""
+
+    def __init__(self, surrogate):
+        emulator = surrogate.emulator
+        autoencoder = emulator.autoencoder
+        self.kernels = [value(layer.kernel) for layer in autoencoder.dense]
+        self.biases = [value(layer.bias) for layer in autoencoder.dense]
+        self.reverse = [value(layer.reverse_bias) for layer in autoencoder.dense]
+        self.mean, self.spread = (
+            value(w) for w in autoencoder.species_scaler.weights[:2]
+        )
+        self.centre, self.unit = (value(w) for w in emulator.latent_scaler.weights[:2])
+        self.offset, self.scale = (
+            value(w) for w in surrogate.parameter_scaler.weights[:2]
+        )
+        cell = emulator.recurrence.cell
+        self.drive = [value(w) for w in emulator.recurrence.drive.weights]
+        self.first = value(cell.first.kernel)
+        self.inner = [(value(d.kernel), value(d.bias)) for d in cell.inner]
+        self.last = value(cell.last.kernel), value(cell.last.bias)
+
+    def encode(self, scaled):
+        x = (scaled - self.mean) / self.spread
+        for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
+            x = silu(x @ kernel + bias)
+        x = x @ self.kernels[-1] + self.biases[-1]
+        return (x - self.centre) / self.unit
+
+    def decode(self, latents):
+        x = latents * self.unit + self.centre
+        for kernel, bias in zip(self.kernels[:0:-1], self.reverse[:0:-1], strict=True):
+            x = silu(x @ kernel.T + bias)
+        x = x @ self.kernels[0].T + self.reverse[0]
+        return x * self.spread + self.mean
+
+    def step(self, latents, physical):
+        p = (np.log10(physical) - self.offset) / self.scale
+        x = silu(p @ self.drive[0] + self.drive[1] + latents @ self.first)
+        for kernel, bias in self.inner:
+            x = silu(x @ kernel + bias)
+        return latents + x @ self.last[0] + self.last[1]
+
+
+@pytest.fixture(scope="module")
+def surrogate():
+    return astrokeras.load("grav")
+
+
+@pytest.fixture(scope="module")
+def reference(surrogate):
+    return Reference(surrogate)
+
+
+@pytest.fixture(scope="module")
+def tracers(sample_path):
+    with TracerStore(sample_path) as store:
+        return store.read(store.rows("test")[:3])
+
+
+def to_scaled(abundances):
+    return 1 + np.log10(np.maximum(abundances.astype("f8"), 1e-20)) / 20
+
+
+def test_encode_decode_and_step_agree(surrogate, reference, tracers):
+    from keras import ops
+
+    state = tracers.abundances[:, 100]
+    scaled = to_scaled(state)
+    latents = reference.encode(scaled)
+    physical = tracers.physical[:, 100]
+    emulator = surrogate.emulator
+
+    encoded = surrogate.encode(state)
+    decoded = ops.convert_to_numpy(emulator.decode(latents.astype("f4")))
+    parameters = surrogate.parameter_scaler(physical[:, None])
+    stepped = emulator.rollout(latents.astype("f4"), parameters)
+
+    np.testing.assert_allclose(encoded, latents, rtol=SCALED, atol=SCALED)
+    np.testing.assert_allclose(decoded, reference.decode(latents), atol=SCALED)
+    expected = reference.step(latents, physical.astype("f8"))
+    stepped = ops.convert_to_numpy(stepped)[:, 0]
+    np.testing.assert_allclose(stepped, expected, rtol=SCALED, atol=SCALED)
+
+
+def test_every_state_of_a_long_rollout_agrees(surrogate, reference, tracers):
+    rolled = surrogate.emulate(tracers.abundances[:, 0], tracers.physical, tracers.time)
+
+    latents = reference.encode(to_scaled(tracers.abundances[:, 0]))
+    for t in range(tracers.physical.shape[1]):
+        latents = reference.step(latents, tracers.physical[:, t].astype("f8"))
+        expected = 20 * (np.clip(reference.decode(latents), 0, 1) - 1)
+        error = np.abs(np.log10(rolled[:, t + 1]) - expected)
+        assert error.max() < ROLLOUT_DEX, f"state {t + 1}"
