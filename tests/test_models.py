@@ -1,5 +1,8 @@
 """Autoencoder, emulator and surrogate: ties, files, physical units, refusals."""
 
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -241,8 +244,8 @@ def test_leaving_the_box_is_a_warning_or_an_error(surrogate, tracers):
         surrogate.emulate(*arguments)
     with pytest.raises(InputError, match="Radfield = 1e"):
         surrogate.emulate(*arguments, strict=True)
-    outside = surrogate.outside_parameters(physical)
-    assert outside[1, 2]
+    outside = surrogate.limits.outside_parameters(physical)
+    assert outside[1, 2].tolist() == [False, True, False]
     assert outside.sum() == 1
 
 
@@ -295,6 +298,23 @@ def test_what_is_no_surrogate_is_refused(rng, tmp_path):
     make_autoencoder(rng).save(tmp_path / "a.keras")
     (tmp_path / "b.keras").write_bytes(b"nonsense")
 
+    with zipfile.ZipFile(tmp_path / "c.keras", "w") as archive:
+        archive.writestr("config.json", "[]")
+    surrogate = make_surrogate(rng)
+    surrogate.save(tmp_path / "whole.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.keras") as whole,
+        zipfile.ZipFile(tmp_path / "d.keras", "w") as part,
+    ):
+        stored = json.loads(whole.read("config.json"))
+        del stored["config"]["box"]
+        part.writestr("config.json", json.dumps(stored))
+        part.writestr("model.weights.h5", whole.read("model.weights.h5"))
+
+    with pytest.raises(InputError, match=r"c.keras: is no Keras model"):
+        astrokeras.load(tmp_path / "c.keras")
+    with pytest.raises(InputError, match=r"d.keras: its config.json lacks box"):
+        astrokeras.load(tmp_path / "d.keras")
     with pytest.raises(InputError, match="Autoencoder, not a Surrogate"):
         astrokeras.load(tmp_path / "a.keras")
     with pytest.raises(InputError, match=r"b.keras: is no Keras model"):

@@ -311,14 +311,6 @@ class Surrogate(keras.Model):
         """The training ranges, without Keras."""
         return Limits.from_metadata(self._facts)
 
-    def outside_parameters(self, physical: np.ndarray) -> Any:
-        """Return whether parameters `(..., P)` lie outside the box, `(...)`."""
-        return self.limits.outside_parameters(physical).any(-1)
-
-    def outside_start(self, initial: np.ndarray) -> Any:
-        """Return whether abundances `(..., S)` leave the trained range, `(...)`."""
-        return (self.limits.start_excess(initial) > 0).any(-1)
-
     def describe_outside(self, initial: Any, physical: Any) -> list[str]:
         """Return a line for each parameter, and one for starts, outside the box."""
         lines = []
