@@ -79,6 +79,37 @@ def test_all_tracers_need_no_second_file(path, tmp_path):
     assert not (tmp_path / "predicted.truth.h5").exists()
 
 
+def test_predictions_replace_nothing_unasked(path, tmp_path):
+    class Unused(StandIn):
+        def emulate(self, *args, **options):
+            raise AssertionError("refused only after the rollout")
+
+    def refusal(out, overwrite=False):
+        options = {"predictions": out, "overwrite": overwrite, "report": False}
+        with pytest.raises(InputError) as caught:
+            evaluate(Unused(), path, **options)
+        return str(caught.value)
+
+    content = path.read_bytes()
+    assert "is the input itself" in refusal(path, overwrite=True)
+    own_truth = path.rename(tmp_path / "a.truth.h5")
+    path.symlink_to(own_truth)
+    assert "a.truth.h5: is the input itself" in refusal(tmp_path / "a.h5", True)
+    assert path.read_bytes() == content
+    out, truth = tmp_path / "out.h5", tmp_path / "out.truth.h5"
+    truth.write_text("mine")
+    assert f"{truth}: exists; give another name or --overwrite" in refusal(out)
+    out.write_text("mine")
+    assert f"{out}: exists; give another name or --overwrite" in refusal(out)
+    assert "is a directory" in refusal(tmp_path)
+    assert f"{truth} is not a directory" in refusal(truth / "below" / "out.h5")
+    assert out.read_text() == truth.read_text() == "mine"
+
+    evaluate(StandIn(), path, report=False, predictions=out, overwrite=True)
+    assert h5py.is_hdf5(out)
+    assert h5py.is_hdf5(truth)
+
+
 def test_report_is_complete_and_self_contained(path, tmp_path):
     folder = tmp_path / "report"
     result = evaluate(StandIn(0.01, 0.02), path, out=folder)

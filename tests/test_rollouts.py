@@ -57,6 +57,18 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
         assert figures[key] == pytest.approx(value, rel=1e-6), key
 
 
+def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
+    out = tmp_path / "predicted.h5"
+    out.write_text("mine")
+    words = ("evaluate", run, "--out", tmp_path, "--predictions", out)
+
+    result = cli(*words)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert f"{out}: exists; give another name or --overwrite." in result.stderr
+    assert cli(*words, "--overwrite").exit_code == 0
+    assert h5py.is_hdf5(out)
+
+
 def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = (run / "metrics.json").read_bytes()

@@ -35,6 +35,10 @@ def evaluate(
             "OUT.truth.h5 unless they are all of TRACERS.h5.",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace files of predictions that exist."),
+    ] = False,
     batch_size: Annotated[
         int, typer.Option(min=1, help="Tracers rolled out at once.")
     ] = 64,
@@ -52,6 +56,7 @@ def evaluate(
         split,
         out,
         predictions=predictions,
+        overwrite=overwrite,
         batch_size=batch_size,
         progress=True,
     )

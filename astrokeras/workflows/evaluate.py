@@ -12,6 +12,7 @@ import numpy as np
 from astrokeras.chemistry.species import PHASES
 from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.files import check_out
 from astrokeras.workflows.card import write_card
 from astrokeras.workflows.figures import Detail
 from astrokeras.workflows.plots import Examples, phase_of
@@ -19,6 +20,7 @@ from astrokeras.workflows.rollout import batch_size as bounded
 from astrokeras.workflows.rollout import name_starts, roll_out
 from astrokeras.workflows.survey import (
     Survey,
+    choose_rows,
     is_optimistic,
     is_trained_on,
     own_tracers,
@@ -55,6 +57,7 @@ def evaluate(
     out: str | Path | None = None,
     *,
     predictions: str | Path | None = None,
+    overwrite: bool = False,
     batch_size: int = BATCH,
     report: bool = True,
     progress: bool = False,
@@ -73,6 +76,7 @@ def evaluate(
         predictions: File that the predicted tracers are written to. Unless it holds
             all tracers of the file, their solution is written next to it, as
             `NAME.truth.h5`.
+        overwrite: Whether files of predictions may be replaced.
         batch_size: Tracers rolled out at once.
         report: Whether `metrics.json`, `report.html` and `figures/` are written.
         progress: Whether a bar is shown on stderr.
@@ -82,18 +86,18 @@ def evaluate(
 
     Raises:
         InputError: If there is no such surrogate or file, the file does not suit the
-            surrogate, holds no solution, or no tracer of this split.
+            surrogate, holds no solution, or no tracer of this split, or if the
+            predictions cannot be written.
     """
     target = find_target(run)
     with TracerStore(tracers or own_tracers(target)) as store:
         folder = _find_folder(target, store.path, split, out) if report else None
+        outputs = _prediction_paths(store, split, predictions, overwrite)
         survey = take_survey(store, target, split)
         surrogate = target.load()
         size = bounded(batch_size, len(survey.rows), store.states, len(store.species))
         began = time.monotonic()
-        tracer_dex = _roll(
-            store, target, survey, surrogate, size, predictions, progress
-        )
+        tracer_dex = _roll(store, target, survey, surrogate, size, outputs, progress)
         seconds = time.monotonic() - began
         details = {name: one.detail() for name, one in survey.figures.items()}
         metrics = _metrics(store, target, split, survey, details, tracer_dex)
@@ -135,7 +139,7 @@ def _roll(
     survey: Survey,
     surrogate: Any,
     size: int,
-    predictions: str | Path | None,
+    outputs: Sequence[Path],
     progress: bool,
 ) -> np.ndarray:
     """Judge rollout and reconstruction; return each tracer's error in dex, (n,)."""
@@ -147,7 +151,7 @@ def _roll(
             from astrokeras.workflows.progress import tracer_bar
 
             advance = stack.enter_context(tracer_bar("Evaluating"))
-        write = _prediction_writer(stack, store, target, rows, predictions)
+        write = _prediction_writer(stack, store, target, outputs)
         for block in store.blocks(rows, size, check=False):
             predicted = roll_out(surrogate, block, survey.columns, size)
             starts = name_starts(block.abundances[:, 0], target.starts)
@@ -168,20 +172,26 @@ def _roll(
     return np.concatenate(errors)
 
 
+def _prediction_paths(
+    store: TracerStore, split: str, path: str | Path | None, overwrite: bool
+) -> list[Path]:
+    """Return where predictions go, and the truth if it is not all of the file."""
+    if path is None:
+        return []
+    paths = [Path(path)]
+    check_out(paths[0], store.path, overwrite)
+    if len(choose_rows(store, split)[0]) < store.tracers:
+        paths.append(paths[0].with_suffix(".truth.h5"))
+        check_out(paths[1], store.path, overwrite)
+    return paths
+
+
 def _prediction_writer(
-    stack: ExitStack,
-    store: TracerStore,
-    target: Target,
-    rows: np.ndarray,
-    path: str | Path | None,
+    stack: ExitStack, store: TracerStore, target: Target, paths: Sequence[Path]
 ) -> Callable[[Tracers, np.ndarray], None]:
     """Return a function that writes what was predicted, and the truth beside it."""
-    if path is None:
+    if not paths:
         return lambda block, predicted: None
-    path = Path(path)
-    paths = (
-        [path] if len(rows) == store.tracers else [path, path.with_suffix(".truth.h5")]
-    )
     writers = [
         stack.enter_context(
             TracerWriter(

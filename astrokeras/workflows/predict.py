@@ -14,6 +14,7 @@ from astrokeras.data.initial import read_initial
 from astrokeras.data.limits import Limits
 from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.files import check_out
 from astrokeras.workflows.outside import Outside
 from astrokeras.workflows.rollout import batch_size as bounded
 from astrokeras.workflows.rollout import read_given, roll_out
@@ -98,7 +99,8 @@ def predict(
             surrogate, a value is wrong, or, when strict, outside the training box.
     """
     target = find_target(run)
-    out = _check_out(Path(out), Path(tracers), overwrite)
+    out = Path(out)
+    check_out(out, Path(tracers), overwrite)
     if compression not in COMPRESSION:
         raise InputError(f"compression is {compression!r}; give gzip or none.")
     if batch_size < 1:
@@ -134,16 +136,6 @@ def predict(
     return Prediction(
         out, store.tracers, sum(counts.tolist()), fine, outside, not_finite, lines
     )
-
-
-def _check_out(out: Path, tracers: Path, overwrite: bool) -> Path:
-    if out.is_dir():
-        raise InputError(f"{out}: is a directory; give the name of a file.")
-    if out.exists() and out.resolve() == tracers.resolve():
-        raise InputError(f"{out}: is the input itself; give another name.")
-    if out.exists() and not overwrite:
-        raise InputError(f"{out}: exists; give another name or --overwrite.")
-    return out
 
 
 def _read_start(initial: str | Path, target: Target) -> np.ndarray:

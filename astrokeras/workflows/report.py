@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import math
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrokeras.errors import WorkError
+from astrokeras.files import whole_file, write_text
 from astrokeras.workflows.plots import Examples, draw_all, phase_of
 
 if TYPE_CHECKING:
@@ -166,25 +166,16 @@ def write_report(
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png")
             images[name] = buffer.getvalue()
-            _write(folder / "figures" / f"{name}.png", images[name])
+            with whole_file(folder / "figures" / f"{name}.png") as file:
+                file.write(images[name])
         page = _page(evaluation, species, phases, images)
-        _write(folder / "report.html", page.encode())
-        _write(folder / "metrics.json", to_json(evaluation.metrics).encode())
+        write_text(folder / "report.html", page)
+        write_text(folder / "metrics.json", to_json(evaluation.metrics))
     except OSError as error:
         raise WorkError(
             f"{folder}: the report cannot be written ({error.strerror}); give another "
             "directory with --out."
         ) from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or none."""
-    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _page(
