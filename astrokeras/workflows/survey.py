@@ -3,22 +3,18 @@
 Everything that can be refused is refused here, before Keras is imported.
 """
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from astrokeras.data.cache import hash_file
 from astrokeras.data.schema import SPLITS
 from astrokeras.data.store import Tracers, TracerStore
 from astrokeras.errors import InputError
-from astrokeras.resources import resource
 from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
 from astrokeras.workflows.figures import Figures
 from astrokeras.workflows.outside import Outside
-from astrokeras.workflows.runs import find_data
 from astrokeras.workflows.target import Target, check_steps, match_columns
+from astrokeras.workflows.trained import find_known, read_provenance
 
 BLOCK = 32  # tracers read at a time
 
@@ -34,6 +30,7 @@ class Survey:
         figures: By prediction; those of the surrogate still empty.
         outside: What of them lies outside the training ranges.
         steps: Different intervals between states, years, two of them at most.
+        optimistic: Whether the surrogate was trained on simulations among them.
     """
 
     rows: np.ndarray
@@ -42,6 +39,7 @@ class Survey:
     figures: dict[str, Figures]
     outside: Outside
     steps: set[float] = field(default_factory=set)
+    optimistic: bool = False
 
 
 def take_survey(store: TracerStore, target: Target, split: str) -> Survey:
@@ -58,12 +56,23 @@ def take_survey(store: TracerStore, target: Target, split: str) -> Survey:
             "the solution, `astrokeras predict` does not."
         )
     rows, notes = choose_rows(store, split)
+    origin = read_provenance(target)
+    optimistic = False
+    if split != "train":
+        known, optimistic = find_known(store, target, rows, origin)
+        notes += known
     names = ["surrogate", "reconstruction"]
     baselines: dict[str, NearestTracer | MeanTrajectory] = {}
     trained = np.flatnonzero(store.split == 0)
     if len(trained):
         baselines["nearest_tracer"] = NearestTracer(store, trained, rows)
         baselines["mean_trajectory"] = MeanTrajectory(store, trained)
+        if len(trained) < (origin.get("training_tracers") or 0):
+            notes.append(
+                f"the baselines know the {len(trained)} training tracers of this file, "
+                f"the surrogate was trained on {origin['training_tracers']}: from that "
+                "many the baselines would be stronger"
+            )
     else:
         notes.append("the file holds no training tracers, so there are no baselines")
     names += baselines
@@ -73,7 +82,9 @@ def take_survey(store: TracerStore, target: Target, split: str) -> Survey:
         )
         for name in names
     }
-    survey = Survey(rows, columns, notes, figures, Outside(target.limits))
+    survey = Survey(
+        rows, columns, notes, figures, Outside(target.limits), optimistic=optimistic
+    )
     for block in store.blocks(rows, BLOCK):
         check_steps(store, block, target.limits)
         survey.outside.add(block, columns)
@@ -138,32 +149,3 @@ def is_optimistic(store: TracerStore, rows: np.ndarray) -> bool:
     known = np.unique(store.simulation)
     trained = store.simulation[store.split == 0]
     return len(known) == 1 or bool(np.isin(store.simulation[rows], trained).any())
-
-
-def own_tracers(target: Target) -> Path:
-    """Return the tracer file that the run was trained on, or the sample of it.
-
-    The file of a preset is too large to ship; a sample that inherits its split does.
-    """
-    if target.run is None or not target.run.config.is_file():
-        raise InputError(
-            f"{target.name}: has no config.yaml that names its tracer file; give one."
-        )
-    from omegaconf import OmegaConf
-
-    dataset = OmegaConf.load(target.run.config).dataset
-    try:
-        return find_data(dataset.path, f"{target.run.config}: dataset.path")
-    except InputError:
-        sample = resource("data") / f"{dataset.get('name')}.h5"
-        if not sample.is_file():
-            raise
-        return sample
-
-
-def is_trained_on(target: Target, tracers: Path) -> bool:
-    """Whether a run was trained on just this file, by its content."""
-    if target.run is None or not target.run.provenance.is_file():
-        return False
-    facts = json.loads(target.run.provenance.read_text())
-    return facts.get("data_sha256") == hash_file(tracers)
