@@ -142,6 +142,29 @@ def test_initial_replaces_every_start(given, tmp_path, kind):
     np.testing.assert_allclose(read(given[1])[0]["abundances"][:, 0], 1e-7, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kept", ["no dataset", "nan", "zeros"])
+def test_initial_makes_up_for_missing_starts(given, kept):
+    tracers = write_tracers(given[0])
+    with h5py.File(given[0], "r+") as file:
+        if kept == "no dataset":
+            del file["abundances"]
+        else:
+            file["abundances"][:, 0] = np.nan if kept == "nan" else 0.0
+
+    with pytest.raises(InputError, match=r"state 0.*give a start with --initial\.$"):
+        run(given)
+    assert not given[1].exists()
+    done = run(given, initial="poor", batch_size=5)
+
+    assert done.fine == 94
+    expected = solve(
+        np.full((12, len(SPECIES)), 1e-7), np.nan_to_num(tracers.physical, nan=1.0)
+    )
+    expected[-1, 7:] = np.nan
+    found = read(given[1])[0]["abundances"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_parameters_are_matched_by_name(given):
     tracers = write_tracers(given[0])
     order = [3, 0, 2, 1]

@@ -150,6 +150,23 @@ def test_initial_states_alone_are_a_file_to_predict_from(tmp_path):
         assert store.read(slice(0, 3)).abundances.shape == (3, 1, len(SPECIES))
 
 
+def test_abundances_are_missing_only_where_they_may(tmp_path):
+    path = write_tracers(tmp_path / "tiny.h5")
+    with h5py.File(path, "r+") as file:
+        del file["abundances"]
+
+    with pytest.raises(InputError, match="dataset abundances missing; write the file"):
+        TracerStore(path)
+    with TracerStore(path, need_abundances=False) as store:
+        assert not store.has_abundances
+        assert not store.solved
+        assert (store.tracers, store.states) == (20, 13)
+    with h5py.File(path, "r+") as file:
+        del file["time"]
+    with pytest.raises(InputError, match="dataset time missing"):
+        TracerStore(path, need_abundances=False)
+
+
 def test_a_file_without_split_says_how_to_make_one(tmp_path):
     tracers = make_tracers()
     tracers.split[:] = 255

@@ -48,7 +48,7 @@ _KINDS = {"f": "floating-point numbers", "i": "integers", "s": "strings"}
 _REMEDY = "write the file again with `astrokeras data import`."
 
 
-def check_structure(file: "h5py.File") -> None:
+def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     """Refuse a file that does not follow the tracer format.
 
     Checks the datasets' presence, kinds, shapes and filters, and the names and units;
@@ -56,6 +56,7 @@ def check_structure(file: "h5py.File") -> None:
 
     Args:
         file: An open HDF5 file.
+        need_abundances: Whether its dataset `abundances` must be there.
 
     Raises:
         InputError: Naming the file, the dataset, what was found and the remedy.
@@ -67,13 +68,14 @@ def check_structure(file: "h5py.File") -> None:
             f"{path}: attribute 'format' is {found!r}, not {FORMAT!r}; "
             "convert raw data with `astrokeras data import`."
         )
-    missing = [name for name in _LAYOUT if name not in file]
+    optional = set() if need_abundances else {"abundances"}
+    missing = [name for name in _LAYOUT if name not in file and name not in optional]
     if missing:
         raise InputError(
             f"{path}: dataset{'s' * (len(missing) > 1)} {', '.join(missing)} "
             f"missing; {_REMEDY}"
         )
-    layout = _LAYOUT | {k: v for k, v in _OPTIONAL.items() if k in file}
+    layout = {k: v for k, v in (_LAYOUT | _OPTIONAL).items() if k in file}
     for name, (kind, axes) in layout.items():
         _check_dataset(file, name, kind, len(axes))
     _check_shapes(file, layout)
@@ -170,7 +172,7 @@ def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None
         "S": len(file["species"]),
         "P": len(file["parameters"]),
     }
-    if file["abundances"].shape[1] == 1:
+    if "abundances" in file and file["abundances"].shape[1] == 1:
         sizes["A"] = 1  # State 0 alone: a file to predict from.
     for name, (_, axes) in layout.items():
         expected = tuple(sizes[axis] for axis in axes)

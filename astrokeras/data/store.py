@@ -24,6 +24,8 @@ class TracerStore:
 
     Args:
         path: A tracer file, see `data/README.md`.
+        need_abundances: Whether to refuse a file without the dataset `abundances`.
+            Of such a file all is known but what `read` and `blocks` return.
 
     Raises:
         InputError: If the file is missing, not HDF5, truncated or malformed.
@@ -35,11 +37,11 @@ class TracerStore:
     (2, 298, 333)
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], need_abundances: bool = True):
         self.path = Path(path)
         self.file = open_hdf5(self.path)
         try:
-            schema.check_structure(self.file)
+            schema.check_structure(self.file, need_abundances)
             self._load_columns()
         except (OSError, RuntimeError) as error:
             self.file.close()
@@ -55,7 +57,8 @@ class TracerStore:
         self.units = schema.strings(file["parameters"].attrs["units"])
         self.attributes = {k: _plain(v) for k, v in file.attrs.items()}
         self.tracers, self.states = file["time"].shape
-        self.solved = file["abundances"].shape[1] == self.states
+        self.has_abundances = "abundances" in file
+        self.solved = self.has_abundances and file["abundances"].shape[1] == self.states
         self.length = file["length"][:].astype(np.int32)
         self.tracer = file["tracer"][:].astype(np.int64)
         self.simulation = file["simulation"][:].astype(np.int64)

@@ -83,7 +83,8 @@ def predict(
         tracers: A tracer file; of its abundances only state 0 is used.
         out: The file to write.
         initial: One start for all tracers instead of theirs: the name of a start of
-            the surrogate, or a CSV file of abundances with species as columns.
+            the surrogate, or a CSV file of abundances with species as columns. The
+            file then needs no abundances.
         strict: Whether leaving the training box is an error and not a warning.
         batch_size: Tracers rolled out at once.
         overwrite: Whether a file may be replaced.
@@ -105,7 +106,7 @@ def predict(
         raise InputError(f"compression is {compression!r}; give gzip or none.")
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; give a positive number.")
-    with TracerStore(tracers) as store:
+    with TracerStore(tracers, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else _read_start(initial, target)
         size = bounded(batch_size, store.tracers, store.states, len(store.species))
@@ -149,10 +150,7 @@ def _given(
 ) -> Iterator[Tracers]:
     """Blocks of what the rollouts are given."""
     for first in range(0, store.tracers, size):
-        given = read_given(store, slice(first, first + size), check)
-        if start is not None:
-            given.abundances = np.tile(start.astype("f4"), (len(given), 1, 1))
-        yield given
+        yield read_given(store, slice(first, first + size), check, start)
 
 
 def find_status(

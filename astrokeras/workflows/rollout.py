@@ -7,6 +7,7 @@ import numpy as np
 
 from astrokeras.data.store import Tracers, TracerStore, unreadable
 from astrokeras.data.tracers import check_values
+from astrokeras.errors import InputError
 
 # Named starts differ by decades; one that went through a file, rounded, does not.
 SAME_START = 0.1
@@ -53,26 +54,42 @@ def roll_out(
     return np.concatenate(parts)
 
 
-def read_given(store: TracerStore, rows: slice, check: bool = True) -> Tracers:
+def read_given(
+    store: TracerStore,
+    rows: slice,
+    check: bool = True,
+    start: np.ndarray | None = None,
+) -> Tracers:
     """Read what a rollout needs: all but the solution, which may not be there.
 
     Args:
         store: An open tracer file.
         rows: Consecutive rows.
         check: Whether to check the values.
+        start: Abundances that take the place of every state 0, (S,); the file's own
+            are then neither read nor needed.
 
     Returns:
         Tracers with state 0 alone, abundances of shape (n, 1, S).
 
     Raises:
-        InputError: If a value is not finite or out of range, or the file is damaged.
+        InputError: If a value is not finite or out of range, a state 0 is empty or
+            not there, or the file is damaged.
     """
+    if start is None and not store.has_abundances:
+        raise InputError(
+            f"{store.path}: has no dataset 'abundances' and so no state 0 to start "
+            "from; give a start with --initial."
+        )
     try:
-        abundances = store.file["abundances"][rows, :1].astype("f4")
+        if start is None:
+            abundances = store.file["abundances"][rows, :1].astype("f4")
         physical = store.file["physical"][rows].astype("f4")
         time = store.file["time"][rows].astype("f8")
     except (OSError, RuntimeError) as error:
         raise unreadable(store.path, error) from error
+    if start is not None:
+        abundances = np.tile(start.astype("f4"), (len(time), 1, 1))
     tracers = Tracers(
         rows=np.arange(rows.start, rows.start + len(time)),
         abundances=abundances,
@@ -84,6 +101,12 @@ def read_given(store: TracerStore, rows: slice, check: bool = True) -> Tracers:
         split=store.split[rows],
     )
     if check:
+        empty = ~(abundances > 0).any((1, 2))
+        if empty.any():
+            raise InputError(
+                f"{store.path}: tracer {tracers.tracer[empty][0]}, state 0: holds no "
+                "abundance above 0; give a start with --initial."
+            )
         check_values(store.path, tracers, store.species, store.parameters)
     return tracers
 
