@@ -26,7 +26,7 @@ def own_tracers(target: Target) -> Path:
         )
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     config = target.run.config
     try:
