@@ -119,11 +119,18 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self.state_path}: no checkpoint to resume from; "
                 "start without --resume."
             )
-        state = json.loads(self.state_path.read_text())
+        try:
+            state = json.loads(self.state_path.read_text())
+            facts = state["facts"]
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"{self.state_path}: is no checkpoint or a damaged one ({error}); "
+                "start without --resume."
+            ) from error
         for key, value in self.facts.items():
-            if state["facts"].get(key) != value:
+            if facts.get(key) != value:
                 raise InputError(
-                    f"{self.state_path}: {key} was {state['facts'].get(key)} when the "
+                    f"{self.state_path}: {key} was {facts.get(key)} when the "
                     f"training was interrupted and is {value} now; resume with the "
                     "same configuration and data, or start without --resume."
                 )
@@ -192,7 +199,8 @@ class HistoryWriter(keras.callbacks.Callback):
         stages[self.stage] = self.checkpoint.history
         rows = [{"stage": name} | row for name in stages for row in stages[name]]
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[-1]))
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(text, columns)
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path.with_suffix(".csv"), text.getvalue())
@@ -211,6 +219,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         super().__init__()
         self.folder = Path(folder)
         self.layers = layers
+        self.writer: Any = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         from tensorboard.summary import Writer
@@ -224,8 +233,10 @@ class TensorBoardScalars(keras.callbacks.Callback):
             self.writer.add_scalar(name, float(value), epoch + 1)
         self.writer.flush()
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        self.writer.close()
+    def close(self) -> None:
+        """Close the event file, however the training ended."""
+        if self.writer is not None:
+            self.writer.close()
 
 
 def _write_variables(path: Path, variables: Sequence[Any]) -> None:
@@ -248,8 +259,14 @@ def _assign(variables: Sequence[Any], path: Path) -> None:
                 f"{path}: holds {len(arrays)} arrays, the model has {len(variables)}; "
                 "it belongs to another configuration."
             )
-        for i, variable in enumerate(variables):
-            variable.assign(arrays[str(i)])
+        values = [arrays[str(i)] for i in range(len(variables))]
+    for variable, value in zip(variables, values, strict=True):
+        if tuple(variable.shape) != value.shape:
+            raise InputError(
+                f"{path}: {variable.path} has shape {value.shape}, the model's is "
+                f"{tuple(variable.shape)}; it belongs to another configuration."
+            )
+        variable.assign(value)
 
 
 def _numbers(callback: keras.callbacks.Callback) -> dict[str, Any]:

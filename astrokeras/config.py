@@ -7,6 +7,7 @@ folder `configs/` in the working directory comes before the package's own.
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,10 @@ def _ranged(default: Any, low: float, high: float = math.inf) -> Any:
 
 def _one_of(default: Any, *choices: Any) -> Any:
     return field(default=default, metadata={"choices": choices})
+
+
+def _activation() -> Any:
+    return _one_of("gelu", "gelu", "silu", "relu", "elu", "selu", "tanh", "softplus")
 
 
 def _widths(*default: int) -> Any:
@@ -101,7 +106,7 @@ class AutoencoderConfig:
 
     widths: list[int] = _widths(320, 160)
     latents: int = _ranged(14, 1, 4096)
-    activation: str = "gelu"
+    activation: str = _activation()
     latent_activation: bool = False
     normalise: bool = False
     standardise: bool = True
@@ -118,7 +123,7 @@ class EmulatorConfig:
     """Architecture and training of the emulator."""
 
     hidden: list[int] = _widths(180, 180)
-    activation: str = "gelu"
+    activation: str = _activation()
     window: list[int] = _widths(30, 60, 120, 240)
     from_start: float = _ranged(0.0, 0, 1)
     decode: int = _ranged(0, 0, 100_000)
@@ -132,7 +137,9 @@ class EmulatorConfig:
 class Config:
     """Everything a run is made of."""
 
-    name: str = "my_${dataset.name}"
+    name: str = field(
+        default="my_${dataset.name}", metadata={"pattern": r"[A-Za-z0-9][\w.-]*"}
+    )
     seed: int = _ranged(0, 0, 2**31)
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"
@@ -164,6 +171,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
             range: one line that names the key, the value and what is allowed.
     """
     import hydra
+    import yaml
     from hydra.core.config_store import ConfigStore
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -187,7 +195,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
         with hydra.initialize_config_dir(str(first), version_base="1.3"):
             composed = hydra.compose(root, overrides=[*_listed(overrides), search])
         config = OmegaConf.to_object(composed)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_one_line(error, overrides)) from error
     if not isinstance(config, Config):
         raise ConfigError(
@@ -217,6 +225,11 @@ def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
     text = " ".join(str(error).split()).split(" full_key:")[0]
     text = text.split(" Config search path:")[0].split("\nSee https")[0]
     named = f"configuration key {key!r}: " if key and key not in text else ""
+    kind = globals().get(getattr(getattr(error, "object_type", None), "__name__", ""))
+    if "not in" in text and dataclasses.is_dataclass(kind):
+        text += (
+            f", which has {', '.join(item.name for item in dataclasses.fields(kind))}"
+        )
     given = f" (given: {' '.join(overrides)})" if overrides else ""
     return (
         f"{named}{text}{given}; every key is listed and explained in the YAML files "
@@ -238,6 +251,11 @@ def check(config: Any, prefix: str = "") -> None:
         if choices and value not in choices:
             allowed = ", ".join(map(str, choices))
             raise ConfigError(f"{key} is {value!r}; allowed are: {allowed}.")
+        pattern = item.metadata.get("pattern")
+        if pattern and not re.fullmatch(pattern, value):
+            raise ConfigError(
+                f"{key} is {value!r}; give letters, digits, '.', '_' and '-' alone."
+            )
         low, high = item.metadata.get("range", (None, None))
         values = value if isinstance(value, list) else [value]
         if low is not None and not values:

@@ -49,7 +49,8 @@ class _SpeciesError(keras.metrics.Metric):
         if sample_weight is None:
             count = ops.cast(ops.shape(error)[0], self.dtype)
         else:
-            weight = ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
+            # A weight tells which states count; how much is the loss' affair.
+            weight = ops.reshape(ops.cast(sample_weight > 0, self.dtype), (-1, 1))
             error, count = error * weight, ops.sum(weight)
         # Batch means first: float32 sums of 1e9 states would lose their small terms.
         self.count.assign_add(count)

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 # The configuration of 333 species is 60 kB; this bound leaves room for thousands.
 LARGEST_CONFIG = 64 * 2**20
+KEYS = (
+    "species",
+    "parameters",
+    "units",
+    "elements",
+    "stoichiometry",
+    "step",
+    "duration",
+    "box",
+    "species_box",
+    "starts",
+    "floor",
+    "fixed",
+    "version",
+)
 
 
 def find_surrogate(name: str | Path) -> Path:
@@ -61,21 +76,34 @@ def read_metadata(name: str | Path) -> dict[str, Any]:
                     "this is no surrogate, do not use it."
                 )
             stored = json.loads(archive.read(info))
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            archive.getinfo("model.weights.h5")
+            kind = stored["registered_name"]
+            config = dict(stored["config"])
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        TypeError,
+        ValueError,
+        OSError,
+    ) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"{path}: is no Keras model file, or a damaged one ({error}); "
             "fetch or make it again."
         ) from error
-    if stored.get("registered_name") != "astrokeras>Surrogate":
+    if kind != "astrokeras>Surrogate":
         raise InputError(
             f"{path}: holds a {stored.get('class_name')}, not a Surrogate; "
             "give the surrogate.keras of a run."
         )
-    config = dict(stored["config"])
-    config.pop("emulator", None)
-    return config
+    missing = [key for key in KEYS if key not in config]
+    if missing:
+        raise InputError(
+            f"{path}: its config.json lacks {', '.join(missing)}; it is damaged or of "
+            "another version, fetch or make it again."
+        )
+    return {key: config[key] for key in KEYS}
 
 
 def load(name: str | Path) -> "Surrogate":
@@ -98,7 +126,15 @@ def load(name: str | Path) -> "Surrogate":
 
     from astrokeras.models.surrogate import Surrogate
 
-    surrogate = keras.saving.load_model(path, compile=False, safe_mode=True)
+    try:
+        surrogate = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: its model cannot be built ({reason}); fetch or make it again."
+        ) from error
     assert isinstance(surrogate, Surrogate)
     surrogate.trainable = False
     return surrogate

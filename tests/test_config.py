@@ -37,7 +37,10 @@ def test_the_reference_variant_is_astrochemnets():
 @pytest.mark.parametrize(
     ("override", "named", "allowed"),
     [
-        ("emulator.depth=2", "emulator.depth", "depth"),
+        ("emulator.depth=2", "emulator.depth", "hidden, activation, window"),
+        ("name=../elsewhere", "name is '../elsewhere'", "letters, digits"),
+        ("name=''", "name is ''", "letters, digits"),
+        ("autoencoder.activation=foo", "activation is 'foo'", "gelu, silu, relu"),
         ("seed=many", "seed", "Integer"),
         ("emulator.fit.epochs=0", "emulator.fit.epochs is 0", "[1, "),
         ("autoencoder.dropout=1.5", "autoencoder.dropout is 1.5", "[0, 0.95]"),
@@ -69,6 +72,14 @@ def test_own_variants_come_first(tmp_path):
     own = tmp_path / "configs"
     assert compose(["emulator=small"], own).emulator.hidden == [8]
     assert compose([], own).emulator.hidden == [9]
+
+
+def test_own_variant_that_is_no_yaml(tmp_path):
+    (tmp_path / "emulator").mkdir()
+    (tmp_path / "emulator" / "wrong.yaml").write_text("hidden: [8\n  x: }")
+
+    with pytest.raises(ConfigError, match=r"wrong\.yaml"):
+        compose(["emulator=wrong"], tmp_path)
 
 
 def test_own_variant_with_a_misspelt_key(tmp_path):

@@ -22,7 +22,7 @@ def tracers():
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory, tracers):
     folder = tmp_path_factory.mktemp("cache")
-    return prepare(write_tracers(folder / "tiny.h5", tracers), folder, 1e-20, seed=0)
+    return prepare(write_tracers(folder / "tiny.h5", tracers), folder, 1e-20)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def ragged(tmp_path_factory):
     for i, length in enumerate(tracers.length):
         tracers.abundances[i, length:] = np.nan
         tracers.physical[i, length - 1 :] = np.nan
-    return prepare(write_tracers(folder / "r.h5", tracers), folder, 1e-20, seed=0)
+    return prepare(write_tracers(folder / "r.h5", tracers), folder, 1e-20)
 
 
 def scaled(tracers):
@@ -78,11 +78,11 @@ def test_statistics_are_those_of_the_training_tracers(cache, tracers):
 
 def test_the_cache_is_keyed_by_content(cache, tracers, tmp_path):
     source = write_tracers(tmp_path / "tiny.h5", tracers)
-    again = prepare(source, cache.path.parent, 1e-20, seed=0)
+    again = prepare(source, cache.path.parent, 1e-20)
     changed = make_tracers()
     changed.abundances[0, 3, 2] *= 1.01
     write_tracers(source, changed)
-    other = prepare(source, cache.path.parent, 1e-20, seed=0)
+    other = prepare(source, cache.path.parent, 1e-20)
 
     # The writer notes the time in no dataset: equal contents may differ as files.
     assert again.source_hash != other.source_hash
@@ -93,7 +93,7 @@ def test_the_cache_is_keyed_by_content(cache, tracers, tmp_path):
 def test_a_missing_cache_is_named(cache, tracers, tmp_path):
     source = write_tracers(tmp_path / "other.h5", make_tracers(seed=5))
     with pytest.raises(InputError, match="--mode preprocess"):
-        prepare(source, tmp_path, 1e-20, seed=0, build=False)
+        prepare(source, tmp_path, 1e-20, build=False)
 
 
 def test_rows_of_an_epoch_are_training_states_once_each(cache, tracers):
@@ -239,8 +239,8 @@ def test_without_tensorflow_the_batches_are_the_same(cache):
     from astrokeras.data.batches import SamplerDataset
 
     sampler = RowSampler(cache, 12, seed=0)
-    dataset = SamplerDataset(sampler, first_epoch=2)
-    dataset.on_epoch_end()
+    dataset = SamplerDataset(sampler)
+    dataset.epoch = 3
 
     assert len(dataset) == sampler.steps
     np.testing.assert_array_equal(dataset[1][0], sampler.batch(3, 1)[0])

@@ -1,6 +1,7 @@
 """Training from a tracer file to a run directory, and its interruptions."""
 
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -185,6 +186,14 @@ def test_a_resumed_training_ends_as_one_never_interrupted(folder, whole, stage):
             np.testing.assert_array_equal(a, b)
 
 
+def test_without_tensorflow_training_is_the_same(folder, run, monkeypatch):
+    monkeypatch.setattr("astrokeras.data.batches.has_tensorflow", lambda: False)
+    plain = train(compose(overrides(folder, "name=plain")))
+
+    for stage in ("autoencoder", "emulator"):
+        assert read_history(plain, stage) == read_history(run, stage)
+
+
 def test_a_finished_run_is_not_trained_again(folder, run):
     before = run.surrogate.read_bytes()
     train(compose(overrides(folder)), resume=True)
@@ -220,7 +229,9 @@ def test_a_changed_configuration_is_not_resumed(folder, run):
         ([], {}, "choose another name=..., or --resume"),
         (["name=new"], {"resume": True}, "nothing to resume"),
         (["name=new"], {"stages": ("emulator",)}, "needs a trained autoencoder"),
-        (["name=new", "seed=9"], {"mode": "train"}, "--mode preprocess"),
+        (["name=new", "emulator.window=99"], {}, r"\[99\], longer than .*at most 12"),
+        (["name=new"], {"device": "abacus"}, "'abacus'; use cpu or gpu"),
+        (["name=new", "cache_dir=no"], {"mode": "train"}, "--mode preprocess"),
         (["name=new", "dataset.path=no.h5"], {}, "'no.h5': no such file"),
     ],
 )
@@ -229,6 +240,49 @@ def test_wrong_requests_are_refused(folder, run, more, arguments, message):
         train(compose(overrides(folder, *more)), **arguments)
 
     assert not (folder / "runs" / "new").exists()
+
+
+def test_intervals_that_differ_are_refused(tmp_path):
+    tracers = make_tracers()
+    tracers.time[3] *= 10
+    write_tracers(tmp_path / "tiny.h5", tracers)
+
+    with pytest.raises(InputError, match="'time' has intervals of 100 to 1000 yr"):
+        train(compose(overrides(tmp_path)))
+
+
+def test_an_autoencoder_of_other_species_is_refused(folder, run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "runs" / "tiny")
+    write_tracers(tmp_path / "tiny.h5", species=SPECIES[1::-1] + SPECIES[2:])
+
+    with pytest.raises(InputError, match="column 0 is H2 in the data, H in the auto"):
+        train(compose(overrides(tmp_path)), stages=("emulator",), overwrite=True)
+
+
+def test_a_stage_keeps_the_configuration_it_was_trained_with(folder):
+    named = overrides(folder, "name=staged")
+    train(compose([*named, "autoencoder.latents=5"]), stages=("autoencoder",))
+
+    run = train(compose(named), stages=("emulator",))
+
+    assert compose(named).autoencoder.latents == 3
+    assert "latents: 5" in run.config.read_text()
+    facts = run.read_provenance()
+    assert facts["configuration"]["autoencoder"]["latents"] == 5
+    assert set(facts["stages"]) == {"autoencoder", "emulator"}
+    assert facts["training_simulations"] == [0, 1, 2, 5, 6, 7]
+    assert facts["training_tracers"] == 12
+
+
+def test_a_damaged_checkpoint_is_named(folder, run, tmp_path):
+    copy = tmp_path / "runs" / "tiny"
+    shutil.copytree(run.path, copy)
+    (copy / "surrogate.keras").unlink()
+    (copy / "checkpoints" / "emulator" / "state.json").write_text("{")
+    config = compose(overrides(folder, f"runs_dir={tmp_path / 'runs'}"))
+
+    with pytest.raises(InputError, match=r"state.json: is no checkpoint"):
+        train(config, resume=True)
 
 
 def test_preprocessing_alone_makes_the_cache(folder, tmp_path):

@@ -41,12 +41,14 @@ def make_tracers(
     )
 
 
-def write_tracers(path: Path, tracers: Tracers | None = None) -> Path:
+def write_tracers(
+    path: Path, tracers: Tracers | None = None, species: tuple[str, ...] = SPECIES
+) -> Path:
     """Write tracers, tiny ones by default, as a tracer file."""
     tracers = make_tracers() if tracers is None else tracers
     with TracerWriter(
         path,
-        species=SPECIES,
+        species=species,
         parameters=PARAMETERS,
         units=("cm^-3", "Habing", "mag"),
         states=tracers.time.shape[1],

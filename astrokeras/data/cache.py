@@ -16,12 +16,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from astrokeras.chemistry.species import find_elements
 from astrokeras.data.scaling import decades, scale_abundances
 from astrokeras.data.store import TracerStore
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
 
-VERSION = 1
+VERSION = 2
 BLOCK = 32
 # A median over this many initial states is as good as one over millions.
 MOST_STARTS = 4096
@@ -39,6 +40,7 @@ class Statistics:
         start: Median initial abundances, (S,).
         step: Shortest and longest interval between states, years, (2,).
         duration: Longest time that a tracer was followed, years, ().
+        longest: Most steps of a tracer, ().
     """
 
     offset: np.ndarray
@@ -52,6 +54,7 @@ class Statistics:
     start: np.ndarray
     step: np.ndarray
     duration: np.ndarray
+    longest: np.ndarray
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Cache:
         source_hash: SHA-256 of the tracer file.
         floor: Smallest abundance.
         species, parameters, units: Names in column order.
+        elements: Symbols that the species names are read by.
         fixed: What the data held fixed, as their file notes it.
         statistics: Of the training tracers.
         starts: Named initial abundances, (S,) each, for whoever names them.
@@ -76,6 +80,7 @@ class Cache:
     species: tuple[str, ...]
     parameters: tuple[str, ...]
     units: tuple[str, ...]
+    elements: tuple[str, ...]
     fixed: list[str]
     statistics: Statistics
     starts: dict[str, np.ndarray] = field(default_factory=dict)
@@ -85,7 +90,6 @@ def prepare(
     source: Path,
     folder: Path,
     floor: float,
-    seed: int,
     build: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Cache:
@@ -95,7 +99,6 @@ def prepare(
         source: A tracer file with a split.
         folder: Where caches are kept.
         floor: Smallest abundance; smaller ones are raised to it.
-        seed: Of the order of the tracers.
         build: Whether to make a missing cache.
         progress: Called with tracers done and tracers in all.
 
@@ -111,9 +114,7 @@ def prepare(
             )
         rows = {name: store.rows(name) for name in ("train", "validation")}
         digest = hash_file(source)
-        key = hashlib.sha256(
-            json.dumps([VERSION, digest, floor, seed]).encode()
-        ).hexdigest()
+        key = hashlib.sha256(json.dumps([VERSION, digest, floor]).encode()).hexdigest()
         path = folder / f"{store.path.stem}-{key[:16]}.h5"
         if not path.exists():
             if not build:
@@ -121,7 +122,7 @@ def prepare(
                     f"{path}: no training cache of {source}; make it with "
                     "`astrokeras train --mode preprocess` or use --mode both."
                 )
-            _write(store, rows, path, floor, seed, progress)
+            _write(store, rows, path, floor, progress)
         with h5py.File(path) as file:
             statistics = {name: file["statistics"][name][()] for name in _names()}
         return Cache(
@@ -131,6 +132,7 @@ def prepare(
             store.species,
             store.parameters,
             store.units,
+            tuple(store.attributes.get("elements", [])) or find_elements(store.species),
             list(store.attributes.get("fixed", [])),
             Statistics(**statistics),
         )
@@ -151,7 +153,6 @@ def _write(
     rows: dict[str, np.ndarray],
     path: Path,
     floor: float,
-    seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,7 +162,7 @@ def _write(
     try:
         with h5py.File(beside, "w") as file:
             for name, index in rows.items():
-                order = np.random.default_rng(seed).permutation(len(index))
+                order = np.random.default_rng(0).permutation(len(index))
                 group = _make_group(file, name, store, len(index))
                 for start in range(0, len(index), BLOCK):
                     tracers = store.read(index[start : start + BLOCK])
@@ -235,8 +236,9 @@ class _Collector:
         self.low = self.species_low = np.array(np.inf)
         self.high = self.species_high = np.array(-np.inf)
         self.starts: list[np.ndarray] = []
-        self.every = max(1, tracers // MOST_STARTS)
+        self.every, self.seen = -(-tracers // MOST_STARTS), 0
         self.step, self.duration = (np.inf, -np.inf), -np.inf
+        self.longest = 0
 
     def update(self, tracers: Tracers) -> None:
         states = tracers.time.shape[1]
@@ -249,9 +251,13 @@ class _Collector:
         self.high = np.maximum(self.high, physical.max(0))
         self.species_low = np.minimum(self.species_low, abundances.min(0))
         self.species_high = np.maximum(self.species_high, abundances.max(0))
-        self.starts.extend(tracers.abundances[:: self.every, 0])
+        # Copies: a view would keep its whole block in memory.
+        first = -self.seen % self.every
+        self.starts.extend(tracers.abundances[first :: self.every, 0].copy())
+        self.seen += len(tracers)
         steps = np.diff(tracers.time)[valid[:, 1:]]
         self.step = min(self.step[0], steps.min()), max(self.step[1], steps.max())
+        self.longest = max(self.longest, int(tracers.length.max()) - 1)
         last = tracers.time[np.arange(len(tracers)), tracers.length - 1]
         self.duration = max(self.duration, (last - tracers.time[:, 0]).max())
 
@@ -272,4 +278,5 @@ class _Collector:
             start=10 ** np.median(starts, axis=0),
             step=np.array(self.step),
             duration=np.array(self.duration),
+            longest=np.array(self.longest),
         )

@@ -6,7 +6,6 @@ function of (seed, epoch, step) alone, which is what makes a resumed training go
 exactly where it was.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from astrokeras.data.cache import Cache
 
 Arrays = tuple[np.ndarray, ...]
 CHUNK = 256
+CHUNK_BYTES = 2**27
 
 
 class Sampler:
@@ -40,9 +40,12 @@ class Sampler:
         self.length = self.group["length"][:]
         self.species = self.group["abundances"].shape[-1]
         self.seed = seed
+        states = self.group["abundances"].shape[1]
+        chunk = max(1, min(chunk, CHUNK_BYTES // (4 * states * self.species)))
         pieces = max(1, round(len(self.length) / chunk))
         self.bounds = np.linspace(0, len(self.length), pieces + 1).astype(int)
         self._held: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._ordered: tuple[int, list[tuple[int, int]]] | None = None
 
     parts: list[int]
 
@@ -58,10 +61,19 @@ class Sampler:
     def make(self, epoch: int, chunk: int, part: int) -> Arrays:
         raise NotImplementedError
 
-    @functools.lru_cache(maxsize=4)  # noqa: B019  (samplers live as long as a fit)
+    def close(self) -> None:
+        """Close the cache and let go of the chunk in memory."""
+        self.file.close()
+        self._held = None
+
     def _order(self, epoch: int) -> list[tuple[int, int]]:
-        chunks = np.random.default_rng((self.seed, epoch)).permutation(len(self.parts))
-        return [(int(c), part) for c in chunks for part in range(self.parts[c])]
+        """Return the (chunk, part) of each step of an epoch."""
+        if self._ordered is None or self._ordered[0] != epoch:
+            random = np.random.default_rng((self.seed, epoch))
+            chunks = random.permutation(len(self.parts))
+            order = [(int(c), part) for c in chunks for part in range(self.parts[c])]
+            self._ordered = (epoch, order)
+        return self._ordered[1]
 
     def _random(self, epoch: int, chunk: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, epoch, chunk))
@@ -98,13 +110,17 @@ class RowSampler(Sampler):
         self.batch_size = min([batch_size, *rows])
         self.parts = [count // self.batch_size for count in rows]
         self.spec = (((None, self.species), "float32"),) * 2
+        self._rows: tuple[tuple[int, int], np.ndarray] | None = None
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019
     def _shuffled(self, epoch: int, chunk: int) -> np.ndarray:
+        """Return the chunk's valid rows in the order of this epoch."""
+        if self._rows is not None and self._rows[0] == (epoch, chunk):
+            return self._rows[1]
         length = self.length[self.bounds[chunk] : self.bounds[chunk + 1]]
         states = self.group["abundances"].shape[1]
         valid = np.flatnonzero(np.arange(states)[None, :] < length[:, None])
-        return self._random(epoch, chunk).permutation(valid)
+        self._rows = ((epoch, chunk), self._random(epoch, chunk).permutation(valid))
+        return self._rows[1]
 
     def make(self, epoch: int, chunk: int, part: int) -> Arrays:
         rows = self._shuffled(epoch, chunk)

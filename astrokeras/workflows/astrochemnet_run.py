@@ -7,8 +7,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from astrokeras.config import (
     AutoencoderConfig,
     Config,
@@ -19,7 +17,8 @@ from astrokeras.data.schema import PARAMETER_UNITS
 from astrokeras.errors import InputError
 from astrokeras.workflows.astrochemnet import Labels, build_surrogate
 from astrokeras.workflows.astrochemnet_files import Checkpoint
-from astrokeras.workflows.runs import Run, provenance
+from astrokeras.workflows.record import origin
+from astrokeras.workflows.runs import Run
 
 
 def write_run(
@@ -53,8 +52,7 @@ def write_run(
     from omegaconf import OmegaConf
 
     config = _config(checkpoint, labels, path)
-    facts = provenance(config, "", np.empty(0, "uint8"))
-    facts |= {"data_sha256": None, "split_sha256": None}
+    facts = origin(config) | {"data_sha256": None, "split_sha256": None}
     facts["imported"] = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sources
     }

@@ -4,6 +4,7 @@ import time
 
 import keras
 from rich.console import Console
+from rich.progress import Progress
 
 from astrokeras.workflows.progress import make_bar, report
 
@@ -27,6 +28,7 @@ class EpochBar(keras.callbacks.Callback):
         self.monitor = monitor
         self.console = Console(stderr=True, highlight=False)
         self.last = -SECONDS_BETWEEN_LINES
+        self.bar: Progress | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         if self.console.is_terminal:
@@ -41,12 +43,13 @@ class EpochBar(keras.callbacks.Callback):
             f"loss {logs.get('loss', 0):.4f}  {self.monitor} "
             f"{logs.get(self.monitor, 0):.4f}  learning rate {rate:.1e}"
         )
-        if self.console.is_terminal:
+        if self.bar is not None:
             self.bar.update(self.task, completed=epoch + 1, note=note)
         elif time.monotonic() - self.last > SECONDS_BETWEEN_LINES:
             self.last = time.monotonic()
             report(f"{self.stage}  epoch {epoch + 1}/{self.epochs}  {note}")
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        if self.console.is_terminal:
+    def close(self) -> None:
+        """Give the terminal back, however the training ended."""
+        if self.bar is not None:
             self.bar.stop()

@@ -14,7 +14,7 @@ from astrokeras.callbacks import (
     TensorBoardScalars,
 )
 from astrokeras.config import FitConfig
-from astrokeras.data.batches import batches
+from astrokeras.data.batches import EpochNumber, SamplerDataset, batches
 from astrokeras.workflows.epochs import EpochBar
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.runs import Run
@@ -65,25 +65,35 @@ def fit(
     if resume and checkpoint.state_path.is_file():
         first = checkpoint.restore(model)
         report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
-    if first < settings.epochs and not checkpoint.waited(settings.patience):
-        model.fit(
-            batches(training, first),
-            steps_per_epoch=training.steps,
-            validation_data=batches(validation, endless=False),
-            validation_steps=validation.steps,
-            epochs=settings.epochs,
-            initial_epoch=first,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                StopOnNonFinite(),
-                *schedules,
-                checkpoint,
-                HistoryWriter(run.path, stage, checkpoint),
-                TensorBoardScalars(run.tensorboard / stage, annealed),
-                EpochBar(stage, settings.epochs, MONITOR),
-            ],
-        )
+    shown = [
+        TensorBoardScalars(run.tensorboard / stage, annealed),
+        EpochBar(stage, settings.epochs, MONITOR),
+    ]
+    try:
+        if first < settings.epochs and not checkpoint.waited(settings.patience):
+            dataset = batches(training, first)
+            plain = isinstance(dataset, SamplerDataset)
+            model.fit(
+                dataset,
+                steps_per_epoch=None if plain else training.steps,
+                validation_data=batches(validation, endless=False),
+                validation_steps=None if plain else validation.steps,
+                epochs=settings.epochs,
+                initial_epoch=first,
+                shuffle=False,
+                verbose=0,
+                callbacks=[
+                    *([EpochNumber(dataset)] if plain else []),
+                    StopOnNonFinite(),
+                    *schedules,
+                    checkpoint,
+                    HistoryWriter(run.path, stage, checkpoint),
+                    *shown,
+                ],
+            )
+    finally:
+        for open_one in (*shown, training, validation):
+            open_one.close()
     checkpoint.restore_best(model)
     report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
 

@@ -1,21 +1,12 @@
-"""Run directories: what lies where, how they are found, where they came from."""
+"""Run directories: what lies where, and how they are found."""
 
-import hashlib
 import json
-import platform
-import subprocess
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from astrokeras.config import Config
 from astrokeras.errors import InputError
-from astrokeras.resources import PACKAGE, resource
-
-PACKAGES = ("astrokeras", "keras", "tensorflow", "jax", "torch", "numpy", "h5py")
+from astrokeras.resources import resource
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,11 @@ class Run:
 
     def checkpoint(self, stage: str) -> Path:
         return self.path / "checkpoints" / stage
+
+    def read_provenance(self) -> dict[str, Any]:
+        """Return where the run comes from, empty if nothing is recorded."""
+        path = self.provenance
+        return json.loads(path.read_text()) if path.is_file() else {}
 
     def read_metrics(self) -> dict[str, Any]:
         """Return the stored figures, empty if none were measured yet."""
@@ -115,37 +111,3 @@ def find_data(path: str, key: str) -> Path:
         f"{key} is {path!r}: no such file, here or among those that ship ({names}); "
         "give a path, or make a tracer file with `astrokeras data import`."
     )
-
-
-def provenance(config: Config, source_hash: str, split: np.ndarray) -> dict[str, Any]:
-    """Return what a result can be traced back by: versions, hashes, machine, seed."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "versions": versions | {"python": platform.python_version()},
-        "machine": f"{platform.system()} {platform.machine()}",
-        "git": _git_hash(),
-        "seed": config.seed,
-        "data_sha256": source_hash,
-        "split_sha256": hashlib.sha256(split.tobytes()).hexdigest(),
-        "configuration": asdict(config),
-    }
-
-
-def _git_hash() -> str | None:
-    """Return the commit of the checkout, None where there is none."""
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(PACKAGE), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None

@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import Config, LossConfig
-from astrokeras.data.cache import Cache
+from astrokeras.data.cache import Cache, hash_file
 from astrokeras.data.sampling import (
     RolloutSampler,
     RowSampler,
@@ -16,7 +17,6 @@ from astrokeras.data.sampling import (
 )
 from astrokeras.data.scaling import decades
 from astrokeras.data.windows import WindowSampler
-from astrokeras.errors import InputError
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
@@ -31,11 +31,8 @@ LATENT_SAMPLE = 65536
 
 
 def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> None:
-    """Train the autoencoder and write `autoencoder.keras`; nothing if it is there."""
+    """Train the autoencoder and write `autoencoder.keras`."""
     settings = config.autoencoder
-    if resume and run.autoencoder.is_file():
-        report(f"The autoencoder of {run.path} is trained already.")
-        return
     keras.utils.set_random_seed(config.seed)
     model = Autoencoder(
         len(cache.species),
@@ -67,28 +64,16 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         annealed=[model.drop, model.latent_noise],
         run=run,
         stage="autoencoder",
-        facts={"data": cache.source_hash, "settings": asdict(settings)},
+        facts=_facts(config, cache, asdict(settings)),
         resume=resume,
     )
     _save(_uncompiled(model), run.autoencoder)
 
 
 def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None:
-    """Train the emulator through the run's autoencoder and write `surrogate.keras`.
-
-    Raises:
-        InputError: If the autoencoder is of other data.
-    """
+    """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
     settings = config.emulator
-    if resume and run.surrogate.is_file():
-        report(f"The surrogate of {run.path} is trained already.")
-        return
     autoencoder = keras.saving.load_model(run.autoencoder, compile=False)
-    if autoencoder.species != len(cache.species):
-        raise InputError(
-            f"{run.autoencoder}: has {autoencoder.species} species, the data have "
-            f"{len(cache.species)}; train an autoencoder on these data first."
-        )
     keras.utils.set_random_seed(config.seed)
     model = Emulator(
         autoencoder,
@@ -124,14 +109,25 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         annealed=[],
         run=run,
         stage="emulator",
-        facts={"data": cache.source_hash, "settings": asdict(settings)},
+        facts=_facts(config, cache, asdict(settings))
+        | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
     )
     _save(make_surrogate(_uncompiled(model), cache), run.surrogate)
 
 
+def _facts(config: Config, cache: Cache, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same when a training is resumed."""
+    return {
+        "data": cache.source_hash,
+        "floor": cache.floor,
+        "seed": config.seed,
+        "settings": settings,
+    }
+
+
 def _loss(settings: LossConfig, cache: Cache) -> keras.losses.Loss:
-    matrix, _ = stoichiometric_matrix(cache.species)
+    matrix, _ = stoichiometric_matrix(cache.species, cache.elements)
     span = decades(cache.floor)
     if settings.kind == "reference":
         return ReferenceLoss(matrix, span, conservation=settings.conservation)
@@ -161,6 +157,7 @@ def _latent_scales(
             for i in range(batches)
         ]
     )
+    sampler.close()
     low, centre, high = np.percentile(latents, [5, 50, 95], axis=0)
     spread = (high - low) / 3.29
     return centre, np.where(spread > 1e-6, spread, 1.0)
@@ -169,7 +166,7 @@ def _latent_scales(
 def make_surrogate(emulator: Emulator, cache: Cache) -> Surrogate:
     """Return the surrogate of a trained emulator, with the limits of its data."""
     statistics = cache.statistics
-    matrix, elements = stoichiometric_matrix(cache.species)
+    matrix, elements = stoichiometric_matrix(cache.species, cache.elements)
     low, high = statistics.parameter_low, statistics.parameter_high
     surrogate = Surrogate(
         emulator,

@@ -3,23 +3,22 @@
 What can be refused is refused here, before Keras is imported; `stages` does the rest.
 """
 
-import json
-import os
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from astrokeras.backend import start_keras
+from astrokeras.backend import select_device, start_keras
 from astrokeras.config import Config
 from astrokeras.data.cache import Cache, prepare
 from astrokeras.data.initial import read_initial
-from astrokeras.data.store import TracerStore
+from astrokeras.data.limits import STEP_MARGIN
 from astrokeras.errors import InputError
 from astrokeras.files import write_text
 from astrokeras.workflows.card import write_card
-from astrokeras.workflows.progress import tracer_bar
-from astrokeras.workflows.runs import Run, find_data, provenance
+from astrokeras.workflows.progress import report, tracer_bar
+from astrokeras.workflows.record import check_autoencoder, record
+from astrokeras.workflows.runs import Run, find_data
 
 
 def train(
@@ -48,14 +47,18 @@ def train(
             or an emulator without a trained autoencoder.
         WorkError: If training diverges.
     """
-    began = time.time()
+    select_device(device)
     run = Run(Path(config.runs_dir) / config.name)
     source = find_data(config.dataset.path, "dataset.path")
-    _check_run(run, stages, resume, overwrite)
+    if mode != "preprocess":
+        _check_run(run, stages, resume, overwrite)
     cache = _prepare(config, source, build=mode != "train")
     _add_starts(config, cache)
+    _check_data(config, cache, source, stages)
     if mode == "preprocess":
         return run
+    if "autoencoder" not in stages:
+        config.autoencoder = check_autoencoder(run, cache)
 
     start_keras(device)
     from astrokeras.workflows.stages import train_autoencoder, train_emulator
@@ -63,12 +66,16 @@ def train(
     run.path.mkdir(parents=True, exist_ok=True)
     if not resume:
         _clear(run, stages)
-    _write_config(run, config)
-    if "autoencoder" in stages:
-        train_autoencoder(config, cache, run, resume)
-    if "emulator" in stages:
-        train_emulator(config, cache, run, resume)
-    _write_provenance(run, config, cache, source, time.time() - began)
+        _write_config(run, config)
+    work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
+    made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
+    for stage in stages:
+        if resume and made[stage].is_file():
+            report(f"The {stage} of {run.path} is trained already.")
+            continue
+        began = time.time()
+        work[stage](config, cache, run, resume)
+        record(run, config, cache, source, stage, time.time() - began)
     if run.surrogate.is_file():
         write_card(run)
     return run
@@ -100,8 +107,10 @@ def _clear(run: Run, stages: Sequence[str]) -> None:
     """Remove what the stages will make anew, and what was made of it."""
     made = [run.surrogate, run.metrics, run.path / "report.html", run.path / "card.md"]
     folders = [run.checkpoint("emulator"), run.tensorboard / "emulator"]
+    folders.append(run.path / "figures")
     if "autoencoder" in stages:
         made += [run.autoencoder, run.path / "history.json", run.path / "history.csv"]
+        made.append(run.provenance)
         folders += [run.checkpoint("autoencoder"), run.tensorboard / "autoencoder"]
     for path in made:
         path.unlink(missing_ok=True)
@@ -115,7 +124,6 @@ def _prepare(config: Config, source: Path, build: bool) -> Cache:
             source,
             Path(config.cache_dir),
             config.dataset.floor,
-            config.seed,
             build=build,
             progress=progress,
         )
@@ -136,11 +144,20 @@ def _write_config(run: Run, config: Config) -> None:
     write_text(run.config, OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
-def _write_provenance(
-    run: Run, config: Config, cache: Cache, source: Path, seconds: float
+def _check_data(
+    config: Config, cache: Cache, source: Path, stages: Sequence[str]
 ) -> None:
-    with TracerStore(source) as store:
-        facts = provenance(config, cache.source_hash, store.split)
-    facts["backend"] = os.environ.get("KERAS_BACKEND")
-    facts["wall_seconds"] = round(seconds, 1)
-    write_text(run.provenance, json.dumps(facts, indent=1))
+    """Refuse data that an emulator cannot learn from, before any training."""
+    low, high = cache.statistics.step
+    if high > low * (1 + STEP_MARGIN):
+        raise InputError(
+            f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr; "
+            "the emulator takes one interval, give tracers that are sampled evenly."
+        )
+    windows = config.emulator.window
+    longest = int(cache.statistics.longest)
+    if "emulator" in stages and min(windows) > longest:
+        raise InputError(
+            f"emulator.window is {windows}, longer than every training tracer "
+            f"(at most {longest} steps); give a shorter one."
+        )
