@@ -11,7 +11,7 @@ from astrokeras.errors import InputError
 from astrokeras.workflows import evaluate as evaluation
 from astrokeras.workflows.report import show
 from astrokeras.workflows.target import Target, find_target
-from astrokeras.workflows.trained import own_tracers, read_provenance
+from astrokeras.workflows.trained import own_tracers
 
 FILES = {"attributes": {"files": ["raw.h5:df"]}}
 
@@ -145,4 +145,4 @@ def test_a_wrong_provenance_is_an_error_of_a_line(run, content):
     run.run.provenance.write_text(content)
 
     with pytest.raises(InputError, match=r"provenance\.json: is not a JSON object"):
-        read_provenance(run)
+        run.run.read_provenance()

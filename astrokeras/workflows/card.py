@@ -1,6 +1,5 @@
 """The card of a surrogate: what it learned from, what it can do, and where it ends."""
 
-import json
 from typing import Any
 
 from astrokeras.files import write_text
@@ -24,8 +23,7 @@ def write_card(run: Run) -> None:
     """Write `card.md` from the surrogate, its figures and its provenance."""
     facts = read_metadata(run.surrogate)
     metrics = run.read_metrics()
-    stored = run.provenance
-    origin = json.loads(stored.read_text()) if stored.is_file() else {}
+    origin = run.read_provenance()
     parts = [
         f"# {run.name}: a surrogate of gas-grain chemistry",
         _data(facts, origin),

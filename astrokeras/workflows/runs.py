@@ -51,9 +51,22 @@ class Run:
         return self.path / "checkpoints" / stage
 
     def read_provenance(self) -> dict[str, Any]:
-        """Return where the run comes from, empty if nothing is recorded."""
-        path = self.provenance
-        return json.loads(path.read_text()) if path.is_file() else {}
+        """Return where the run comes from, empty if nothing is recorded.
+
+        Raises:
+            InputError: If `provenance.json` is not what training writes.
+        """
+        if not self.provenance.is_file():
+            return {}
+        try:
+            facts = json.loads(self.provenance.read_text(encoding="utf-8"))
+        except ValueError:
+            facts = None
+        if not isinstance(facts, dict):
+            raise InputError(
+                f"{self.provenance}: is not a JSON object; remove it, or train again."
+            )
+        return facts
 
     def read_metrics(self) -> dict[str, Any]:
         """Return the stored figures, empty if none were measured yet."""

@@ -14,7 +14,7 @@ from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
 from astrokeras.workflows.figures import Figures
 from astrokeras.workflows.outside import Outside
 from astrokeras.workflows.target import Target, check_steps, match_columns
-from astrokeras.workflows.trained import find_known, read_provenance
+from astrokeras.workflows.trained import find_known
 
 BLOCK = 32  # tracers read at a time
 
@@ -56,7 +56,7 @@ def take_survey(store: TracerStore, target: Target, split: str) -> Survey:
             "the solution, `astrokeras predict` does not."
         )
     rows, notes = choose_rows(store, split)
-    origin = read_provenance(target)
+    origin = target.run.read_provenance() if target.run else {}
     optimistic = False
     if split != "train":
         known, optimistic = find_known(store, target, rows, origin)

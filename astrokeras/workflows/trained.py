@@ -1,6 +1,5 @@
 """What a run was trained on, and whether evaluated tracers are of the same data."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def own_tracers(target: Target) -> Path:
         )
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError  # type: ignore[import-untyped]
+    from yaml import YAMLError
 
     config = target.run.config
     try:
@@ -55,26 +54,8 @@ def own_tracers(target: Target) -> Path:
 
 def is_trained_on(target: Target, tracers: Path) -> bool:
     """Whether a run was trained on just this file, by its content."""
-    known = read_provenance(target).get("data_sha256")
+    known = target.run.read_provenance().get("data_sha256") if target.run else None
     return known is not None and known == hash_file(tracers)
-
-
-def read_provenance(target: Target) -> dict[str, Any]:
-    """Return what a run tells of its origin, empty if it tells nothing.
-
-    Raises:
-        InputError: If its `provenance.json` is not what training writes.
-    """
-    if target.run is None or not target.run.provenance.is_file():
-        return {}
-    path = target.run.provenance
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict):
-        raise InputError(f"{path}: is not a JSON object; remove it, or train again.")
-    return facts
 
 
 def find_known(
