@@ -14,7 +14,7 @@ fi
 
 # A short training: it shows the way and beats the baselines, the preset is better.
 .venv/bin/astrokeras train --overwrite name=quickstart \
-  autoencoder.fit.epochs=30 emulator.fit.epochs=30
+  autoencoder.fit.epochs=40 emulator.fit.epochs=150
 .venv/bin/astrokeras evaluate quickstart
 
 cat <<'END'

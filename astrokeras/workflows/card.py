@@ -47,7 +47,7 @@ def _data(facts: dict[str, Any], origin: dict[str, Any]) -> str:
 
 def _limits(facts: dict[str, Any]) -> str:
     low, high = facts["step"]
-    interval = f"{low:.6g}" if high - low < 1e-3 * low else f"{low:.6g} to {high:.6g}"
+    interval = f"{low:.4g}" if high - low < 1e-3 * low else f"{low:.4g} to {high:.4g}"
     rows = [
         f"| {name} | {unit} | {first:.6g} | {last:.6g} |"
         for name, unit in zip(facts["parameters"], facts["units"], strict=True)
