@@ -249,6 +249,13 @@ def test_leaving_the_box_is_a_warning_or_an_error(surrogate, tracers):
     assert outside.sum() == 1
 
 
+def test_longer_than_training_is_a_warning(surrogate, tracers):
+    physical = np.repeat(tracers.physical, 2, axis=1)
+
+    with pytest.warns(OutsideBoxWarning, match="2400 yr lie beyond the 1200 yr"):
+        surrogate.emulate(tracers.abundances[:, 0], physical, STEP)
+
+
 def test_a_start_outside_is_named_with_its_species(surrogate, tracers):
     initial = tracers.abundances[:, 0].copy()
     initial[2, SPECIES.index("CO")] = 0.5

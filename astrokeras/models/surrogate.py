@@ -13,6 +13,7 @@ from astrokeras.data.limits import Limits
 from astrokeras.errors import InputError
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
+from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.program import Programs
 
@@ -213,23 +214,21 @@ class Surrogate(keras.Model):
             InputError: For shapes that disagree, values that are not finite or not
                 physical, unknown species, or intervals that were not trained.
         """
-        initial, physical = self._check_arrays(initial, physical)
+        limits = self.limits
+        physical = request.check_physical(limits, physical)
         count, steps = physical.shape[:2]
-        self.check_time(time, steps)
-        outside = self.describe_outside(initial, physical)
+        if isinstance(initial, str):
+            initial = self.start(initial)
+        initial = request.check_initial(limits, initial, count)
+        years = request.check_time(limits, time, steps)
+        outside = request.describe_outside(limits, initial, physical, years)
         if outside and strict:
             raise InputError(f"{outside[0]}; stay inside or pass strict=False.")
         for line in outside:
             warnings.warn(line, OutsideBoxWarning, stacklevel=2)
 
-        columns, mixing = self._columns(species)
-        wanted = np.arange(steps + 1) if times is None else np.asarray(times)
-        if ((wanted < -steps - 1) | (wanted > steps)).any():
-            raise InputError(
-                f"times {wanted.tolist()} reach beyond the {steps + 1} states; "
-                f"give numbers from {-steps - 1} to {steps}."
-            )
-        wanted = wanted % (steps + 1)
+        columns, mixing = request.choose_columns(self.species, species)
+        wanted = request.choose_states(times, steps)
         later = wanted > 0
 
         width = len(self.species) if columns is None else len(mixing)
@@ -237,7 +236,7 @@ class Surrogate(keras.Model):
         given = initial if columns is None else initial[:, columns] @ mixing.T
         result[:, ~later] = given[:, None]
         index = (wanted[later] - 1).astype("int32")
-        for start, (x, p) in _batches((initial, physical), batch_size):
+        for start, (x, p) in request.equal_batches((initial, physical), batch_size):
             if not index.size:
                 break
             every = times is None
@@ -250,12 +249,12 @@ class Surrogate(keras.Model):
 
     def encode(self, abundances: Any) -> np.ndarray:
         """Return latents `(N, L)` of abundances `(N, S)`."""
-        abundances = self._check_abundances(np.asarray(abundances, "float32"))
+        abundances = request.check_abundances(self.limits, abundances)
         return self._programs.encode(abundances)
 
     def decode(self, latents: Any, species: Sequence[str] | None = None) -> np.ndarray:
         """Return abundances `(N, S or len(species))` of latents `(N, L)`."""
-        columns, mixing = self._columns(species)
+        columns, mixing = request.choose_columns(self.species, species)
         decoded = self._programs.decode(np.asarray(latents, "float32"), columns)
         return decoded if columns is None else (decoded @ mixing.T).astype("float32")
 
@@ -264,7 +263,7 @@ class Surrogate(keras.Model):
         abundances = np.asarray(abundances, "float32")
         rows = abundances.reshape(-1, abundances.shape[-1])
         out = np.empty_like(rows)
-        for start, (block,) in _batches((rows,), 8192):
+        for start, (block,) in request.equal_batches((rows,), 8192):
             stop = min(start + 8192, len(rows))
             out[start:stop] = self.decode(self.encode(block))[: stop - start]
         return out.reshape(abundances.shape)
@@ -280,138 +279,7 @@ class Surrogate(keras.Model):
             raise InputError(f"no start is named {name!r}; there are: {known}.")
         return self.starts[name]
 
-    def check_time(self, time: Any, steps: int) -> None:
-        """Refuse intervals that were not trained.
-
-        Args:
-            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval.
-            steps: T.
-
-        Raises:
-            InputError: Naming the interval and the trained range.
-        """
-        time = np.asarray(time, "float64")
-        if time.ndim and time.shape[-1] != steps + 1:
-            raise InputError(
-                f"time has shape {time.shape} for {steps} steps; give {steps + 1} "
-                "times a tracer, or one interval."
-            )
-        years = time if time.ndim else np.array([0.0, time])
-        bad = self.limits.outside_steps(years)
-        if bad.any():
-            value = float(np.diff(years)[bad].flat[0])
-            low, high = self.step
-            raise InputError(
-                f"time has an interval of {value:.6g} yr; this surrogate was trained "
-                f"on {low:.6g} to {high:.6g} yr, give states at these."
-            )
-
     @property
     def limits(self) -> Limits:
         """The training ranges, without Keras."""
         return Limits.from_metadata(self._facts)
-
-    def describe_outside(self, initial: Any, physical: Any) -> list[str]:
-        """Return a line for each parameter, and one for starts, outside the box."""
-        lines = []
-        for i, name in enumerate(self.parameter_names):
-            low, high = self.box[name]
-            values = physical[..., i]
-            outside = self.limits.outside_parameters(physical)[..., i]
-            for value in {values.min(), values.max()} if outside.any() else ():
-                if not low <= value <= high:
-                    lines.append(
-                        f"{name} = {value:.6g} {self.units[i]} lies outside the "
-                        f"training range {low:.6g} to {high:.6g}"
-                    )
-        excess = np.atleast_2d(self.limits.start_excess(initial))
-        outside = excess.max(-1) > 0
-        if outside.any():
-            row = int(outside.argmax())
-            worst = int(excess[row].argmax())
-            low, high = self.limits.species_box[:, worst]
-            lines.append(
-                f"{int(outside.sum())} of {len(outside)} initial states lie outside "
-                f"the training range, first {self.species[worst]} = "
-                f"{np.atleast_2d(initial)[row, worst]:.3g} "
-                f"(range {low:.3g} to {high:.3g})"
-            )
-        return lines
-
-    def _check_arrays(
-        self, initial: Any, physical: Any
-    ) -> tuple[np.ndarray, np.ndarray]:
-        physical = np.asarray(physical, "float32")
-        physical = physical[None] if physical.ndim == 2 else physical
-        names = self.parameter_names
-        if physical.ndim != 3 or physical.shape[-1] != len(names):
-            raise InputError(
-                f"physical has shape {physical.shape}; it must be "
-                f"(tracers, steps, {len(names)}) with {', '.join(names)}."
-            )
-        if not (np.isfinite(physical) & (physical > 0)).all():
-            bad = np.argwhere(~(np.isfinite(physical) & (physical > 0)))[0]
-            raise InputError(
-                f"physical: {names[bad[2]]} is {physical[tuple(bad)]} for tracer "
-                f"{bad[0]}, step {bad[1]}; it must be positive and finite."
-            )
-        if isinstance(initial, str):
-            initial = self.start(initial)
-        initial = self._check_abundances(np.asarray(initial, "float32"))
-        if initial.ndim == 1:
-            initial = np.broadcast_to(initial, (len(physical), initial.size))
-        if initial.shape != (len(physical), len(self.species)):
-            raise InputError(
-                f"initial has shape {initial.shape}; with {len(physical)} tracers it "
-                f"must be {(len(physical), len(self.species))}."
-            )
-        return initial, physical
-
-    def _check_abundances(self, abundances: np.ndarray) -> np.ndarray:
-        if abundances.shape[-1:] != (len(self.species),):
-            raise InputError(
-                f"abundances have shape {abundances.shape}; the last axis must hold "
-                f"the {len(self.species)} species of the surrogate."
-            )
-        good = (abundances >= -1e-12) & (abundances <= 1 + 1e-6)
-        if not good.all():
-            bad = tuple(np.argwhere(~good)[0])
-            raise InputError(
-                f"abundances: {self.species[bad[-1]]} is {abundances[bad]} in state "
-                f"{bad[:-1]}; it must lie in [0, 1], relative to H nuclei."
-            )
-        return np.clip(abundances, self.floor, 1.0)
-
-    def _columns(self, species: Sequence[str] | None) -> tuple[Any, np.ndarray]:
-        """Return the columns to decode and how they add up to what is wanted."""
-        if species is None:
-            return None, np.empty(0)
-        column = {name: i for i, name in enumerate(self.species)}
-        parts = []
-        for name in species:
-            both = [f"#{name[1:]}", f"@{name[1:]}"] if name[:1] == "$" else [name]
-            known = [part for part in both if part in column]
-            if not known:
-                raise InputError(
-                    f"species {name!r} is not among the {len(column)} of this "
-                    "surrogate; see its `species`."
-                )
-            parts.append(known)
-        needed = list(dict.fromkeys(part for known in parts for part in known))
-        mixing = np.zeros((len(parts), len(needed)), "float32")
-        for i, known in enumerate(parts):
-            mixing[i, [needed.index(part) for part in known]] = 1.0
-        return tuple(column[part] for part in needed), mixing
-
-
-def _batches(arrays: tuple[np.ndarray, ...], size: int) -> Any:
-    """Cut arrays into equal batches, so that one shape is compiled.
-
-    The last batch is filled up with copies of its last row, which the caller drops.
-    """
-    count = len(arrays[0])
-    if not count:
-        return
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + min(size, count)), count - 1)
-        yield start, tuple(array[rows] for array in arrays)
