@@ -1,0 +1,88 @@
+"""Callbacks on their own: annealing, checkpoints on disk, TensorBoard's files."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from astrokeras.callbacks import AnnealOnPlateau, Checkpoint, TensorBoardScalars
+from astrokeras.errors import InputError
+from astrokeras.layers.noise import AnnealedDropout
+
+
+def strength(layer):
+    return float(ops.convert_to_numpy(layer.strength.value))
+
+
+def small_model():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+    model.compile("adam", "mse")
+    return model
+
+
+def test_dropout_is_lowered_each_time_validation_stagnates():
+    layer = AnnealedDropout(0.4)
+    callback = AnnealOnPlateau([layer], "val_dex", factor=0.5, patience=2)
+    seen = []
+    for epoch, value in enumerate([1.0, 0.9, 0.95, 0.92, 0.8, 0.85, 0.81, 0.9, 0.9]):
+        callback.on_epoch_end(epoch, {"val_dex": value})
+        seen.append(strength(layer))
+
+    np.testing.assert_allclose(seen, [0.4] * 3 + [0.2] * 3 + [0.1] * 2 + [0.05])
+
+
+def test_a_checkpoint_keeps_the_best_and_the_last_weights(tmp_path):
+    model = small_model()
+    x, y = np.ones((8, 3), "float32"), np.ones((8, 2), "float32")
+    checkpoint = Checkpoint(tmp_path, "val_dex", [], {})
+    checkpoint.set_model(model)
+    kernels = []
+    for epoch, value in enumerate([0.5, 0.3, 0.4]):
+        model.fit(x, y, verbose=0)
+        kernels.append(np.array(ops.convert_to_numpy(model.layers[0].kernel.value)))
+        checkpoint.on_epoch_end(epoch, {"val_dex": value})
+
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best.npz",
+        "epoch-3.npz",
+        "state.json",
+    ]
+    checkpoint.restore_best(model)
+    kernel = ops.convert_to_numpy(model.layers[0].kernel.value)
+    np.testing.assert_array_equal(kernel, kernels[1])
+    assert Checkpoint(tmp_path, "val_dex", [], {}).restore(model) == 3
+    kernel = ops.convert_to_numpy(model.layers[0].kernel.value)
+    np.testing.assert_array_equal(kernel, kernels[2])
+    assert int(ops.convert_to_numpy(model.optimizer.iterations.value)) == 3
+
+
+def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
+    model = small_model()
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = Checkpoint(tmp_path, "val_dex", [], {})
+    checkpoint.set_model(model)
+    checkpoint.on_epoch_end(0, {"val_dex": 1.0})
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="dense")])
+    other.compile("adam", "mse")
+
+    with pytest.raises(InputError, match=r"shape \(3, 2\), the model's is \(4, 2\)"):
+        Checkpoint(tmp_path, "val_dex", [], {}).restore(other)
+
+
+def test_tensorboard_reads_what_was_written(tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    layer = AnnealedDropout(0.25, name="drop")
+    callback = TensorBoardScalars(tmp_path, [layer])
+    callback.on_train_begin()
+    for epoch in range(3):
+        callback.on_epoch_end(epoch, {"loss": 1.0 / (epoch + 1), "val_dex": 0.5})
+    callback.close()
+
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    found = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+    assert set(found) == {"loss", "val_dex", "drop"}
+    assert [event.step for event in found["loss"]] == [1, 2, 3]
+    assert found["drop"][0].tensor_proto.float_val[0] == pytest.approx(0.25)
