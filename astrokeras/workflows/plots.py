@@ -30,7 +30,10 @@ LOOK = {
 }
 PHASE_COLOURS = {"gas": BLUE, "surface": ORANGE, "bulk": GREEN}
 SPECIES_SHOWN = 40
-LABEL_ROOM = (0.2, 0.04)  # decades that a label takes beside and above its point
+NAMED = 8  # species named in the figure of the reconstruction
+NAME_ROOM = 0.045  # of the axes' height, for one name
+LEAST_ERROR = 5e-3  # dex; below it a species is as good as exact
+SPARSE = 1000  # an axis of more than this ratio has room for decades only
 STYLE = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -262,12 +265,13 @@ def reconstruction(
     details: dict[str, Detail], species: Sequence[str], phases: Sequence[str]
 ) -> Figure:
     """Each species' error in the rollout against that of the autoencoder alone."""
-    figure = _figure(6, 5.4)
+    figure = _figure(7, 5.6)
     axes = figure.add_subplot()
     own, rolled = (
-        np.maximum(details[name].species_dex, 1e-5)
-        for name in ("reconstruction", "surrogate")
+        details[name].species_dex for name in ("reconstruction", "surrogate")
     )
+    low, high = _error_limits(own, rolled)
+    hidden = int((np.minimum(own, rolled) < low).sum())
     for (phase, colour), marker in zip(PHASE_COLOURS.items(), "os^", strict=True):
         chosen = np.array([p == phase for p in phases])
         axes.plot(
@@ -280,42 +284,61 @@ def reconstruction(
             label=phase,
             mew=0,
         )
-    ends = [0.8 * min(own.min(), rolled.min()), 1.25 * max(own.max(), rolled.max())]
-    axes.plot(ends, ends, color=GREY, lw=1)
-    axes.annotate(
-        "all of the error\nis the autoencoder's",
-        (ends[0], ends[0]),
-        xytext=(28, 10),
-        textcoords="offset points",
-        fontsize=8,
-        color=GREY,
+    axes.plot(
+        [low, high], [low, high], color=GREY, lw=1, label="all the autoencoder's"
     )
-    places = np.log10([own, rolled]).T
-    labelled: list[int] = []
-    for i in np.argsort(rolled)[::-1][:20]:
-        clear = np.abs(places[labelled] - places[i]) > LABEL_ROOM
-        if len(labelled) < 8 and clear.any(1).all():
-            labelled.append(int(i))
-            axes.annotate(
-                species[i],
-                (own[i], rolled[i]),
-                xytext=(4, 3),
-                textcoords="offset points",
-                fontsize=8,
-            )
     axes.set(
         xscale="log",
         yscale="log",
-        xlim=ends,
-        ylim=ends,
+        xlim=(low, high),
+        ylim=(low, high),
         xlabel="autoencoder alone (dex)",
         ylabel="rollout (dex)",
         title="Error of each species",
+        aspect="equal",
     )
     for axis in (axes.xaxis, axes.yaxis):
-        _plain_decades(axis)
+        _plain_decades(axis, sparse=high / low > SPARSE)
+    # A column beside the axes, from the top down: names cannot meet there.
+    shown = np.where(np.isfinite(own + rolled) & (own >= low), rolled, -1.0)
+    place = 1.0 + NAME_ROOM
+    for i in np.argsort(shown)[::-1][:NAMED]:
+        if shown[i] < low:
+            break
+        height = float(np.log(rolled[i] / low) / np.log(high / low))
+        place = min(height, place - NAME_ROOM)
+        axes.annotate(
+            species[i],
+            (own[i], rolled[i]),
+            xytext=(1.03, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.5, "shrinkB": 3},
+        )
+    if hidden:
+        axes.text(
+            0.98,
+            0.02,
+            f"{hidden} species below {low:.2g} dex not shown",
+            transform=axes.transAxes,
+            ha="right",
+            fontsize=8,
+            color=GREY,
+        )
     axes.legend(loc="upper left")
     return figure
+
+
+def _error_limits(own: np.ndarray, rolled: np.ndarray) -> tuple[float, float]:
+    """Return the ends of both axes; a few species without error do not set them."""
+    errors = np.concatenate([own, rolled])
+    errors = errors[np.isfinite(errors) & (errors > 0)]
+    if not len(errors):
+        return LEAST_ERROR, 1.0
+    high = 1.25 * float(errors.max())
+    low = max(0.8 * float(np.percentile(errors, 1)), LEAST_ERROR)
+    return min(low, high / 10), high
 
 
 def _line(
@@ -341,10 +364,10 @@ def _known(details: dict[str, Detail]) -> Iterator[tuple[str, Detail]]:
     return ((name, details[name]) for name in LOOK if name in details)
 
 
-def _plain_decades(axis: Any) -> None:
+def _plain_decades(axis: Any, sparse: bool = False) -> None:
     """Label a logarithmic axis 0.1, 0.2, 0.5, 1 instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_locator(LogLocator(subs=(1.0,) if sparse else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
