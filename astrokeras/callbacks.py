@@ -129,10 +129,11 @@ class Checkpoint(keras.callbacks.Callback):
             ) from error
         for key, value in self.facts.items():
             if facts.get(key) != value:
+                name, before, now = _difference(key, facts.get(key), value)
                 raise InputError(
-                    f"{self.state_path}: {key} was {facts.get(key)} when the "
-                    f"training was interrupted and is {value} now; resume with the "
-                    "same configuration and data, or start without --resume."
+                    f"{self.state_path}: {name} was {before} when the training was "
+                    f"interrupted and is {now} now; resume with the same "
+                    "configuration and data, or start without --resume."
                 )
         model.optimizer.build(model.trainable_variables)
         _assign(_variables(model), self.folder / state["arrays"])
@@ -267,6 +268,15 @@ def _assign(variables: Sequence[Any], path: Path) -> None:
                 f"{tuple(variable.shape)}; it belongs to another configuration."
             )
         variable.assign(value)
+
+
+def _difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """Return the first key in which nested facts differ, and both its values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in now:
+            if before.get(key) != now[key]:
+                return _difference(f"{name}.{key}", before.get(key), now[key])
+    return name, before, now
 
 
 def _numbers(callback: keras.callbacks.Callback) -> dict[str, Any]:

@@ -180,6 +180,37 @@ def test_asking_for_less_gives_parts_of_the_whole(surrogate, tracers):
     np.testing.assert_allclose(some, expected, rtol=1e-4)
 
 
+def test_one_name_is_one_species(surrogate, tracers):
+    arguments = tracers.abundances[:, 0], tracers.physical, STEP
+    one = surrogate.emulate(*arguments, species="CO", times=-1)
+
+    expected = surrogate.emulate(*arguments, species=["CO"], times=[-1])
+    assert one.shape == (6, 1, 1)
+    np.testing.assert_array_equal(one, expected)
+
+
+def test_encode_and_decode_take_any_rank(surrogate, tracers):
+    states = tracers.abundances[:, :5]
+    latents = surrogate.encode(states)
+
+    assert latents.shape == (6, 5, 3)
+    np.testing.assert_allclose(surrogate.encode(states[2, 3]), latents[2, 3], atol=1e-5)
+    decoded = surrogate.decode(latents)
+    assert decoded.shape == states.shape
+    np.testing.assert_allclose(
+        surrogate.decode(latents[2, 3]), decoded[2, 3], rtol=1e-4
+    )
+    with pytest.raises(InputError, match="the last axis must be 3"):
+        surrogate.decode(np.zeros((4, 5)))
+
+
+def test_the_surrogate_says_what_it_is(surrogate):
+    assert repr(surrogate) == (
+        "<Surrogate: 10 species, Density, Radfield, Av, "
+        "steps of 100 to 100 yr, starts tiny>"
+    )
+
+
 def test_batches_do_not_change_the_answer(surrogate, tracers):
     arguments = tracers.abundances[:, 0], tracers.physical, STEP
     whole = surrogate.emulate(*arguments)
@@ -271,6 +302,8 @@ def test_a_start_outside_is_named_with_its_species(surrogate, tracers):
         ({"time": np.arange(4.0)}, "13 times"),
         ({"species": ["CO", "XYZ"]}, "'XYZ'"),
         ({"times": [13]}, "reach beyond the 13 states"),
+        ({"times": [1.5]}, "numbers of states, 0 to 12, not years"),
+        ({"physical": {"Density": 1}}, "physical is a dict, no array"),
         ({"initial": "nowhere"}, "'nowhere'; there are: tiny"),
         ({"initial": np.full(S, 2.0)}, "H is 2.0"),
         ({"initial": np.full(S, np.nan)}, "H is nan"),

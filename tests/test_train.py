@@ -12,6 +12,7 @@ from tiny import SPECIES, STEP, make_tracers, overrides, write_tracers
 import astrokeras
 from astrokeras.config import compose
 from astrokeras.errors import InputError, WorkError
+from astrokeras.workflows.runs import find_run
 from astrokeras.workflows.train import train
 
 pytestmark = pytest.mark.filterwarnings(
@@ -201,6 +202,31 @@ def test_a_finished_run_is_not_trained_again(folder, run):
     assert run.surrogate.read_bytes() == before
 
 
+@pytest.mark.parametrize("more", ["seed=5", "autoencoder.fit.epochs=6"])
+def test_a_finished_stage_is_not_resumed_with_other_settings(folder, run, more):
+    with pytest.raises(InputError, match=r"the autoencoder is trained, with .* not"):
+        train(compose(overrides(folder, more)), resume=True)
+
+
+def test_an_interrupted_run_is_known_as_one(folder, capsys, monkeypatch):
+    config = compose(overrides(folder, "name=stopped"))
+    monkeypatch.setattr(
+        "astrokeras.callbacks.HistoryWriter.on_epoch_end",
+        lambda self, epoch, logs=None: _raise(KeyboardInterrupt),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(config)
+
+    message = " ".join(capsys.readouterr().err.split())
+    assert "Interrupted after epoch 1 of the autoencoder" in message
+    with pytest.raises(InputError, match=r"no model yet; finish it with .*--resume"):
+        find_run(folder / "runs" / "stopped")
+
+
+def _raise(error):
+    raise error
+
+
 def test_a_replaced_autoencoder_takes_the_surrogate_with_it(folder):
     config = compose(overrides(folder, "name=replaced"))
     first = train(config)
@@ -217,7 +243,9 @@ def test_a_replaced_autoencoder_takes_the_surrogate_with_it(folder):
 def test_a_changed_configuration_is_not_resumed(folder, run):
     run.surrogate.rename(run.path / "kept")
     try:
-        with pytest.raises(InputError, match="settings was"):
+        with pytest.raises(
+            InputError, match=r"settings\.hidden was \[16\] when .* is \[9\] now"
+        ):
             train(compose(overrides(folder, "emulator.hidden=[9]")), resume=True)
     finally:
         (run.path / "kept").rename(run.surrogate)

@@ -1,6 +1,6 @@
 """`astrokeras train`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ def train(
         ),
     ] = None,
     mode: Annotated[
-        str,
+        Literal["preprocess", "train", "both"],
         typer.Option(help="preprocess makes the training cache only, train needs it."),
     ] = "both",
     resume: Annotated[
@@ -27,7 +27,8 @@ def train(
         bool, typer.Option("--overwrite", help="Replace a run of the same name.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(help="cpu or gpu; what is there by default.")
+        Literal["cpu", "gpu"] | None,
+        typer.Option(help="What is there by default."),
     ] = None,
 ) -> None:
     """Train a surrogate and write it as a run directory."""
@@ -38,8 +39,12 @@ def train(
     arguments = arguments or []
     stages = tuple(word for word in arguments if word in STAGES) or STAGES
     overrides = [word for word in arguments if word not in STAGES]
-    if mode not in ("preprocess", "train", "both"):
-        raise InputError(f"--mode is {mode!r}; allowed are: preprocess, train, both.")
+    for word in overrides:
+        if "=" not in word and not word.startswith("~"):
+            raise InputError(
+                f"{word!r} is neither a stage ({', '.join(STAGES)}) nor an override "
+                "KEY=VALUE, such as seed=3."
+            )
     config = compose(overrides)
     run = run_training(config, stages, mode, resume, overwrite, device)
     if mode != "preprocess":

@@ -9,9 +9,23 @@ from astrokeras.data.limits import STEP_MARGIN, Limits
 from astrokeras.errors import InputError
 
 
+def as_numbers(name: str, values: Any) -> np.ndarray:
+    """Return an array of float32.
+
+    Raises:
+        InputError: If the values are none.
+    """
+    try:
+        return np.asarray(values, "float32")
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} is a {type(values).__name__}, no array of numbers ({error})."
+        ) from error
+
+
 def check_physical(limits: Limits, physical: Any) -> np.ndarray:
     """Return parameters as `(N, T, P)` float32, refusing what is not physical."""
-    physical = np.asarray(physical, "float32")
+    physical = as_numbers("physical", physical)
     physical = physical[None] if physical.ndim == 2 else physical
     names = limits.parameters
     if physical.ndim != 3 or physical.shape[-1] != len(names):
@@ -43,7 +57,7 @@ def check_initial(limits: Limits, initial: Any, count: int) -> np.ndarray:
 
 def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
     """Return abundances `(..., S)` as float32, raised to the floor."""
-    abundances = np.asarray(abundances, "float32")
+    abundances = as_numbers("abundances", abundances)
     if abundances.shape[-1:] != (len(limits.species),):
         raise InputError(
             f"abundances have shape {abundances.shape}; the last axis must hold "
@@ -54,7 +68,8 @@ def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
         bad = tuple(np.argwhere(~good)[0])
         raise InputError(
             f"abundances: {limits.species[bad[-1]]} is {abundances[bad]} in state "
-            f"{bad[:-1]}; it must lie in [0, 1], relative to H nuclei."
+            f"{', '.join(map(str, bad[:-1])) or 0}; it must lie in [0, 1], relative "
+            "to H nuclei."
         )
     return np.clip(abundances, limits.floor, 1.0)
 
@@ -151,6 +166,8 @@ def choose_columns(
     """
     if species is None:
         return None, np.empty(0)
+    if isinstance(species, str):  # one name, not a sequence of letters
+        species = [species]
     column = {name: i for i, name in enumerate(known_species)}
     parts = []
     for name in species:
@@ -175,11 +192,16 @@ def choose_states(times: Sequence[int] | None, steps: int) -> np.ndarray:
     Raises:
         InputError: For a number beyond the states.
     """
-    wanted = np.arange(steps + 1) if times is None else np.asarray(times)
+    wanted = np.atleast_1d(np.arange(steps + 1) if times is None else times)
+    if not np.issubdtype(wanted.dtype, np.integer):
+        raise InputError(
+            f"times are {wanted.tolist()}; give numbers of states, 0 to {steps}, "
+            "not years."
+        )
     if ((wanted < -steps - 1) | (wanted > steps)).any():
         raise InputError(
             f"times {wanted.tolist()} reach beyond the {steps + 1} states; "
-            f"give numbers from {-steps - 1} to {steps}."
+            f"give numbers of states from {-steps - 1} to {steps}, not years."
         )
     return wanted % (steps + 1)
 

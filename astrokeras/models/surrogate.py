@@ -1,7 +1,7 @@
 """The surrogate: from physical units to physical units."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.program import Programs
 
 FORMAT = 1
+ROWS = 8192  # states encoded or decoded at once
 
 
 class OutsideBoxWarning(UserWarning):
@@ -248,38 +249,44 @@ class Surrogate(keras.Model):
         return result
 
     def encode(self, abundances: Any) -> np.ndarray:
-        """Return latents `(N, L)` of abundances `(N, S)`."""
+        """Return latents `(..., L)` of abundances `(..., S)`."""
         abundances = request.check_abundances(self.limits, abundances)
-        return self._programs.encode(abundances)
+        return _by_rows(self._programs.encode, abundances)
 
     def decode(self, latents: Any, species: Sequence[str] | None = None) -> np.ndarray:
-        """Return abundances `(N, S or len(species))` of latents `(N, L)`."""
+        """Return abundances `(..., S or len(species))` of latents `(..., L)`.
+
+        Raises:
+            InputError: For another number of latents or an unknown species.
+        """
+        latents = request.as_numbers("latents", latents)
+        size = self.emulator.autoencoder.latents
+        if latents.shape[-1:] != (size,):
+            raise InputError(
+                f"latents have shape {latents.shape}; the last axis must be {size}."
+            )
         columns, mixing = request.choose_columns(self.species, species)
-        decoded = self._programs.decode(np.asarray(latents, "float32"), columns)
+        decoded = _by_rows(lambda z: self._programs.decode(z, columns), latents)
         return decoded if columns is None else (decoded @ mixing.T).astype("float32")
 
     def reconstruct(self, abundances: Any) -> np.ndarray:
         """Return `decode(encode(x))` of abundances `(..., S)`, of the same shape."""
-        abundances = np.asarray(abundances, "float32")
-        rows = abundances.reshape(-1, abundances.shape[-1])
-        out = np.empty_like(rows)
-        for start, (block,) in request.equal_batches((rows,), 8192):
-            stop = min(start + 8192, len(rows))
-            out[start:stop] = self.decode(self.encode(block))[: stop - start]
-        return out.reshape(abundances.shape)
+        return self.decode(self.encode(abundances))
 
-    def start(self, name: str) -> np.ndarray:
-        """Return the named initial abundances, `(S,)`.
+    def __repr__(self) -> str:
+        low, high = self.step
+        parts = (
+            f"{len(self.species)} species",
+            *self.parameter_names,
+            f"steps of {low:.4g} to {high:.4g} yr",
+            f"starts {', '.join(self.starts)}",
+        )
+        return f"<Surrogate: {', '.join(parts)}>"
 
-        Raises:
-            InputError: If there is no such start; the message lists those there are.
-        """
-        if name not in self.starts:
-            known = ", ".join(self.starts)
-            raise InputError(f"no start is named {name!r}; there are: {known}.")
-        return self.starts[name]
 
-    @property
-    def limits(self) -> Limits:
-        """The training ranges, without Keras."""
-        return Limits.from_metadata(self._facts)
+def _by_rows(function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> Any:
+    """Apply a function of rows to arrays of any rank, in batches of one size."""
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    pieces = [function(block) for _, (block,) in request.equal_batches((rows,), ROWS)]
+    result = np.concatenate(pieces)[: len(rows)]
+    return result.reshape(*inputs.shape[:-1], -1)

@@ -45,7 +45,10 @@ class EpochBar(keras.callbacks.Callback):
         )
         if self.bar is not None:
             self.bar.update(self.task, completed=epoch + 1, note=note)
-        elif time.monotonic() - self.last > SECONDS_BETWEEN_LINES:
+        elif (
+            epoch + 1 == self.epochs
+            or time.monotonic() - self.last > SECONDS_BETWEEN_LINES
+        ):
             self.last = time.monotonic()
             report(f"{self.stage}  epoch {epoch + 1}/{self.epochs}  {note}")
 

@@ -91,6 +91,17 @@ def fit(
                     *shown,
                 ],
             )
+    except KeyboardInterrupt:
+        done = len(checkpoint.history)
+        report(
+            f"Interrupted after epoch {done} of the {stage}; "
+            + (
+                "the same command with --resume goes on from there."
+                if done
+                else "nothing of this stage is kept."
+            )
+        )
+        raise
     finally:
         for open_one in (*shown, training, validation):
             open_one.close()

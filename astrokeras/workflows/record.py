@@ -72,6 +72,29 @@ def origin(config: Config) -> dict[str, Any]:
     }
 
 
+def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
+    """Refuse to resume a finished stage with other settings, seed or data.
+
+    Raises:
+        InputError: Naming what differs.
+    """
+    facts = run.read_provenance().get("stages", {}).get(stage)
+    if facts is None:
+        return
+    now = {
+        "data": cache.source_hash,
+        "seed": config.seed,
+        **asdict(getattr(config, stage)),
+    }
+    then = {"data": facts["data_sha256"], "seed": facts["seed"], **facts["settings"]}
+    for key, value in now.items():
+        if then.get(key) != value:
+            raise InputError(
+                f"{run.path}: the {stage} is trained, with {key} {then.get(key)} and "
+                f"not {value}; give another name=..., or replace it with --overwrite."
+            )
+
+
 def check_autoencoder(run: Run, cache: Cache) -> AutoencoderConfig:
     """Refuse an autoencoder of other species or another floor than the data's.
 

@@ -101,6 +101,12 @@ def find_run(name: str | Path) -> Run:
     for path in candidates:
         if path.is_dir() and any(path.glob("*.keras")):
             return Run(path)
+    for path in candidates:
+        if (path / "config.yaml").is_file():
+            raise InputError(
+                f"{path}: the run has no model yet; finish it with "
+                f"`astrokeras train --resume name={path.name}` and its overrides."
+            )
     known = ", ".join(run.name for run in list_runs()) or "none"
     raise InputError(f"{name}: no such run or surrogate; known here: {known}.")
 

@@ -17,7 +17,7 @@ from astrokeras.errors import InputError
 from astrokeras.files import write_text
 from astrokeras.workflows.card import write_card
 from astrokeras.workflows.progress import report, tracer_bar
-from astrokeras.workflows.record import check_autoencoder, record
+from astrokeras.workflows.record import check_autoencoder, check_finished, record
 from astrokeras.workflows.runs import Run, find_data
 
 
@@ -71,6 +71,7 @@ def train(
     made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
     for stage in stages:
         if resume and made[stage].is_file():
+            check_finished(run, config, cache, stage)
             report(f"The {stage} of {run.path} is trained already.")
             continue
         began = time.time()
