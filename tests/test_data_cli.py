@@ -212,8 +212,31 @@ def test_sample(cli, tiny_path, tmp_path):
     assert "10 tracers" in result.stdout
     with TracerStore(out) as store:
         assert store.tracers == 10
-    limit = ("--max-mb", 0.01)
+    limit = ("--max-mb", 0.01, "--overwrite")
     assert "allow more" in failed(cli("data", "sample", tiny_path, out, *limit))
+
+
+@pytest.mark.parametrize("command", ["import", "sample"])
+def test_a_file_that_is_there_is_kept(cli, raw_path, tiny_path, tmp_path, command):
+    def write(given, out, *words):
+        place = ("--out", out) if command == "import" else (out,)
+        return cli("data", command, given, *place, *words)
+
+    out = tmp_path / "out.h5"
+    out.write_bytes(b"an older result")
+    given = raw_path if command == "import" else tiny_path
+
+    assert "out.h5: exists; give another name or --overwrite" in failed(
+        write(given, out)
+    )
+    assert out.read_bytes() == b"an older result"
+    before = given.read_bytes()
+    for words in ((), ("--overwrite",)):
+        assert "is the input itself" in failed(write(given, given, *words))
+    assert given.read_bytes() == before
+    assert write(given, out, "--overwrite").exit_code == 0
+    with TracerStore(out) as store:
+        assert store.tracers
 
 
 def test_bars_are_as_high_as_the_counts():

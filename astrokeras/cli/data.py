@@ -12,6 +12,9 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tracer file.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+]
 
 
 @app.command("import")
@@ -30,15 +33,21 @@ def import_(
         bool,
         typer.Option("--no-split", help="Make no split: for data never trained on."),
     ] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Convert raw files to one tracer file and split it by simulation."""
     from astrokeras.config import compose
     from astrokeras.data.importers import import_tracers
     from astrokeras.data.render import render_import
+    from astrokeras.files import check_out
     from astrokeras.workflows.progress import tracer_bar
 
     raw, overrides = _sort_arguments(arguments)
     config = compose(overrides).dataset
+    # An input that is the output is named as such, whichever place it has.
+    for path in raw:
+        check_out(out, Path(path), overwrite=True)
+    check_out(out, out.parent, overwrite)
     with tracer_bar("Importing") as update:
         report = import_tracers(raw, out, config, split=not no_split, progress=update)
     result, *remarks = render_import(report)
@@ -114,10 +123,13 @@ def sample(
         typer.Option(min=0, help="At most so many megabytes; what fits, by default."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a sample, spread evenly over the simulations; it inherits the split."""
     from astrokeras.data.subset import sample_tracers
+    from astrokeras.files import check_out
 
+    check_out(out, file, overwrite)
     rows = sample_tracers(file, out, per_simulation, max_mb, seed)
     typer.echo(f"{out}: {len(rows)} tracers, {out.stat().st_size / 1e6:.1f} MB")
 
