@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#000000", "#777777"
+PURPLE, BLACK, GREY = "#CC79A7", "#000000", "#777777"
 # How each prediction is drawn in every figure: colour, line style, label.
 LOOK = {
     "surrogate": (BLUE, "-", "surrogate"),
@@ -104,26 +104,24 @@ def draw_all(
 
 def error_by_step(details: dict[str, Detail], step: float | None) -> Figure:
     """How the error grows along the rollout, next to the baselines."""
-    figure = _figure(8, 4.8)
+    figure = _figure(8, 5.2)
     axes = figure.add_subplot()
     for name, detail in _known(details):
         colour, line, label = LOOK[name]
         steps = np.arange(len(detail.step_median))
-        axes.plot(steps, detail.step_median, line, color=colour, label=label, lw=1.8)
-        axes.fill_between(
-            steps, detail.step_median, detail.step_p90, color=colour, alpha=0.15, lw=0
-        )
+        axes.plot(steps, detail.step_median, line, color=colour, label=label, lw=2.2)
+        axes.plot(steps, detail.step_p90, line, color=colour, lw=0.8, alpha=0.8)
     axes.set(
         yscale="log",
         xlabel="rollout step",
         ylabel="error of a state, mean over species (dex)",
-        title="Error along the rollout: median, and shaded up to the 90th percentile "
-        "of tracers",
+        title="Error along the rollout: median (wide) and 90th percentile of tracers "
+        "(thin)",
     )
     axes.title.set_fontsize(10.5)
     axes.set_xlim(0, len(steps) - 1)
     _plain_decades(axes.yaxis)
-    axes.legend(ncols=2, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=4, fontsize=9)
     if step is not None:
         kyr = step / 1000.0
         scales = (lambda x: np.multiply(x, kyr), lambda x: np.divide(x, kyr))
@@ -213,51 +211,60 @@ def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
 def conservation(details: dict[str, Detail]) -> Figure:
     """How far the totals of each element drift from those of the given state."""
     detail = details["surrogate"]
-    figure = _figure(10, 4.2)
-    left, right = figure.subplots(1, 2)
+    columns = 5
+    rows = -(-len(detail.elements) // columns) or 1
+    figure = _figure(10, 3.4 + 1.9 * rows)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(3.4, 1.9 * rows))
+    upper = top.subplots()
     places = np.arange(len(detail.elements))
-    for name, shift in (("surrogate", -0.2), ("reconstruction", 0.2)):
+    for name, shift in (("surrogate", -0.12), ("reconstruction", 0.12)):
         if name not in details:
             continue
         colour, _, label = LOOK[name]
         mean, most = details[name].element_mean, details[name].element_max
-        left.bar(places + shift, mean, 0.38, color=colour, label=f"{label}, mean")
-        left.plot(
+        upper.vlines(places + shift, mean, most, color=colour, lw=1, alpha=0.5)
+        upper.plot(places + shift, mean, "o", color=colour, label=f"{label}, mean")
+        upper.plot(
             places + shift,
             most,
             "v",
             color=colour,
-            mec=BLACK,
-            ms=6,
+            mfc="white",
             label=f"{label}, largest",
         )
-    left.set_xticks(places, detail.elements)
-    left.set(
+    upper.set_xticks(places, detail.elements)
+    upper.set(
         yscale="log",
         xlabel="element",
         ylabel="|n - n₀| / n₀",
-        title="All states",
+        title="Element totals n against those of the given state, n₀: all states",
     )
-    left.legend(fontsize=8)
-    colours = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY)
-    for i, element in enumerate(detail.elements):
-        right.plot(
-            detail.step_conservation[:, i],
-            color=colours[i % 8],
-            ls=("-", "--", ":")[i // 8 % 3],
-            label=element,
-            lw=1.5,
-        )
-    right.set(
-        yscale="log",
-        xlabel="rollout step",
-        ylabel="mean |n - n₀| / n₀",
-        title="Surrogate along the rollout",
-    )
-    right.legend(ncols=3, fontsize=8)
-    figure.suptitle(
-        "Element totals n against those of the given state, n₀", fontsize=11
-    )
+    upper.title.set_fontsize(11)
+    upper.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+    # A panel for each element: that many crossing curves cannot be told apart.
+    grid = bottom.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for i, axes in enumerate(grid.flat):
+        axes.set_visible(i < len(detail.elements))
+        if not axes.get_visible():
+            continue
+        axes.tick_params(labelbottom=i + columns >= len(detail.elements))
+        for name in ("surrogate", "reconstruction"):
+            if name in details:
+                colour, line, _ = LOOK[name]
+                drift = details[name].step_conservation[:, i]
+                axes.plot(drift, line, color=colour, lw=1.3)
+        axes.set_yscale("log")
+        axes.set_title(detail.elements[i], fontsize=10)
+        axes.set_xlim(0, max(len(detail.step_conservation) - 1, 1))
+    handles = [
+        _line(*LOOK[name], 1.5)
+        for name in ("surrogate", "reconstruction")
+        if name in details
+    ]
+    bottom.suptitle("Along the rollout, each element", fontsize=11)
+    bottom.supxlabel("rollout step", fontsize=10)
+    bottom.supylabel("mean |n - n₀| / n₀", fontsize=10)
+    bottom.legend(handles=handles, loc="outside lower right", ncols=2, fontsize=9)
     return figure
 
 
