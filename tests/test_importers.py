@@ -347,6 +347,46 @@ def test_uclchem_csv(tmp_path, out):
         np.testing.assert_allclose(tracers.physical[number], one[COLUMNS][:-1], 2e-5)
 
 
+@pytest.mark.parametrize("kind", ["CSV", "DataFrame"])
+def test_runs_are_split_by_simulation(tmp_path, out, kind):
+    frames = [run(seed=number) for number in range(6)]
+    # Two points are one simulation: they must not lie in two splits.
+    points = [run(seed=10).assign(point=1), run(seed=11).assign(point=2)]
+    frames[2] = pd.concat(points, ignore_index=True)
+    sources = frames
+    if kind == "CSV":
+        sources = [
+            write_csv(tmp_path / f"{i}.csv", one) for i, one in enumerate(frames)
+        ]
+    report = import_tracers(sources, out, settings(split=SplitConfig()))
+
+    tracers, *_ = read(out)
+    assert tracers.simulation.tolist() == [0, 1, 2, 2, 3, 4, 5]
+    assert tracers.tracer.tolist() == [*range(7)]
+    assert tracers.split[2] == tracers.split[3]
+    assert all(report.split.values())
+
+
+def test_runs_beside_a_file_that_numbers_its_simulations(out):
+    numbered = raw(tracers=5).drop(columns=["BULK", "SURFACE"])
+    import_tracers([run(seed=9), numbered], out, settings(split=SplitConfig()))
+    assert read(out)[0].simulation.tolist() == [5, 0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("numbered", ["Simulation", "Simulation and Tracer"])
+def test_a_csv_of_several_simulations(tmp_path, out, numbered):
+    frame = raw(tracers=12, per_simulation=1 if numbered == "Simulation" else 2)
+    if numbered == "Simulation":
+        frame = frame.drop(columns="Tracer").sort_values(["Time", "Simulation"])
+    path = write_csv(tmp_path / "all.csv", frame)
+    import_tracers(path, out, settings(split=SplitConfig()))
+
+    tracers, *_ = read(out)
+    expected = range(12) if numbered == "Simulation" else np.repeat(range(6), 2)
+    assert tracers.simulation.tolist() == [*expected]
+    np.testing.assert_allclose(tracers.time, np.tile(run()["Time"], (12, 1)), 1e-5)
+
+
 def test_points_of_a_run_are_tracers(tmp_path, out):
     points = [run(seed=number).assign(point=number + 1) for number in range(8)]
     # UCLCHEM writes time by time.

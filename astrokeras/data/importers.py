@@ -118,9 +118,16 @@ def _check_parameters(parts: list[Part]) -> None:
 def _renumber(parts: list[Part], notes: list[str]) -> None:
     """Keep identifiers of several sources apart where they collide."""
     known: set[tuple[int, int]] = set()
-    for part in parts:
+    # Runs without numbers take those that are left.
+    for part in sorted(parts, key=lambda part: not part.numbered):
         keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
-        if known & keys:
+        if known and isinstance(part, RawTracers) and not part.numbered:
+            part.tracer = part.tracer + 1 + max(tracer for _, tracer in known)
+            if part.columns.simulation is None:
+                highest = max(simulation for simulation, _ in known)
+                part.simulation = part.simulation + 1 + highest
+            keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
+        elif known & keys:
             if part.split is not None:
                 raise InputError(
                     f"{part.name}: holds tracers that another file holds too; a split "

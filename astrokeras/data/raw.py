@@ -100,19 +100,26 @@ class RawTracers:
             )
 
     def _find_points(self) -> None:
-        """A table without tracers is one run, of one or several points."""
+        """Without tracers a run is a simulation, each of its points a tracer."""
         place = {name.casefold(): i for i, name in enumerate(self.table.columns)}
-        self._starts = np.zeros(1, np.int64)
-        if "point" in place:
-            values = self.table.read(0, self.table.rows, [place["point"]])[:, 0]
-            order = np.argsort(values, kind="stable")
-            if (order != np.arange(len(order))).any():
-                self.table = ReorderedTable(self.table, order)
-            ordered = values[order]
-            self._starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+        # A column of simulations tells several runs apart.
+        columns = [place[name] for name in ("simulation", "point") if name in place]
+        ids = np.zeros((self.table.rows, 1))
+        if columns and self.table.rows:
+            ids = self.table.read(0, self.table.rows, columns)
+        if "simulation" in place:
+            self._check_ids(ids[:, :1], columns[:1], 0)
+        order = np.lexsort(ids.T[::-1])
+        if (order != np.arange(len(order))).any():
+            self.table = ReorderedTable(self.table, order)
+            ids = ids[order]
+        changed = (ids != np.vstack([ids[:1] - 1, ids[:-1]])).any(axis=1)
+        self._starts = np.flatnonzero(changed)
         self._rows = np.diff(self._starts, append=self.table.rows)
         self.tracer = np.arange(len(self._rows))
-        self.simulation = np.full(len(self._rows), schema.NO_SIMULATION)
+        self.simulation = np.zeros(len(self._rows), np.int64)
+        if "simulation" in place:
+            self.simulation = ids[self._starts, 0].astype(np.int64)
 
     def _check_ids(self, ids: np.ndarray, columns: list[int], start: int) -> None:
         good = np.isfinite(ids) & (ids >= 0) & (ids < 2**53) & (ids == np.floor(ids))
