@@ -232,7 +232,23 @@ def test_csv_row_with_too_few_numbers(tmp_path, refused):
     text = path.read_text().splitlines()
     text[5] = text[5][:60]
     path.write_text("\n".join(text))
-    assert "every row needs 19 numbers" in refused(path, split=False)
+    message = refused(path, split=False)
+    assert "run.csv: line 6: " in message
+    assert "every row needs 19 numbers" in message
+
+
+@pytest.mark.parametrize("row", [1, 7, 12])
+@pytest.mark.parametrize("word", ["*****", "much"])
+def test_csv_with_words_names_the_line(tmp_path, refused, monkeypatch, row, word):
+    monkeypatch.setattr("astrokeras.data.raw.ROWS", 5)
+    path = write_csv(tmp_path / "run.csv", run())
+    text = path.read_text().splitlines()
+    text[row] = text[row][: text[row].rindex(",") + 1] + word
+    text.insert(1, "")
+    path.write_text("\n".join(text))
+    message = refused(path, split=False)
+    assert f"run.csv: line {row + 2}: could not convert string '{word}'" in message
+    assert "row 0" not in message
 
 
 def test_csv_without_rows(tmp_path, refused):

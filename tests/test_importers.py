@@ -387,6 +387,21 @@ def test_a_csv_of_several_simulations(tmp_path, out, numbered):
     np.testing.assert_allclose(tracers.time, np.tile(run()["Time"], (12, 1)), 1e-5)
 
 
+def test_exponents_of_three_digits(tmp_path, out):
+    path = write_csv(tmp_path / "run.csv", run())
+    lines = path.read_text().splitlines()
+    for row, text in enumerate(["1.00000-101", "2.5000-003", "1.5E-200", "7-300"]):
+        values = lines[row + 1].split(",")
+        values[8 + SPECIES.index("CO")] = text
+        lines[row + 1] = ",".join(values)
+    path.write_text("\n".join(lines))
+    report = import_tracers(path, out, settings(), split=False)
+
+    carbon_monoxide = read(out)[0].abundances[0, :4, SPECIES.index("CO")]
+    np.testing.assert_allclose(carbon_monoxide, [1e-20, 2.5e-3, 1e-20, 1e-20])
+    assert report.findings.raised == 3
+
+
 def test_points_of_a_run_are_tracers(tmp_path, out):
     points = [run(seed=number).assign(point=number + 1) for number in range(8)]
     # UCLCHEM writes time by time.

@@ -1,6 +1,7 @@
 """Tables of one row a tracer and time: CSV files and DataFrames."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -11,6 +12,9 @@ from astrokeras.errors import InputError
 
 ROWS = 8192
 """Rows that are looked at together."""
+
+# Fortran leaves out the E of an exponent of three digits: 1.00000-101.
+_EXPONENT = re.compile(r"(?<=[0-9.])(?=[+-][0-9]{3}(?![0-9]))")
 
 
 class Table(Protocol):
@@ -60,6 +64,7 @@ class CsvTable:
                 "numbers; write it with UCLCHEM's outputFile."
             )
         self._lines: Iterator[str] = iter(())
+        self._line = 0
         self._position = self.rows + 1
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
@@ -73,16 +78,20 @@ class CsvTable:
         try:
             return np.loadtxt(lines, delimiter=",", usecols=list(columns), ndmin=2)
         except (ValueError, IndexError) as error:
+            # NumPy counts rows from where it began, and columns that it was asked for.
+            reason = re.sub(r" at row .*", "", " ".join(str(error).split()))
             raise InputError(
-                f"{self.name}: between rows {start + 1} and {stop}: "
-                f"{' '.join(str(error).split())}; every row needs "
+                f"{self.name}: line {self._line}: {reason}; every row needs "
                 f"{len(self.columns)} numbers, correct the file."
             ) from error
 
     def _open(self) -> Iterator[str]:
         with self._path.open(encoding="utf-8") as file:
-            _header(file)
-            yield from (line for line in file if line.strip())
+            numbered = enumerate(file, start=1)
+            lines = ((number, line) for number, line in numbered if line.strip())
+            next(lines)  # The header.
+            for self._line, line in lines:
+                yield _EXPONENT.sub("E", line)
 
 
 class FrameTable:
