@@ -283,6 +283,22 @@ class Surrogate(keras.Model):
         )
         return f"<Surrogate: {', '.join(parts)}>"
 
+    def start(self, name: str) -> np.ndarray:
+        """Return the named initial abundances, `(S,)`.
+
+        Raises:
+            InputError: If there is no such start; the message lists those there are.
+        """
+        if name not in self.starts:
+            known = ", ".join(self.starts)
+            raise InputError(f"no start is named {name!r}; there are: {known}.")
+        return self.starts[name]
+
+    @property
+    def limits(self) -> Limits:
+        """The training ranges, without Keras."""
+        return Limits.from_metadata(self._facts)
+
 
 def _by_rows(function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> Any:
     """Apply a function of rows to arrays of any rank, in batches of one size."""
