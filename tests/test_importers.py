@@ -186,6 +186,17 @@ def test_what_varies_unseen_is_a_warning(tmp_path, out):
     assert any("zeta (1 to 10): not constant" in line for line in report.warnings)
 
 
+@pytest.mark.parametrize("digits", [4, 6])
+def test_rounded_times_are_a_warning(tmp_path, out, digits):
+    frame = raw()
+    frame["Time"] = [float(f"{value:.{digits - 1}e}") for value in frame["Time"] + 1e4]
+    warnings = import_tracers(hdf(tmp_path / "f.h5", frame), out, settings()).warnings
+
+    found = [line for line in warnings if "the emulator needs even steps" in line]
+    assert len(found) == (digits == 4)
+    assert all("states are 90 to 100 yr apart" in line for line in found)
+
+
 def test_provenance(tmp_path, out):
     config = settings(source="here", licence="CC0", elements=["Fe"])
     import_tracers(hdf(tmp_path / "raw.h5", raw()), out, config)

@@ -16,6 +16,7 @@ from astrokeras.data.alignment import TRACERS, alignment_warning
 from astrokeras.data.columns import match_species
 from astrokeras.data.findings import Findings, ImportReport
 from astrokeras.data.initial import read_initial
+from astrokeras.data.limits import STEP_MARGIN
 from astrokeras.data.raw import RawTracers
 from astrokeras.data.sources import Part, Source, StoredTracers, open_parts
 from astrokeras.data.split import make_split, split_attributes
@@ -84,7 +85,22 @@ def import_tracers(
         sample = _write(parts, orders, splits, attributes, config, report, progress)
         warning = alignment_warning(sample, config.alignment) if sample else None
         report.warnings += [warning] if warning else []
+        report.warnings += _uneven_warning(parts)
     return report
+
+
+def _uneven_warning(parts: list[Part]) -> list[str]:
+    """Warn of times that training the emulator refuses, such as rounded ones."""
+    ranges = [part.interval for part in parts if isinstance(part, RawTracers)]
+    low = min((shortest for shortest, _ in ranges), default=np.inf)
+    high = max((longest for _, longest in ranges), default=-np.inf)
+    if high <= low * (1 + STEP_MARGIN):
+        return []
+    return [
+        f"states are {low:.6g} to {high:.6g} yr apart, but the emulator needs even "
+        f"steps, within {STEP_MARGIN:g}; where Time was rounded, as in UCLCHEM's CSV "
+        "output, write it with more digits."
+    ]
 
 
 def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:

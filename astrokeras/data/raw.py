@@ -49,6 +49,7 @@ class RawTracers:
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
         self.split: np.ndarray | None = None
+        self.interval = (np.inf, -np.inf)  # Shortest and longest that was read, years.
         if not (self.numbered or single):
             raise InputError(
                 f"{self.name}: column Tracer (or Model) missing; number the tracers."
@@ -187,6 +188,12 @@ class RawTracers:
             block.time[:, 0] = 0.0
             self._check_first_times(block)
         check_values(self.name, block, self.species, self.parameters)
+        steps = np.diff(block.time, axis=1)  # NaN beyond a tracer's length.
+        low, high = self.interval
+        self.interval = (
+            min(low, float(np.nanmin(steps))),
+            max(high, float(np.nanmax(steps))),
+        )
         return block
 
     def _clip(self, values: np.ndarray) -> np.ndarray:
