@@ -183,6 +183,15 @@ def test_a_file_that_is_no_tracer_file(cli, raw_path, tmp_path, command):
     assert "no such file" in failed(cli("data", command, tmp_path / "none.h5"))
 
 
+@pytest.mark.parametrize("words", [("inspect",), ("split",), ("sample", "out.h5")])
+def test_a_text_file_is_no_tracer_file(cli, tmp_path, words):
+    path = tmp_path / "x.csv"
+    path.write_text("Time, Density\n1, 2\n")
+    message = failed(cli("data", words[0], path, *words[1:]))
+    assert "x.csv: is no tracer file" in message
+    assert f"`astrokeras data import {path}" in message
+
+
 def test_inspect_refuses_impossible_values(cli, tmp_path):
     tracers = make_tracers()
     tracers.abundances[3, 4, 5] = -1

@@ -71,6 +71,7 @@ def inspect(
 
     from astrokeras.data.inspect import inspect_tracers
 
+    _refuse_text(file)
     found = inspect_tracers(file, None if read_all else 1000)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -102,6 +103,7 @@ def split(
     from astrokeras.data.schema import SPLITS
     from astrokeras.data.split import split_file
 
+    _refuse_text(file)
     config = SplitConfig(by=by, validation=validation, test=test, seed=seed)
     check(config)
     codes = split_file(file, config, force)
@@ -129,9 +131,24 @@ def sample(
     from astrokeras.data.subset import sample_tracers
     from astrokeras.files import check_out
 
+    _refuse_text(file)
     check_out(out, file, overwrite)
     rows = sample_tracers(file, out, per_simulation, max_mb, seed)
     typer.echo(f"{out}: {len(rows)} tracers, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _refuse_text(file: Path) -> None:
+    """Refuse what is a raw file by its looks, such as CSV, as one to be imported."""
+    import h5py
+
+    from astrokeras.errors import InputError
+
+    named = file.suffix.lower() in (".h5", ".hdf5", ".hdf")  # Damaged, rather.
+    if file.is_file() and not named and not h5py.is_hdf5(file):
+        raise InputError(
+            f"{file}: is no tracer file; make one of raw data with "
+            f"`astrokeras data import {file} --out OUT.h5`."
+        )
 
 
 def _sort_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
