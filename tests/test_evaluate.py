@@ -252,6 +252,19 @@ def test_examples_show_every_phase(path):
     assert {SPECIES[i][0] for i in chosen} >= {"#", "@"}
 
 
+def test_examples_are_observed_neutral_species_first(path):
+    detail = evaluate(StandIn(), path, report=False).details["surrogate"]
+    detail.species_swing[:] = 1.0
+    names = [SPECIES[i] for i in most_varying(detail, SPECIES)]
+    detail.species_swing[SPECIES.index("CO")] = 0.1
+    detail.species_swing[SPECIES.index("C+")] = 9.0
+    steady = [SPECIES[i] for i in most_varying(detail, SPECIES)]
+
+    assert names[:3] == ["CO", "#H2O", "#CO"]
+    assert "CO" not in steady[:3]
+    assert not {"C+", "E-"} & set(steady)
+
+
 def test_json_has_no_nan():
     text = to_json({"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 1}})
     assert json.loads(text) == {"a": None, "b": [1.0, None], "c": {"d": 1}}

@@ -30,6 +30,9 @@ from astrokeras.workflows.trained import is_trained_on, own_tracers
 BATCH = 64
 EXAMPLES = (10, 50, 90)  # percentiles of the tracers' errors
 EXAMPLE_SPECIES = 6
+# Wanted first, in this order.
+OBSERVED = ("CO", "H2O", "#H2O", "HCO+", "N2H+", "NH3", "CH3OH", "#CO", "#CH3OH")
+VARYING = 0.5  # decades within a tracer, on average
 VISIBLE = 1e-8  # a species that is drawn reaches this
 
 
@@ -292,7 +295,7 @@ def _examples(
     tracer_dex: np.ndarray,
     size: int,
 ) -> Examples:
-    """Return a good, a middling and a bad tracer and the species that vary most."""
+    """Return a good, a middling and a bad tracer and the species to draw."""
     order = np.argsort(tracer_dex)
     places = {round(p / 100 * (len(order) - 1)): p for p in EXAMPLES}
     chosen = order[list(places)]
@@ -309,19 +312,26 @@ def _examples(
         truth=[x[s] for x, s in zip(block.abundances, spans, strict=True)],
         prediction=[x[s] for x, s in zip(predicted, spans, strict=True)],
         species=most_varying(detail, store.species),
+        physical=[x[: s.stop - 1] for x, s in zip(block.physical, spans, strict=True)],
+        parameters=list(zip(store.parameters, store.units, strict=True)),
     )
 
 
 def most_varying(detail: Detail, species: Sequence[str]) -> list[int]:
-    """Return the species that vary most in time, some of each phase.
+    """Return species to draw: observed ones that vary, then those that vary most.
 
-    Only those that reach an abundance of 1e-8 are chosen, if there are any.
+    Half of them are of `OBSERVED`, as far as they vary; the rest are the neutral
+    species that vary most, one of each phase. Those that reach an abundance of 1e-8
+    come first.
     """
-    visible = detail.species_peak >= VISIBLE
-    order = np.argsort(np.where(visible, detail.species_swing, -1.0))[::-1]
-    chosen: list[int] = []
+    swing = np.where(detail.species_peak >= VISIBLE, detail.species_swing, -1.0)
+    places = {name: i for i, name in enumerate(species)}
+    observed = [places[name] for name in OBSERVED if name in places]
+    chosen = [i for i in observed if swing[i] >= VARYING][: EXAMPLE_SPECIES // 2]
+    order = [int(i) for i in np.argsort(swing)[::-1] if int(i) not in chosen]
+    # Stable: neutral species first, each group by how much it varies.
+    order.sort(key=lambda i: species[i].endswith(("+", "-")))
     for phase in PHASES.values():
-        own = [int(i) for i in order if phase_of(species[i]) == phase]
-        chosen += own[: EXAMPLE_SPECIES // len(PHASES)]
-    rest = [int(i) for i in order if i not in chosen]
-    return chosen + rest[: EXAMPLE_SPECIES - len(chosen)]
+        chosen += [i for i in order if phase_of(species[i]) == phase][:1]
+    rest = [i for i in order if i not in chosen]
+    return (chosen + rest)[:EXAMPLE_SPECIES]

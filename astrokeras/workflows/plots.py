@@ -29,6 +29,8 @@ LOOK = {
     "mean_trajectory": (PURPLE, ":", "mean training trajectory"),
 }
 PHASE_COLOURS = {"gas": BLUE, "surface": ORANGE, "bulk": GREEN}
+PLAIN = 1e4  # an axis below it is labelled without powers of ten
+DRIVERS = ("Density", "gasTemp")  # parameters drawn before others
 SPECIES_SHOWN = 40
 NAMED = 8  # species named in the figure of the reconstruction
 NAME_ROOM = 0.045  # of the axes' height, for one name
@@ -62,6 +64,8 @@ class Examples:
         truth: Solved abundances, n arrays (states, S).
         prediction: Predicted ones, n arrays (states, S).
         species: Columns that are drawn.
+        physical: Parameters of each step, n arrays (states - 1, P).
+        parameters: Their names and units, (P,).
     """
 
     labels: list[str]
@@ -69,6 +73,8 @@ class Examples:
     truth: list[np.ndarray]
     prediction: list[np.ndarray]
     species: list[int]
+    physical: list[np.ndarray]
+    parameters: list[tuple[str, str]]
 
 
 def draw_all(
@@ -166,16 +172,20 @@ def worst_species(
 
 
 def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
-    """True and predicted abundances in time of a few tracers.
+    """True and predicted abundances in time of a few tracers, and what drives them.
 
     State 0 is given, and often decades away from the next: it is left out.
     """
     colours = (BLUE, ORANGE, PURPLE)[: len(examples.labels)]
     columns = min(3, len(examples.species)) or 1
     rows = -(-len(examples.species) // columns)
-    figure = _figure(3.4 * columns, 2.5 * rows + 0.6)
-    grid = figure.subplots(rows, columns, sharex=True, squeeze=False)
-    for axes, column in zip(grid.flat, examples.species, strict=False):
+    drivers = sorted(
+        range(len(examples.parameters)),
+        key=lambda i: examples.parameters[i][0] not in DRIVERS,
+    )[:columns]
+    figure = _figure(3.4 * columns, 2.3 * (rows + bool(drivers)) + 0.7)
+    grid = figure.subplots(rows + bool(drivers), columns, sharex=True, squeeze=False)
+    for axes, column in zip(grid[:rows].flat, examples.species, strict=False):
         for i, colour in enumerate(colours):
             time = examples.time[i][1:] / 1000.0
             for values, line in ((examples.truth, "-"), (examples.prediction, "--")):
@@ -192,9 +202,25 @@ def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
         axes.set_title(species[column], fontsize=10)
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, FLOOR / 3), max(high, 10 * low))
-    for axes in grid.flat[len(examples.species) :]:
+    for axes, column in zip(grid[-1], drivers, strict=False):
+        for i, colour in enumerate(colours):
+            # Row k drives the step from state k on.
+            time = examples.time[i][:-1] / 1000.0
+            axes.plot(time, examples.physical[i][:, column], color=colour, lw=1.4)
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < PLAIN and high / low < SPARSE:
+            _plain_decades(axes.yaxis)
+        name, unit = examples.parameters[column]
+        axes.set_title(f"given: {name} ({unit})", fontsize=10)
+    if drivers:
+        for axes in grid[-1][len(drivers) :]:
+            axes.set_visible(False)
+    for axes in grid[:rows].flat[len(examples.species) :]:
         axes.set_visible(False)
-    figure.supxlabel("time since the start (kyr)", fontsize=10)
+    figure.supxlabel(
+        "time since the start (kyr); state 0 is given and not drawn", fontsize=10
+    )
     figure.supylabel("abundance relative to H nuclei", fontsize=10)
     handles = [
         _line(colour, "-", label, 2.4)
@@ -214,7 +240,9 @@ def conservation(details: dict[str, Detail]) -> Figure:
     columns = 5
     rows = -(-len(detail.elements) // columns) or 1
     figure = _figure(10, 3.4 + 1.9 * rows)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(3.4, 1.9 * rows))
+    heights = (3.4, 1.9 * rows)
+    parts = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)
+    top, bottom = parts[:, 0]
     upper = top.subplots()
     places = np.arange(len(detail.elements))
     for name, shift in (("surrogate", -0.12), ("reconstruction", 0.12)):
@@ -291,9 +319,7 @@ def reconstruction(
             label=phase,
             mew=0,
         )
-    axes.plot(
-        [low, high], [low, high], color=GREY, lw=1, label="all the autoencoder's"
-    )
+    axes.plot([low, high], [low, high], color=GREY, lw=1, label="all the autoencoder's")
     axes.set(
         xscale="log",
         yscale="log",

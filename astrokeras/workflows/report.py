@@ -43,8 +43,9 @@ FIGURES = {
 CAPTIONS = {
     "error_by_step": "How the error grows from the given state to the end.",
     "worst_species": "Where the error is largest, and the autoencoder's part of it.",
-    "trajectories": "A good, a middling and a bad tracer, in the species that vary "
-    "most among those that reach 1e-8.",
+    "trajectories": "A good, a middling and a bad tracer: observed species, then the "
+    "neutral ones that vary most among those that reach 1e-8, and below them physical "
+    "parameters. State 0 is given and not drawn.",
     "conservation": "Whether elements are created or destroyed.",
     "reconstruction": "On the line the autoencoder makes all of the error, above it "
     "the rollout adds to it.",
