@@ -190,7 +190,10 @@ def test_models_lists_and_shows_runs(cli, tmp_path, monkeypatch):
 
     table = cli("models", "list").stdout
     listed = json.loads(cli("models", "list", "--json").stdout)
-    shown = cli("models", "show", "mine").stdout
+    brief = cli("models", "show", "mine").stdout
+    shown = cli("models", "show", "mine", "--all").stdout
+    (run.path / "card.md").unlink()
+    bare = cli("models", "show", "mine").stdout
     missing = cli("models", "show", "yours")
 
     assert "mine" in table
@@ -198,6 +201,12 @@ def test_models_lists_and_shows_runs(cli, tmp_path, monkeypatch):
     assert {"dex": 0.1234, "species": {"CO": 0.1}} in [one["metrics"] for one in listed]
     for text in ("# The card", "no surrogate yet", "dex: 0.1234", "seed: 3"):
         assert text in shown
+    assert "dex_seen" in table
+    assert "mre" not in table
+    assert "# The card" in brief
+    assert "dex: 0.1234" not in brief
+    assert "dex: 0.1234" in bare
+    assert "seed: 3" not in bare
     assert missing.exit_code == 2
     assert "known here:" in missing.stderr
     assert "mine" in missing.stderr

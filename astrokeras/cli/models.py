@@ -26,11 +26,15 @@ def list_(as_json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A preset, a run or its directory.")],
     as_json: Json = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Add all figures and the configuration."),
+    ] = False,
 ) -> None:
     """Show what a model was trained on, its limits and its figures."""
     from astrokeras.workflows.describe import show_model
 
-    typer.echo(show_model(name, as_json))
+    typer.echo(show_model(name, as_json, everything))
 
 
 @app.command("import")

@@ -6,7 +6,7 @@ from typing import Any
 from astrokeras.serialization import read_metadata
 from astrokeras.workflows.runs import Run, find_run, list_runs
 
-FIGURES = ("dex", "dex_final", "mre", "conservation")
+FIGURES = ("dex", "dex_seen", "dex_final", "conservation")
 LONGEST = 24
 
 
@@ -33,12 +33,13 @@ def list_models(as_json: bool = False) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def show_model(name: str, as_json: bool = False) -> str:
-    """Return a run's card, limits, figures and configuration.
+def show_model(name: str, as_json: bool = False, everything: bool = False) -> str:
+    """Return a run's card, or its limits and figures if it has none.
 
     Args:
         name: A preset, a run or its directory.
         as_json: Whether to return JSON, without the card.
+        everything: Whether limits, figures and configuration follow the card.
 
     Raises:
         InputError: If there is no such run.
@@ -51,14 +52,15 @@ def show_model(name: str, as_json: bool = False) -> str:
         stored = {"name": run.name, "path": str(run.path), "metrics": metrics}
         return json.dumps(stored | {"surrogate": facts, "config": config}, indent=1)
     card = run.path / "card.md"
-    parts = [card.read_text() if card.is_file() else f"# {run.name}", str(run.path)]
-    if facts:
-        parts.append("Limits\n" + _limits(facts))
-    else:
+    told = card.is_file()
+    parts = [card.read_text() if told else f"# {run.name}", str(run.path)]
+    if not facts:
         parts.append("The run has no surrogate yet, an autoencoder alone.")
-    if metrics:
+    elif everything or not told:
+        parts.append("Limits\n" + _limits(facts))
+    if metrics and (everything or not told):
         parts.append("Figures\n" + _indented(metrics))
-    if config:
+    if config and everything:
         parts.append(
             "Configuration\n" + "\n".join(f"  {k}" for k in config.split("\n"))
         )
