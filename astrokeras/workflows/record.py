@@ -34,7 +34,7 @@ def record(
         cache: What it was trained on.
         source: The tracer file of the cache.
         stage: Name of the stage.
-        seconds: Wall time, of this session alone where a training was resumed.
+        seconds: Wall time, since it was last resumed if it was.
     """
     with TracerStore(source) as store:
         split = store.split
