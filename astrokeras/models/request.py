@@ -118,11 +118,11 @@ def describe_outside(
         years: Time from the first state to the last.
     """
     lines = []
+    leaving = np.any(limits.outside_parameters(physical), axis=(0, 1))
     for i, name in enumerate(limits.parameters):
         low, high = limits.box[name]
         values = physical[..., i]
-        outside = limits.outside_parameters(physical)[..., i]
-        for value in {values.min(), values.max()} if outside.any() else ():
+        for value in {values.min(), values.max()} if leaving[i] else ():
             if not low <= value <= high:
                 lines.append(
                     f"{name} = {value:.6g} {limits.units[i]} lies outside the "
