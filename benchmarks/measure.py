@@ -1,9 +1,11 @@
-"""What the benchmarks share: repeats, comparisons in pairs, and the machine.
+"""What the benchmarks share: repeats, comparisons in pairs, data, and the machine.
 
 Import it before NumPy or a backend, and call `set_threads` at once: thread pools take
-their size when they are loaded.
+their size when they are loaded. So this file and the scripts import only Python's own
+modules at their top.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -17,7 +19,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+SAMPLE = ROOT / "data" / "grav.h5"
+COMMAND = (sys.executable, "-c", "from astrokeras.cli import main; main()")
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "h5py")
 THREADS = (
     "OMP_NUM_THREADS",
@@ -29,10 +34,30 @@ THREADS = (
 Summary = dict[str, Any]
 
 
+def options(description: str | None, repeats: int = 5) -> argparse.ArgumentParser:
+    """Return a parser with the options of all benchmarks."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, default=SAMPLE, help="a tracer file")
+    parser.add_argument("--repeats", type=int, default=repeats, help="that count")
+    parser.add_argument("--threads", type=int, default=cores(), help="of all parts")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for figures")
+    return parser
+
+
 def set_threads(threads: int) -> None:
     """Give NumPy and the backends of this process and its children so many threads."""
     os.environ.update(dict.fromkeys(THREADS, str(threads)))
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the environment of a child that finds this checkout's package."""
+    known = os.environ.get("PYTHONPATH")
+    paths = [str(ROOT), *([known] if known else [])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | settings
 
 
 def cores() -> int:
@@ -109,6 +134,55 @@ def show(summary: Summary, digits: int = 3) -> str:
     form = ",.0f" if summary["low"] >= 1000 else f".{digits}g"
     median, low, high = (f"{summary[key]:{form}}" for key in ("median", "low", "high"))
     return f"{median} ({low} to {high})"
+
+
+def table(rows: Sequence[Sequence[object]]) -> None:
+    """Print rows of equal length as columns."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for row in texts:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip(), flush=True)
+
+
+def write_repeated(
+    source: Path,
+    target: Path,
+    times: int,
+    states: int | None = None,
+    compression: str | None = None,
+) -> None:
+    """Write a tracer file's tracers several times over, under new numbers.
+
+    Args:
+        source: A tracer file.
+        target: The file to write, streamed.
+        times: How often.
+        states: How many states of each tracer are kept, all by default.
+        compression: As h5py names it.
+    """
+    from astrokeras import TracerStore, TracerWriter
+
+    with TracerStore(source) as store:
+        states = states or store.states
+        with TracerWriter(
+            target,
+            species=store.species,
+            parameters=store.parameters,
+            units=store.units,
+            states=states,
+            attributes=store.attributes,
+            compression=compression,
+        ) as writer:
+            for copy in range(times):
+                for block in store.blocks(check=False):
+                    block.tracer += copy * (int(store.tracer.max()) + 1)
+                    block.simulation += copy * (int(store.simulation.max()) + 1)
+                    block.abundances = block.abundances[:, :states]
+                    block.physical = block.physical[:, : states - 1]
+                    block.time = block.time[:, :states]
+                    block.length = block.length.clip(max=states)
+                    writer.append(block)
 
 
 _PRODUCT = """
