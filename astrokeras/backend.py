@@ -1,8 +1,9 @@
 """Which backend Keras will use, decided before Keras is imported.
 
 Keras reads its backend once, from the environment variable `KERAS_BACKEND`, when it is
-first imported. All but `start_keras` and `check_device` only set environment variables,
-so that commands which do without Keras pay nothing.
+first imported, and the backends read how many threads they may use when they are. All
+but `start_keras` and `check_device` only set environment variables, so that commands
+which do without Keras pay nothing.
 """
 
 import contextlib
@@ -17,6 +18,15 @@ from astrokeras.errors import InputError
 
 BACKENDS = ("tensorflow", "jax", "torch")
 DEVICES = ("cpu", "gpu")
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",  # PyTorch, and NumPy where its BLAS is built on OpenMP
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",  # NumPy as pip installs it
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "NPROC",  # JAX: the size of XLA's thread pool on CPUs
+)
+"""What the libraries read, once, when they are first imported."""
 NO_BACKEND = (
     "No Keras backend is installed; choose one with "
     "`pip install 'astrokeras[tensorflow]'` (or jax, torch, gpu, all)."
@@ -65,6 +75,31 @@ def select_backend(name: str | None = None, *, required: bool = True) -> str | N
         )
     os.environ["KERAS_BACKEND"] = chosen
     return chosen
+
+
+def select_threads(count: str | int | None = None) -> int:
+    """Make the backend, whichever it will be, use a number of CPU threads.
+
+    Call it before NumPy and Keras are imported. The default is one for each core that
+    this process may use: PyTorch with more threads than free cores trains many times
+    slower than with one. What the environment says already comes before the default.
+
+    Args:
+        count: Threads, or a text that says so; the default if `None`.
+
+    Returns:
+        The number of threads.
+
+    Raises:
+        InputError: If the count is no positive whole number.
+    """
+    wanted = _cores() if count is None else _whole(count)
+    for name in THREAD_VARIABLES:
+        if count is not None:
+            os.environ[name] = str(wanted)
+        else:
+            os.environ.setdefault(name, str(wanted))
+    return wanted
 
 
 def start_keras(device: str | None = None) -> None:
@@ -155,6 +190,26 @@ def _default() -> str | None:
         preferred = None
     candidates = [name for name in BACKENDS if name == preferred] + list(BACKENDS)
     return next((name for name in candidates if _installed(name)), None)
+
+
+def _cores() -> int:
+    """Return how many cores this process may use: a batch system may lend it a few."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _whole(count: str | int) -> int:
+    try:
+        number = int(count)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise InputError(
+            f"--threads: {count!r} is no number of threads; give 1 or more, such as "
+            f"--threads {_cores()}."
+        )
+    return number
 
 
 def _installed(name: str) -> bool:

@@ -32,7 +32,7 @@ def test_help_names_every_command_and_the_global_options(cli):
 
     assert result.exit_code == 0
     words = result.stdout.split()
-    assert set(words) >= COMMANDS | {"--backend", "--debug", "--version"}
+    assert set(words) >= COMMANDS | {"--backend", "--threads", "--debug", "--version"}
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -102,9 +102,12 @@ def test_the_backend_is_taken_anywhere(words, cli, monkeypatch):
 
 
 def test_words_after_two_dashes_are_left_alone():
-    lifted = cli._lift_globals(["train", "--", "--backend", "jax", "--debug"])
+    words = ["train", "--", "--backend", "jax", "--threads", "2", "--debug"]
 
-    assert lifted == (["train", "--", "--backend", "jax", "--debug"], None, False)
+    rest, chosen = cli._lift_globals(words)
+
+    assert rest == words
+    assert set(chosen.values()) == {None}
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,23 @@ import typer
 from typer.core import TyperGroup
 
 import astrokeras
-from astrokeras.backend import NO_BACKEND, missing_backend, select_backend
+from astrokeras.backend import (
+    NO_BACKEND,
+    missing_backend,
+    select_backend,
+    select_threads,
+)
 from astrokeras.cli import data, models
 from astrokeras.cli.evaluate import evaluate
 from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
 from astrokeras.errors import InputError, WorkError
+
+# Global options that take a value, and what is missing where there is none.
+_NEEDS = {
+    "--backend": "a name; use tensorflow, jax or torch",
+    "--threads": "a number, 1 or more",
+}
 
 
 class _Program(TyperGroup):
@@ -28,8 +39,10 @@ class _Program(TyperGroup):
         words = list(sys.argv[1:] if args is None else args)
         debug = False
         try:
-            words, backend, debug = _lift_globals(words)
-            select_backend(backend, required=False)
+            words, chosen = _lift_globals(words)
+            debug = chosen["--debug"] is not None
+            select_threads(chosen["--threads"])
+            select_backend(chosen["--backend"], required=False)
             return super().main(words, **settings)
         except Exception as error:
             if debug:
@@ -49,7 +62,8 @@ app = typer.Typer(
     name="astrokeras",
     cls=_Program,
     help="Learn astrochemistry from solved tracers, and emulate it.",
-    epilog="COMMAND --help explains a command; it takes --backend and --debug as well.",
+    epilog="COMMAND --help explains a command; it takes --backend, --threads and "
+    "--debug as well.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -65,6 +79,13 @@ def program(
             metavar="tensorflow|jax|torch",
             help="Backend of Keras, before or after COMMAND.  "
             "[default: $KERAS_BACKEND, else the first that is installed]",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="CPU threads of the backend.  [default: the cores that may be used]",
         ),
     ] = None,
     debug: Annotated[
@@ -91,25 +112,24 @@ app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 
 
-def _lift_globals(words: list[str]) -> tuple[list[str], str | None, bool]:
-    """Return the words without `--backend NAME` and `--debug`, and these two."""
+def _lift_globals(words: list[str]) -> tuple[list[str], dict[str, str | None]]:
+    """Return the words without the global options, and what these say."""
     rest: list[str] = []
-    backend, debug = None, False
+    chosen: dict[str, str | None] = dict.fromkeys((*_NEEDS, "--debug"))
     queue = iter(words)
     for word in queue:
+        option, equals, value = word.partition("=")
         if word == "--":
             rest += [word, *queue]
         elif word == "--debug":
-            debug = True
-        elif word == "--backend":
-            backend = next(queue, "")
-        elif word.startswith("--backend="):
-            backend = word.partition("=")[2]
+            chosen[word] = word
+        elif option in _NEEDS:
+            chosen[option] = value if equals else next(queue, "")
+            if not chosen[option]:
+                raise InputError(f"{option}: needs {_NEEDS[option]}.")
         else:
             rest.append(word)
-    if backend == "":
-        raise InputError("--backend: needs a name; use tensorflow, jax or torch.")
-    return rest, backend, debug
+    return rest, chosen
 
 
 def _explain(error: Exception) -> tuple[str, int]:
