@@ -143,9 +143,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2, help="of each stage")
     parser.add_argument("--gigabytes", type=float, help="train on a file of this size")
     parser.add_argument("--compression", choices=["gzip"], help="of the files written")
-    parser.add_argument(
-        "--scratch", type=Path, help="folder for files that are removed"
-    )
+    parser.add_argument("--scratch", type=Path, help="folder of temporary files")
     parser.add_argument("overrides", nargs="*", help="of the configuration")
     args = parser.parse_args()
     measure.set_threads(args.threads)
