@@ -1,0 +1,133 @@
+"""The benchmarks' arithmetic and that their scripts start; no figure is tested."""
+
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from tiny import make_tracers, write_tracers
+
+from astrokeras import TracerStore
+
+FOLDER = ROOT / "benchmarks"
+SCRIPTS = ("growth", "input", "memory", "start")
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def measure():
+    return load("measure")
+
+
+def test_summary_is_median_and_range(measure):
+    summary = measure.summarise([3.0, 1.0, 10.0])
+
+    assert (summary["median"], summary["low"], summary["high"]) == (3.0, 1.0, 10.0)
+    assert measure.rate(6.0, summary)["values"] == [2.0, 6.0, 0.6]
+    assert measure.show(summary) == "3 (1 to 10)"
+    assert measure.show(measure.summarise([1000.4, 2e6])) == (
+        "1,000,500 (1,000 to 2,000,000)"
+    )
+
+
+def test_functions_take_turns(measure, monkeypatch):
+    order = []
+    clock = iter([0, 1, 10, 12, 20, 22, 30, 36])  # a: 1 and 2 s, b: 2 and 6 s
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(clock))
+
+    taken = measure.alternate(
+        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 2, warm_up=1
+    )
+
+    assert order == ["a", "b"] * 3
+    assert taken["a"]["values"] == [1, 2]
+    assert taken["b"]["values"] == [2, 6]
+    assert taken["ratios"]["b"]["values"] == [2.0, 3.0]
+
+
+def test_warm_up_does_not_count(measure):
+    calls = []
+
+    summary = measure.repeat(lambda: calls.append(0), 3, warm_up=2)
+
+    assert len(calls) == 5
+    assert len(summary["values"]) == 3
+
+
+def test_rate_of_products_is_a_number(measure):
+    assert measure.matmul_rate(threads=1, size=64, repeats=1) > 0
+
+
+def test_figures_name_no_host_and_no_path(measure, tmp_path):
+    path = measure.write("speed", {"x": 1.5}, tmp_path / "new")
+
+    text = path.read_text()
+    facts = json.loads(text)
+    assert (facts["benchmark"], facts["x"]) == ("speed", 1.5)
+    assert facts["machine"]["cores"] >= 1
+    assert platform.node() not in text.split('"')
+    assert str(ROOT) not in text
+
+
+def test_tracers_are_repeated_under_new_numbers(measure, tmp_path):
+    source = write_tracers(tmp_path / "once.h5", make_tracers(simulations=5))
+
+    measure.write_repeated(source, tmp_path / "more.h5", 3, states=6)
+
+    with TracerStore(source) as one, TracerStore(tmp_path / "more.h5") as more:
+        assert (more.tracers, more.states) == (3 * one.tracers, 6)
+        assert len(set(more.tracer)) == more.tracers
+        assert len(set(more.simulation)) == 3 * len(set(one.simulation))
+        np.testing.assert_array_equal(more.split, np.tile(one.split, 3))
+        tracers, copies = one.read(slice(0, 2)), more.read(slice(20, 22))
+        np.testing.assert_array_equal(copies.abundances, tracers.abundances[:, :6])
+        np.testing.assert_array_equal(copies.physical, tracers.physical[:, :5])
+
+
+def test_growth_is_fitted():
+    sys.path.insert(0, str(FOLDER))
+    try:
+        fit = load("growth").fit
+    finally:
+        sys.path.remove(str(FOLDER))
+
+    law = fit([1, 2, 4], [3.0, 5.0, 9.0])
+
+    assert law["seconds_at_0"] == pytest.approx(1.0)
+    assert law["seconds_each"] == pytest.approx(2.0)
+    assert law["largest_deviation"] == pytest.approx(0.0, abs=1e-9)
+    assert fit([1, 2, 4], [3.0, 6.0, 12.0])["exponent"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_loads_no_library(name):
+    code = (
+        "import runpy, sys\n"
+        f"sys.path.insert(0, '.'); sys.argv = [{name!r}, '--help']\n"
+        "try:\n"
+        "    runpy.run_path(sys.argv[0] + '.py', run_name='__main__')\n"
+        "finally:\n"
+        "    assert not {'keras', 'numpy', 'h5py'} & set(sys.modules)\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        cwd=FOLDER,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "--repeats" in done.stdout
