@@ -98,6 +98,8 @@ class FitConfig:
     lr_factor: float = _ranged(0.5, 0.01, 0.99)
     anneal_patience: int = _ranged(8, 1, 1_000_000)
     anneal_factor: float = _ranged(0.5, 0, 1)
+    steps_per_execution: int = _ranged(1, 1, 10_000)
+    resident: str = _one_of("auto", "auto", "always", "never")
 
 
 @dataclass
@@ -143,6 +145,7 @@ class Config:
     seed: int = _ranged(0, 0, 2**31)
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"
+    cache_compression: str = _one_of("none", "none", "blosc")
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     emulator: EmulatorConfig = field(default_factory=EmulatorConfig)

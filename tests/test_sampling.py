@@ -1,15 +1,17 @@
 """The training cache and the batches drawn from it, on every backend the same."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 from tiny import make_tracers, write_tracers
 
+from astrokeras.data.batches import EpochNumber, SamplerDataset
 from astrokeras.data.cache import prepare
-from astrokeras.data.sampling import (
-    RolloutSampler,
-    RowSampler,
-    StateSampler,
-)
+from astrokeras.data.chunks import ChunkReader
+from astrokeras.data.sampling import RowSampler
+from astrokeras.data.validation import RolloutSampler, StateSampler
 from astrokeras.data.windows import WindowSampler
 from astrokeras.errors import InputError
 
@@ -228,19 +230,115 @@ def test_tf_data_gives_the_samplers_batches(cache):
 
     sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
     reference = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
-    steps = sampler.steps
-    for i, (x, y, w) in enumerate(tf_batches(sampler, 5).take(2 * steps)):
-        expected = reference.batch(5 + i // steps, i % steps)
-        for a, b in zip((*x, y, w), expected, strict=True):
-            np.testing.assert_array_equal(a.numpy(), b)
+    epoch = EpochNumber(5)
+    dataset = tf_batches(sampler, epoch)
+    for number in (5, 6):
+        epoch.on_epoch_begin(number)
+        read = list(dataset)
+        assert len(read) == sampler.steps
+        for step, (x, y, w) in enumerate(read):
+            expected = reference.batch(number, step)
+            for a, b in zip((*x, y, w), expected, strict=True):
+                np.testing.assert_array_equal(a.numpy(), b)
 
 
 def test_without_tensorflow_the_batches_are_the_same(cache):
-    from astrokeras.data.batches import SamplerDataset
-
     sampler = RowSampler(cache, 12, seed=0)
-    dataset = SamplerDataset(sampler)
-    dataset.epoch = 3
+    dataset = SamplerDataset(sampler, EpochNumber(3))
 
     assert len(dataset) == sampler.steps
     np.testing.assert_array_equal(dataset[1][0], sampler.batch(3, 1)[0])
+
+
+SAMPLERS = {
+    "rows": lambda cache: RowSampler(cache, 12, seed=1, chunk=4),
+    "windows": lambda cache: WindowSampler(cache, 4, [4, 8], seed=1, chunk=4),
+    "drawn states": lambda cache: WindowSampler(
+        cache, 4, [4, 8], seed=1, from_start=0.3, decode=2, reconstruction=0.5, chunk=4
+    ),
+    "rollouts": lambda cache: RolloutSampler(cache, 3),
+    "states": lambda cache: StateSampler(cache, 3),
+}
+
+
+@pytest.mark.parametrize("data", ["cache", "ragged"])
+@pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
+@pytest.mark.jax
+@pytest.mark.torch
+def test_data_on_the_device_give_the_same_batches(make, data, request):
+    import keras
+
+    from astrokeras.data.resident import ResidentDataset
+
+    streamed, other = (make(request.getfixturevalue(data)) for _ in range(2))
+    epoch = EpochNumber()
+    dataset = ResidentDataset(other, epoch)
+
+    assert len(dataset) == streamed.steps
+    for number in (0, 3):
+        epoch.on_epoch_begin(number)
+        for step in range(streamed.steps):
+            expected = streamed.arguments(streamed.batch(number, step))
+            found = dataset[step]
+            keras.tree.assert_same_structure(found, expected)
+            for a, b in zip(*map(keras.tree.flatten, (found, expected)), strict=True):
+                np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), b)
+
+
+@pytest.mark.parametrize("make", [RowSampler, WindowSampler], ids=["rows", "windows"])
+def test_a_compressed_cache_gives_the_same_batches(tmp_path, cache, tracers, make):
+    source = write_tracers(tmp_path / "tiny.h5", tracers)
+    compressed = prepare(source, tmp_path, 1e-20, compression="blosc")
+    plain = prepare(source, tmp_path, 1e-20)
+    settings = (12,) if make is RowSampler else (4, [4, 8])
+    first, second = (make(c, *settings, seed=0) for c in (plain, compressed))
+
+    assert compressed.path != plain.path
+    assert second.group["abundances"].chunks == (1, 13, 10)
+    for step in range(first.steps):
+        for a, b in zip(first.batch(1, step), second.batch(1, step), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_cache_that_is_not_compressed_keeps_its_name(cache):
+    key = json.dumps([2, cache.source_hash, 1e-20]).encode()
+
+    assert cache.path.stem == f"tiny-{hashlib.sha256(key).hexdigest()[:16]}"
+
+
+class TestReadingAhead:
+    """Chunks come as they are in the file, whoever reads them, and whenever."""
+
+    @pytest.fixture
+    def reader(self, cache):
+        reader = ChunkReader(cache, "train", 3)
+        yield reader
+        reader.close()
+
+    @pytest.mark.parametrize(
+        "asked",
+        [
+            [(0, 1), (1, 2), (2, 3), (3, 0), (0, 1)],
+            [(0, 1), (0, 1), (3, 2), (1, 1), (2, None), (0, None)],
+        ],
+        ids=["in order", "in another order"],
+    )
+    def test_chunks_are_those_of_the_file(self, reader, asked):
+        truth = reader.group["abundances"][:]
+        for chunk, following in asked:
+            abundances, physical = reader.read(chunk, following)
+            run = slice(reader.bounds[chunk], reader.bounds[chunk + 1])
+            np.testing.assert_array_equal(abundances, truth[run])
+            assert len(physical) == len(abundances)
+
+    def test_two_chunks_are_in_memory_at_most(self, reader):
+        chunks = [reader.read(i % 4, (i + 1) % 4)[0] for i in range(8)]
+        assert len({chunk.ctypes.data for chunk in chunks}) == 2
+
+    def test_a_failure_ahead_reaches_who_asks_for_the_chunk(self, reader, monkeypatch):
+        reader.read(0, 1)
+        reader._ahead[1].result()
+        monkeypatch.setattr(reader, "_load", lambda _: 1 / 0)
+        reader.read(1, 2)
+        with pytest.raises(ZeroDivisionError):
+            reader.read(2, 3)

@@ -147,13 +147,43 @@ ALIVE = (
 )
 
 
+# Both stages have epochs of four steps: one call runs three, the other the last.
+SEVERAL = tuple(
+    f"{stage}.fit.steps_per_execution=3" for stage in ("autoencoder", "emulator")
+)
+
+
 @pytest.fixture(scope="module")
 def whole(folder):
     return train(compose(overrides(folder, "name=whole", *ALIVE)))
 
 
+@pytest.fixture(scope="module")
+def several(folder):
+    return train(compose(overrides(folder, "name=several", *ALIVE, *SEVERAL)))
+
+
+@pytest.mark.tensorflow
+@pytest.mark.jax
+def test_several_steps_a_call_are_the_same_steps(whole, several):
+    for stage in ("autoencoder", "emulator"):
+        for run in (whole, several):
+            values = arrays(run.checkpoint(stage) / "epoch-4.npz")
+            assert 16 in [int(a) for a in values if a.ndim == 0 and a.dtype.kind == "i"]
+        pairs = zip(
+            read_history(several, stage), read_history(whole, stage), strict=True
+        )
+        for ours, theirs in pairs:
+            assert ours == pytest.approx(theirs, rel=1e-4)
+
+
 @pytest.mark.parametrize("stage", ["autoencoder", "emulator"])
-def test_a_resumed_training_ends_as_one_never_interrupted(folder, whole, stage):
+@pytest.mark.parametrize("how", ["whole", "several"])
+def test_a_resumed_training_ends_as_one_never_interrupted(folder, how, stage, request):
+    if how == "several" and keras.backend.backend() == "torch":
+        pytest.skip("PyTorch runs one step a call")
+    whole = request.getfixturevalue(how)
+    more = SEVERAL if how == "several" else ()
 
     class Interruption(Exception):
         pass
@@ -163,7 +193,8 @@ def test_a_resumed_training_ends_as_one_never_interrupted(folder, whole, stage):
             if self.model.name == stage and self.model.optimizer.iterations > 12:
                 raise Interruption
 
-    config = compose(overrides(folder, f"name=cut_{stage}", *ALIVE))
+    name = f"name=cut_{how}_{stage}"
+    config = compose(overrides(folder, name, *ALIVE, *more))
     fit = keras.Model.fit
 
     def interrupted(self, *args, callbacks, **kwargs):
@@ -185,6 +216,13 @@ def test_a_resumed_training_ends_as_one_never_interrupted(folder, whole, stage):
             strict=True,
         ):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.torch
+def test_pytorch_refuses_several_steps_a_call(folder):
+    config = compose(overrides(folder, "name=new", *SEVERAL))
+    with pytest.raises(InputError, match=r"steps_per_execution is 3; PyTorch runs one"):
+        train(config)
 
 
 def test_without_tensorflow_training_is_the_same(folder, run, monkeypatch):

@@ -5,41 +5,46 @@ from typing import Any
 
 import keras
 
-from astrokeras.data.sampling import Sampler, as_fit_arguments
+from astrokeras.data.sampling import Sampler
+
+
+class EpochNumber(keras.callbacks.Callback):
+    """Knows which epoch is trained, for the datasets, which `fit` does not tell.
+
+    A dataset lasts an epoch, and `fit` begins it anew for each, also to look at a batch
+    ahead of the first.
+
+    Args:
+        number: Of the first epoch.
+    """
+
+    def __init__(self, number: int = 0):
+        super().__init__()
+        self.number = number
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.number = epoch
 
 
 class SamplerDataset(keras.utils.PyDataset):
-    """A sampler's batches without TensorFlow, an epoch at a time.
-
-    `fit` looks at a batch ahead of the first epoch and calls `on_epoch_end` for it, so
-    an `EpochNumber` callback says which epoch it is.
+    """A sampler's batches without TensorFlow.
 
     Args:
         sampler: Makes the batches.
+        epoch: Says which epoch it is.
     """
 
-    def __init__(self, sampler: Sampler):
+    def __init__(self, sampler: Sampler, epoch: EpochNumber):
         super().__init__()
         self.sampler = sampler
-        self.epoch = 0
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.sampler.steps
 
     def __getitem__(self, step: int) -> tuple[Any, ...]:
-        arrays = self.sampler.batch(self.epoch, step)
-        return as_fit_arguments(arrays, self.sampler.inputs)
-
-
-class EpochNumber(keras.callbacks.Callback):
-    """Tells a `SamplerDataset` which epoch begins."""
-
-    def __init__(self, dataset: SamplerDataset):
-        super().__init__()
-        self.dataset = dataset
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.dataset.epoch = epoch
+        arrays = self.sampler.batch(self.epoch.number, step)
+        return self.sampler.arguments(arrays)
 
 
 def has_tensorflow() -> bool:
@@ -47,17 +52,24 @@ def has_tensorflow() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def batches(sampler: Sampler, first_epoch: int = 0, endless: bool = True) -> Any:
-    """Return a dataset for `fit`: tf.data where TensorFlow is installed.
+def batches(
+    sampler: Sampler, epoch: EpochNumber | None = None, resident: bool = False
+) -> Any:
+    """Return a dataset of one epoch for `fit`.
 
     Args:
         sampler: Makes the batches.
-        first_epoch: Number of the first epoch, for tf.data.
-        endless: Whether tf.data goes on with the next epoch by itself; `fit` needs
-            `steps_per_epoch` then, and accepts it in either case.
+        epoch: Says which epoch it is, each time the dataset begins; always 0 if `None`.
+        resident: Whether all data are put on the device. Otherwise they are streamed
+            from the cache: by tf.data where TensorFlow is installed.
     """
+    epoch = epoch or EpochNumber()
+    if resident:
+        from astrokeras.data.resident import ResidentDataset
+
+        return ResidentDataset(sampler, epoch)
     if not has_tensorflow():
-        return SamplerDataset(sampler)
+        return SamplerDataset(sampler, epoch)
     from astrokeras.data.pipeline import tf_batches
 
-    return tf_batches(sampler, first_epoch, endless)
+    return tf_batches(sampler, epoch)

@@ -4,95 +4,148 @@ Training tracers are read in chunks, contiguous in the cache and so one read eac
 epoch visits the chunks in a random order and shuffles within them. A batch is a
 function of (seed, epoch, step) alone, which is what makes a resumed training go on
 exactly where it was.
+
+A sampler first draws which states a batch holds, then gathers them: from a chunk in
+memory, or from all data on an accelerator.
 """
 
-from collections.abc import Sequence
+import math
+from threading import Lock
+from types import ModuleType
 from typing import Any
 
-import h5py
 import numpy as np
 
 from astrokeras.data.cache import Cache
+from astrokeras.data.chunks import ChunkReader
 
 Arrays = tuple[np.ndarray, ...]
 CHUNK = 256
-CHUNK_BYTES = 2**27
+ALIGNMENT = 64
 
 
 class Sampler:
-    """Reads chunks of a group of the cache and keeps the last one.
+    """Draws batches from a group of the cache, chunk by chunk.
 
-    Subclasses fill `parts`, the number of batches of each chunk, and `make`.
+    Subclasses fill `parts`, the number of batches of each chunk, `draw` and `gather`.
 
     Attributes:
         steps: Batches an epoch.
         spec: Shape (None where it varies) and dtype of each array of a batch.
-        inputs: How many of a batch's arrays are the model's inputs.
     """
 
     spec: tuple[tuple[tuple[int | None, ...], str], ...]
-    inputs: int
+    parts: list[int]
 
     def __init__(self, cache: Cache, group: str, seed: int, chunk: int):
         self.cache = cache
-        self.file = h5py.File(cache.path)
-        self.group = self.file[group]
+        self.reader = ChunkReader(cache, group, chunk)
+        self.group = self.reader.group
+        self.bounds = self.reader.bounds
         self.length = self.group["length"][:]
-        self.species = self.group["abundances"].shape[-1]
+        self.states, self.species = self.reader.states, self.reader.species
+        self.parameters = self.group["physical"].shape[-1]
         self.seed = seed
-        states = self.group["abundances"].shape[1]
-        chunk = max(1, min(chunk, CHUNK_BYTES // (4 * states * self.species)))
-        pieces = max(1, round(len(self.length) / chunk))
-        self.bounds = np.linspace(0, len(self.length), pieces + 1).astype(int)
-        self._held: tuple[int, np.ndarray, np.ndarray] | None = None
-        self._ordered: tuple[int, list[tuple[int, int]]] | None = None
-
-    parts: list[int]
+        self._orders: dict[int, list[tuple[int, int]]] = {}
+        self._lock = Lock()
 
     @property
     def steps(self) -> int:
         return sum(self.parts)
 
     def batch(self, epoch: int, step: int) -> Arrays:
-        """Return the arrays of one batch."""
-        chunk, part = self._order(epoch)[step]
-        return self.make(epoch, chunk, part)
+        """Return the arrays of one batch, read from the cache."""
+        # `fit` may look at a batch while a thread of tf.data fetches another.
+        with self._lock:
+            chunk, part = self._order(epoch)[step]
+            drawn = self.draw(epoch, chunk, part)
+            chunks = self.reader.read(chunk, self._following(epoch, step, part))
+            return self.gather(*chunks, int(self.bounds[chunk]), *drawn)
 
-    def make(self, epoch: int, chunk: int, part: int) -> Arrays:
+    def choose(self, epoch: int, step: int) -> Arrays:
+        """Return what `gather` needs to make a batch of all data."""
+        with self._lock:
+            return self.draw(epoch, *self._order(epoch)[step])
+
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
+        """Return which states a batch holds, by numbers that count through the group.
+
+        Args:
+            epoch: Number of the epoch.
+            chunk: Number of the chunk.
+            part: Number of the batch within the chunk.
+        """
+        raise NotImplementedError
+
+    def gather(
+        self,
+        abundances: Any,
+        physical: Any,
+        first: int,
+        *drawn: Any,
+        xp: ModuleType = np,
+    ) -> tuple[Any, ...]:
+        """Return a batch's arrays.
+
+        Args:
+            abundances: Of consecutive tracers, (n, T+1, S).
+            physical: Of the same tracers, (n, T, P).
+            first: Number of the first of them.
+            drawn: What `draw` returned.
+            xp: NumPy or `keras.ops`.
+        """
+        raise NotImplementedError
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Group a batch's arrays into `(x, y, weight)` as `fit` takes them."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close the cache and let go of the chunk in memory."""
-        self.file.close()
-        self._held = None
+        """Close the cache and let go of the chunks in memory."""
+        self.reader.close()
 
     def _order(self, epoch: int) -> list[tuple[int, int]]:
         """Return the (chunk, part) of each step of an epoch."""
-        if self._ordered is None or self._ordered[0] != epoch:
+        if epoch not in self._orders:
             random = np.random.default_rng((self.seed, epoch))
             chunks = random.permutation(len(self.parts))
             order = [(int(c), part) for c in chunks for part in range(self.parts[c])]
-            self._ordered = (epoch, order)
-        return self._ordered[1]
+            # Of this epoch and of the next one, which is read ahead.
+            kept = {e: o for e, o in self._orders.items() if e == epoch - 1}
+            self._orders = kept | {epoch: order}
+        return self._orders[epoch]
+
+    def _following(self, epoch: int, step: int, part: int) -> int:
+        """Return the chunk that is needed after that of a step."""
+        chunk = self._order(epoch)[step][0]
+        last = step + self.parts[chunk] - part
+        return (self._order(epoch)[last:] or self._order(epoch + 1))[0][0]
 
     def _random(self, epoch: int, chunk: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, epoch, chunk))
 
-    def _read(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the chunk's abundances and parameters, both scaled."""
-        if self._held is None or self._held[0] != chunk:
-            self._held = None  # so that two chunks are never in memory at once
-            run = slice(self.bounds[chunk], self.bounds[chunk + 1])
-            statistics = self.cache.statistics
-            physical = (
-                self.group["physical"][run] - statistics.offset.astype("f4")
-            ) / (statistics.scale.astype("f4"))
-            self._held = (chunk, self.group["abundances"][run], physical)
-        return self._held[1:]
+
+def take(array: Any, index: Any, xp: ModuleType) -> Any:
+    """Return `array[index]`, where `index` numbers the first axis.
+
+    Args:
+        array: What to take from.
+        index: Whole numbers, of any shape.
+        xp: NumPy or `keras.ops`.
+    """
+    if xp is not np:
+        return xp.take(array, index, axis=0)
+    # TensorFlow takes over memory that is aligned and copies any other.
+    shape = (*index.shape, *array.shape[1:])
+    size = math.prod(shape) * array.itemsize
+    memory = np.empty(size + ALIGNMENT, "u1")
+    start = -memory.ctypes.data % ALIGNMENT
+    out = memory[start : start + size].view(array.dtype).reshape(shape)
+    return np.take(array, index, axis=0, out=out, mode="clip")
 
 
 class RowSampler(Sampler):
-    """Batches of single states, for the autoencoder: `(x, x)`.
+    """Batches of single states for the autoencoder, input and target at once: `(x,)`.
 
     Args:
         cache: The training cache.
@@ -101,85 +154,42 @@ class RowSampler(Sampler):
         chunk: Tracers a chunk.
     """
 
-    inputs = 1
-
     def __init__(self, cache: Cache, batch_size: int, seed: int, chunk: int = CHUNK):
         super().__init__(cache, "train", seed, chunk)
         edges = list(zip(self.bounds[:-1], self.bounds[1:], strict=True))
         rows = [int(self.length[a:b].sum()) for a, b in edges]
         self.batch_size = min([batch_size, *rows])
         self.parts = [count // self.batch_size for count in rows]
-        self.spec = (((None, self.species), "float32"),) * 2
+        self.spec = (((None, self.species), "float32"),)
         self._rows: tuple[tuple[int, int], np.ndarray] | None = None
 
     def _shuffled(self, epoch: int, chunk: int) -> np.ndarray:
         """Return the chunk's valid rows in the order of this epoch."""
         if self._rows is not None and self._rows[0] == (epoch, chunk):
             return self._rows[1]
-        length = self.length[self.bounds[chunk] : self.bounds[chunk + 1]]
-        states = self.group["abundances"].shape[1]
-        valid = np.flatnonzero(np.arange(states)[None, :] < length[:, None])
-        self._rows = ((epoch, chunk), self._random(epoch, chunk).permutation(valid))
-        return self._rows[1]
+        first = self.bounds[chunk]
+        length = self.length[first : self.bounds[chunk + 1]]
+        valid = np.flatnonzero(np.arange(self.states)[None, :] < length[:, None])
+        rows = self._random(epoch, chunk).permutation(valid) + first * self.states
+        self._rows = ((epoch, chunk), rows)
+        return rows
 
-    def make(self, epoch: int, chunk: int, part: int) -> Arrays:
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
         rows = self._shuffled(epoch, chunk)
-        rows = rows[part * self.batch_size : (part + 1) * self.batch_size]
-        states = self._read(chunk)[0].reshape(-1, self.species)[rows]
+        return (rows[part * self.batch_size : (part + 1) * self.batch_size],)
+
+    def gather(
+        self,
+        abundances: Any,
+        physical: Any,
+        first: int,
+        *drawn: Any,
+        xp: ModuleType = np,
+    ) -> tuple[Any, ...]:
+        (rows,) = drawn
+        flat = xp.reshape(abundances, (-1, self.species))
+        return (take(flat, rows - first * self.states, xp),)
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        (states,) = arrays
         return states, states
-
-
-class RolloutSampler(Sampler):
-    """Whole validation tracers in order: `(initial, parameters, truth, weight)`.
-
-    Args:
-        cache: The training cache.
-        batch_size: Tracers a batch.
-    """
-
-    inputs = 2
-
-    def __init__(self, cache: Cache, batch_size: int):
-        super().__init__(cache, "validation", 0, batch_size)
-        self.parts = [1] * (len(self.bounds) - 1)
-        parameters = self.group["physical"].shape[-1]
-        self.spec = (
-            ((None, self.species), "float32"),
-            ((None, None, parameters), "float32"),
-            ((None, None, self.species), "float32"),
-            ((None, None), "float32"),
-        )
-
-    def _order(self, epoch: int) -> list[tuple[int, int]]:  # type: ignore[override]
-        return [(chunk, 0) for chunk in range(len(self.parts))]
-
-    def make(self, epoch: int, chunk: int, part: int) -> Arrays:
-        abundances, physical = self._read(chunk)
-        length = self.length[self.bounds[chunk] : self.bounds[chunk + 1], None]
-        weight = np.arange(abundances.shape[1])[None, :] < length
-        weight[:, 0] = False  # given, not predicted
-        return abundances[:, 0], physical, abundances, weight.astype("float32")
-
-
-class StateSampler(RolloutSampler):
-    """All states of whole validation tracers: `(x, x, weight)`."""
-
-    inputs = 1
-
-    def __init__(self, cache: Cache, batch_size: int):
-        super().__init__(cache, batch_size)
-        row = ((None, self.species), "float32")
-        self.spec = (row, row, ((None,), "float32"))
-
-    def make(self, epoch: int, chunk: int, part: int) -> Arrays:
-        states = self._read(chunk)[0]
-        length = self.length[self.bounds[chunk] : self.bounds[chunk + 1], None]
-        weight = np.arange(states.shape[1])[None, :] < length
-        states = states.reshape(-1, self.species)
-        return states, states, weight.reshape(-1).astype("float32")
-
-
-def as_fit_arguments(arrays: Sequence[Any], inputs: int) -> tuple[Any, ...]:
-    """Group a batch's arrays into `(x, y)` or `(x, y, weight)` as Keras takes them."""
-    x = arrays[0] if inputs == 1 else tuple(arrays[:inputs])
-    return (x, *arrays[inputs:])

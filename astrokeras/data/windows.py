@@ -1,11 +1,13 @@
 """Which windows of which tracers make a batch of the emulator's training."""
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from astrokeras.data.cache import Cache
-from astrokeras.data.sampling import CHUNK, Arrays, Sampler
+from astrokeras.data.sampling import CHUNK, Arrays, Sampler, take
 from astrokeras.errors import InputError
 
 
@@ -81,11 +83,9 @@ class WindowSampler(Sampler):
                 ]
             )
         self.parts = [len(plan) for plan in self.plans]
-        parameters = self.group["physical"].shape[-1]
-        self.inputs = 3 if decode else 2
         self.spec = (
             ((None, self.species), "float32"),
-            ((None, None, parameters), "float32"),
+            ((None, None, self.parameters), "float32"),
             *([((None, None), "int32")] if decode else []),
             ((None, None, self.species), "float32"),
             ((None, None), "float32"),
@@ -104,27 +104,44 @@ class WindowSampler(Sampler):
         pool = share * self._windows_a_tracer(members, w, start)
         return max(1, round(pool / self._windows_a_batch(w)))
 
-    def make(self, epoch: int, chunk: int, part: int) -> Arrays:
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
         order = self._random(epoch, chunk).permutation(self.parts[chunk])
         k, w, part = self.plans[chunk][order[part]]
-        rows = self._tracers(epoch, chunk, k, w, part)
+        tracers = self._tracers(epoch, chunk, k, w, part) + self.bounds[chunk]
         window = self.windows[w]
 
         random = np.random.default_rng((self.seed, epoch, chunk, k, w, part))
-        room = self.length[self.bounds[chunk] + rows] - window
+        room = self.length[tracers] - window
         starts = random.integers(0, room)
-        starts[random.random(len(rows)) < self.from_start] = 0
-        abundances, physical = self._read(chunk)
-        steps = starts[:, None] + np.arange(window)
-        index = self._decoded(random, len(rows), window)
-        initial = abundances[rows, starts]
-        parameters = physical[rows[:, None], steps]
-        truth = abundances[rows[:, None], starts[:, None] + index]
+        starts[random.random(len(tracers)) < self.from_start] = 0
+        index = self._decoded(random, len(tracers), window)
         weight = np.ones(index.shape, "float32")
         weight[:, 0] = self.reconstruction * (index.shape[1] - 1)
+        return tracers, starts, np.arange(window), index, weight
+
+    def gather(
+        self,
+        abundances: Any,
+        physical: Any,
+        first: int,
+        *drawn: Any,
+        xp: ModuleType = np,
+    ) -> tuple[Any, ...]:
+        tracers, starts, steps, index, weight = drawn
+        flat = xp.reshape(abundances, (-1, self.species))
+        flat_physical = xp.reshape(physical, (-1, self.parameters))
+        begin = (tracers - first) * self.states + starts
+        begin_physical = (tracers - first) * (self.states - 1) + starts
+        initial = take(flat, begin, xp)
+        parameters = take(flat_physical, begin_physical[:, None] + steps, xp)
+        truth = take(flat, begin[:, None] + index, xp)
         if not self.decode:
             return initial, parameters, truth, weight
         return initial, parameters, index, truth, weight
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        *inputs, truth, weight = arrays
+        return tuple(inputs), truth, weight
 
     def _tracers(self, epoch: int, chunk: int, k: int, w: int, part: int) -> np.ndarray:
         """Return the tracers of a batch: a part of its length's pool of windows."""

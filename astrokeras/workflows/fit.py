@@ -14,7 +14,8 @@ from astrokeras.callbacks import (
     TensorBoardScalars,
 )
 from astrokeras.config import FitConfig
-from astrokeras.data.batches import EpochNumber, SamplerDataset, batches
+from astrokeras.data.batches import EpochNumber, batches
+from astrokeras.data.resident import is_resident
 from astrokeras.workflows.epochs import EpochBar
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.runs import Run
@@ -58,6 +59,7 @@ def fit(
         ),
         loss=loss,
         weighted_metrics=[metric],
+        steps_per_execution=settings.steps_per_execution,
     )
     schedules = _schedules(settings, annealed)
     checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)
@@ -71,19 +73,18 @@ def fit(
     ]
     try:
         if first < settings.epochs and not checkpoint.waited(settings.patience):
-            dataset = batches(training, first)
-            plain = isinstance(dataset, SamplerDataset)
+            epoch = EpochNumber(first)
+            resident = is_resident(settings.resident, (training, validation))
             model.fit(
-                dataset,
-                steps_per_epoch=None if plain else training.steps,
-                validation_data=batches(validation, endless=False),
-                validation_steps=None if plain else validation.steps,
+                # Each lasts an epoch, so that no call of several steps runs past it.
+                batches(training, epoch, resident),
+                validation_data=batches(validation, resident=resident),
                 epochs=settings.epochs,
                 initial_epoch=first,
                 shuffle=False,
                 verbose=0,
                 callbacks=[
-                    *([EpochNumber(dataset)] if plain else []),
+                    epoch,
                     StopOnNonFinite(),
                     *schedules,
                     checkpoint,

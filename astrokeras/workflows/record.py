@@ -20,6 +20,8 @@ from astrokeras.files import write_text
 from astrokeras.resources import PACKAGE
 from astrokeras.workflows.runs import Run
 
+SPEED_ALONE = ("resident", "steps_per_execution")
+"""Settings of a fit that change how fast it is, and not what it learns."""
 PACKAGES = ("astrokeras", "keras", "tensorflow", "jax", "torch", "numpy", "h5py")
 
 
@@ -72,6 +74,19 @@ def origin(config: Config) -> dict[str, Any]:
     }
 
 
+def learned(settings: Any) -> dict[str, Any]:
+    """Return a stage's settings without those that change its speed alone.
+
+    A training may be resumed with others of these.
+
+    Args:
+        settings: `AutoencoderConfig` or `EmulatorConfig`, or such a one as a dict.
+    """
+    values = dict(settings) if isinstance(settings, dict) else asdict(settings)
+    fit = {k: v for k, v in values["fit"].items() if k not in SPEED_ALONE}
+    return values | {"fit": fit}
+
+
 def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
     """Refuse to resume a finished stage with other settings, seed or data.
 
@@ -84,9 +99,10 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
     now = {
         "data": cache.source_hash,
         "seed": config.seed,
-        **asdict(getattr(config, stage)),
+        **learned(getattr(config, stage)),
     }
-    then = {"data": facts["data_sha256"], "seed": facts["seed"], **facts["settings"]}
+    then = {"data": facts["data_sha256"], "seed": facts["seed"]}
+    then |= learned(facts["settings"])
     for key, value in now.items():
         if then.get(key) != value:
             raise InputError(

@@ -1,6 +1,5 @@
 """The two stages of a training, each from a cache and a configuration to a file."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,9 @@ import numpy as np
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import Config, LossConfig
 from astrokeras.data.cache import Cache, hash_file
-from astrokeras.data.sampling import (
-    RolloutSampler,
-    RowSampler,
-    StateSampler,
-)
+from astrokeras.data.sampling import RowSampler
 from astrokeras.data.scaling import decades
+from astrokeras.data.validation import RolloutSampler, StateSampler
 from astrokeras.data.windows import WindowSampler
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
@@ -24,6 +20,7 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.workflows.fit import fit
 from astrokeras.workflows.progress import report
+from astrokeras.workflows.record import learned
 from astrokeras.workflows.runs import Run
 
 # States from which the spread of the latents is measured.
@@ -64,7 +61,7 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         annealed=[model.drop, model.latent_noise],
         run=run,
         stage="autoencoder",
-        facts=_facts(config, cache, asdict(settings)),
+        facts=_facts(config, cache, learned(settings)),
         resume=resume,
     )
     _save(_uncompiled(model), run.autoencoder)
@@ -109,7 +106,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         annealed=[],
         run=run,
         stage="emulator",
-        facts=_facts(config, cache, asdict(settings))
+        facts=_facts(config, cache, learned(settings))
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
     )

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from astrokeras.backend import select_device, start_keras
-from astrokeras.config import Config
+from astrokeras.backend import select_backend, select_device, start_keras
+from astrokeras.config import Config, ConfigError
 from astrokeras.data.cache import Cache, prepare
 from astrokeras.data.initial import read_initial
 from astrokeras.data.limits import STEP_MARGIN
@@ -48,6 +48,7 @@ def train(
         WorkError: If training diverges.
     """
     select_device(device)
+    _check_backend(config, stages)
     run = Run(Path(config.runs_dir) / config.name)
     source = find_data(config.dataset.path, "dataset.path")
     if mode != "preprocess":
@@ -80,6 +81,23 @@ def train(
     if run.surrogate.is_file():
         write_card(run)
     return run
+
+
+def _check_backend(config: Config, stages: Sequence[str]) -> None:
+    """Refuse what the backend that will be used cannot do."""
+    backend = select_backend(required=False)
+    for stage in stages:
+        fit = getattr(config, stage).fit
+        if fit.resident == "always" and backend == "tensorflow":
+            raise ConfigError(
+                f"{stage}.fit.resident is 'always', which TensorFlow cannot: tf.data "
+                "feeds it; give auto or never, or --backend jax or torch."
+            )
+        if fit.steps_per_execution > 1 and backend == "torch":
+            raise ConfigError(
+                f"{stage}.fit.steps_per_execution is {fit.steps_per_execution}; "
+                "PyTorch runs one step a call, give 1, or another --backend."
+            )
 
 
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:
@@ -127,6 +145,7 @@ def _prepare(config: Config, source: Path, build: bool) -> Cache:
             config.dataset.floor,
             build=build,
             progress=progress,
+            compression=config.cache_compression,
         )
 
 

@@ -1,0 +1,109 @@
+"""Reading the training cache chunk by chunk, one chunk ahead of who consumes them."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import h5py
+import numpy as np
+
+from astrokeras.data.cache import Cache
+
+Chunk = tuple[np.ndarray, np.ndarray]
+CHUNK_BYTES = 2**27
+
+
+class ChunkReader:
+    """Reads chunks of a group of the cache: contiguous tracers, one read each.
+
+    It holds at most two chunks: the last one asked for, and the one that follows, read
+    by a thread meanwhile. Their memory is used again and again, so a chunk is valid
+    until another one is asked for.
+
+    Args:
+        cache: The training cache.
+        group: `train` or `validation`.
+        tracers: Tracers a chunk; fewer if they would take more than `CHUNK_BYTES`.
+
+    Attributes:
+        group: The group of the open file.
+        bounds: First tracer of each chunk, and the number of tracers last.
+        states: States of a tracer, T+1.
+        species: S.
+    """
+
+    def __init__(self, cache: Cache, group: str, tracers: int):
+        import hdf5plugin  # noqa: F401  # It registers the filter of compressed caches.
+
+        self.file = h5py.File(cache.path)
+        self.group = self.file[group]
+        self.offset = cache.statistics.offset.astype("f4")
+        self.scale = cache.statistics.scale.astype("f4")
+        count, self.states, self.species = self.group["abundances"].shape
+        tracers = max(1, min(tracers, CHUNK_BYTES // (4 * self.states * self.species)))
+        pieces = max(1, round(count / tracers))
+        self.bounds = np.linspace(0, count, pieces + 1).astype(int)
+        self._thread: ThreadPoolExecutor | None = None
+        # New memory has to be cleared page by page, which takes longer than reading.
+        self._memory: dict[int, np.ndarray] = {}
+        self._turn = 0
+        self._held: tuple[int, Chunk] | None = None
+        self._ahead: tuple[int, Future[Chunk]] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What the whole group takes in memory."""
+        return 4 * sum(self.group[name].size for name in ("abundances", "physical"))
+
+    def read(self, chunk: int, following: int | None = None) -> Chunk:
+        """Return a chunk's abundances and parameters, both scaled.
+
+        Args:
+            chunk: Its number.
+            following: The chunk that will be asked for next, if that is known.
+        """
+        if self._held is None or self._held[0] != chunk:
+            self._held = (chunk, self._take(chunk))
+            if following is not None and following != chunk:
+                if self._thread is None:
+                    self._thread = ThreadPoolExecutor(1, "read-ahead")
+                self._ahead = (following, self._thread.submit(self._load, following))
+        return self._held[1]
+
+    def pieces(self) -> Iterator[Chunk]:
+        """Yield all chunks in order, in memory of their own."""
+        for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True):
+            abundances = self.group["abundances"][start:stop]
+            yield abundances, self._physical(start, stop)
+
+    def close(self) -> None:
+        """Close the cache and let go of the chunks in memory."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+        self._held = self._ahead = None
+        self._memory = {}
+        self.file.close()
+
+    def _take(self, chunk: int) -> Chunk:
+        """Return the chunk that was read ahead, or read it now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            number, future = ahead
+            loaded = future.result()
+            if number == chunk:
+                return loaded
+        return self._load(chunk)
+
+    def _load(self, chunk: int) -> Chunk:
+        start, stop = self.bounds[chunk], self.bounds[chunk + 1]
+        self._turn = 1 - self._turn  # the memory that the chunk in use does not take
+        if self._turn not in self._memory:
+            largest = int(np.diff(self.bounds).max())
+            shape = (largest, self.states, self.species)
+            self._memory[self._turn] = np.empty(shape, "f4")
+        abundances = self._memory[self._turn][: stop - start]
+        self.group["abundances"].read_direct(abundances, np.s_[start:stop])
+        return abundances, self._physical(start, stop)
+
+    def _physical(self, start: int, stop: int) -> Any:
+        return (self.group["physical"][start:stop] - self.offset) / self.scale

@@ -1,0 +1,83 @@
+"""The validation tracers as batches: whole and in order."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data.cache import Cache
+from astrokeras.data.sampling import Arrays, Sampler, take
+
+
+class RolloutSampler(Sampler):
+    """Whole validation tracers in order: `(initial, parameters, truth, weight)`.
+
+    Args:
+        cache: The training cache.
+        batch_size: Tracers a batch.
+    """
+
+    def __init__(self, cache: Cache, batch_size: int):
+        super().__init__(cache, "validation", 0, batch_size)
+        self.parts = [1] * (len(self.bounds) - 1)
+        self.spec = (
+            ((None, self.species), "float32"),
+            ((None, None, self.parameters), "float32"),
+            ((None, None, self.species), "float32"),
+            ((None, None), "float32"),
+        )
+
+    def _order(self, epoch: int) -> list[tuple[int, int]]:
+        return [(chunk, 0) for chunk in range(len(self.parts))]
+
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
+        tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])
+        weight = np.arange(self.states)[None, :] < self.length[tracers, None]
+        weight[:, 0] = False  # given, not predicted
+        return tracers, weight.astype("float32")
+
+    def gather(
+        self,
+        abundances: Any,
+        physical: Any,
+        first: int,
+        *drawn: Any,
+        xp: ModuleType = np,
+    ) -> tuple[Any, ...]:
+        tracers, weight = drawn
+        truth = take(abundances, tracers - first, xp)
+        parameters = take(physical, tracers - first, xp)
+        return truth[:, 0], parameters, truth, weight
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        initial, parameters, truth, weight = arrays
+        return (initial, parameters), truth, weight
+
+
+class StateSampler(RolloutSampler):
+    """All states of whole validation tracers: `(x, weight)`."""
+
+    def __init__(self, cache: Cache, batch_size: int):
+        super().__init__(cache, batch_size)
+        self.spec = (((None, self.species), "float32"), ((None,), "float32"))
+
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
+        tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])
+        weight = np.arange(self.states)[None, :] < self.length[tracers, None]
+        return tracers, weight.reshape(-1).astype("float32")
+
+    def gather(
+        self,
+        abundances: Any,
+        physical: Any,
+        first: int,
+        *drawn: Any,
+        xp: ModuleType = np,
+    ) -> tuple[Any, ...]:
+        tracers, weight = drawn
+        states = take(abundances, tracers - first, xp)
+        return xp.reshape(states, (-1, self.species)), weight
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        states, weight = arrays
+        return states, states, weight
