@@ -73,7 +73,7 @@ def prepare(
         floor: Smallest abundance; smaller ones are raised to it.
         build: Whether to make a missing cache.
         progress: Called with tracers done and tracers in all.
-        compression: `none`, or `blosc`, which takes half the disk.
+        compression: `none`, or `blosc`: a quarter less disk, somewhat slower to read.
 
     Raises:
         InputError: If the file is wrong, lacks solutions or a split, or if the cache

@@ -29,4 +29,11 @@ def tf_batches(sampler: Sampler, epoch: EpochNumber) -> tf.data.Dataset:
             array.set_shape(shape)
         return sampler.arguments(tuple(arrays))
 
-    return tf.data.Dataset.range(sampler.steps).map(fetch).prefetch(2)
+    options = tf.data.Options()
+    # There is nothing to tune in three stages, and looking for it takes longer than
+    # a small epoch; a thread of its own does not wait for those of the training.
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    options.threading.private_threadpool_size = 1
+    steps = tf.data.Dataset.range(sampler.steps)
+    return steps.map(fetch).prefetch(2).with_options(options)
