@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -330,6 +331,25 @@ class TestReadingAhead:
             run = slice(reader.bounds[chunk], reader.bounds[chunk + 1])
             np.testing.assert_array_equal(abundances, truth[run])
             assert len(physical) == len(abundances)
+
+    @pytest.mark.parametrize("kind", ["rows", "windows"])
+    def test_the_chunk_read_ahead_is_the_next_one(self, cache, kind, monkeypatch):
+        sampler = SAMPLERS[kind](cache)
+        asked, read = [], sampler.reader.read
+        monkeypatch.setattr(
+            sampler.reader, "read", lambda *pair: asked.append(pair) or read(*pair)
+        )
+        for epoch in range(2):
+            for step in range(sampler.steps):
+                sampler.batch(epoch, step)
+
+        changes = [
+            (ahead, chunk)
+            for (before, ahead), (chunk, _) in pairwise(asked)
+            if chunk != before
+        ]
+        assert len(changes) > len(sampler.parts) > 1
+        assert all(ahead == chunk for ahead, chunk in changes)
 
     def test_two_chunks_are_in_memory_at_most(self, reader):
         chunks = [reader.read(i % 4, (i + 1) % 4)[0] for i in range(8)]

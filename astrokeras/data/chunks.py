@@ -10,7 +10,8 @@ import numpy as np
 from astrokeras.data.cache import Cache
 
 Chunk = tuple[np.ndarray, np.ndarray]
-CHUNK_BYTES = 2**27
+# So few that the two of them are little beside what a backend itself takes.
+CHUNK_BYTES = 2**25
 
 
 class ChunkReader:

@@ -36,4 +36,4 @@ def tf_batches(sampler: Sampler, epoch: EpochNumber) -> tf.data.Dataset:
     options.experimental_optimization.apply_default_optimizations = False
     options.threading.private_threadpool_size = 1
     steps = tf.data.Dataset.range(sampler.steps)
-    return steps.map(fetch).prefetch(2).with_options(options)
+    return steps.map(fetch).prefetch(sampler.ahead).with_options(options)

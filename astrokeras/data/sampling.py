@@ -32,10 +32,12 @@ class Sampler:
     Attributes:
         steps: Batches an epoch.
         spec: Shape (None where it varies) and dtype of each array of a batch.
+        ahead: Batches that are made ahead of who consumes them.
     """
 
     spec: tuple[tuple[tuple[int | None, ...], str], ...]
     parts: list[int]
+    ahead = 2
 
     def __init__(self, cache: Cache, group: str, seed: int, chunk: int):
         self.cache = cache
@@ -117,9 +119,9 @@ class Sampler:
 
     def _following(self, epoch: int, step: int, part: int) -> int:
         """Return the chunk that is needed after that of a step."""
-        chunk = self._order(epoch)[step][0]
-        last = step + self.parts[chunk] - part
-        return (self._order(epoch)[last:] or self._order(epoch + 1))[0][0]
+        order = self._order(epoch)
+        last = step + self.parts[order[step][0]] - part
+        return order[last][0] if last < len(order) else self._order(epoch + 1)[0][0]
 
     def _random(self, epoch: int, chunk: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, epoch, chunk))

@@ -17,9 +17,12 @@ class RolloutSampler(Sampler):
         batch_size: Tracers a batch.
     """
 
+    ahead = 1  # of batches that are larger than those of the training
+
     def __init__(self, cache: Cache, batch_size: int):
         super().__init__(cache, "validation", 0, batch_size)
         self.parts = [1] * (len(self.bounds) - 1)
+        self._in_order = [(chunk, 0) for chunk in range(len(self.parts))]
         self.spec = (
             ((None, self.species), "float32"),
             ((None, None, self.parameters), "float32"),
@@ -28,7 +31,7 @@ class RolloutSampler(Sampler):
         )
 
     def _order(self, epoch: int) -> list[tuple[int, int]]:
-        return [(chunk, 0) for chunk in range(len(self.parts))]
+        return self._in_order
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
         tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])

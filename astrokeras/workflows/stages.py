@@ -25,6 +25,8 @@ from astrokeras.workflows.runs import Run
 
 # States from which the spread of the latents is measured.
 LATENT_SAMPLE = 65536
+# Whole tracers a batch of the emulator's validation, about what a small file has.
+VALIDATED = 24
 
 
 def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> None:
@@ -99,7 +101,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
     fit(
         model,
         sampler,
-        RolloutSampler(cache, 64),
+        RolloutSampler(cache, VALIDATED),
         loss=_loss(settings.loss, cache),
         metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
         settings=settings.fit,
