@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from astrokeras.data.writer import TracerWriter as TracerWriter
     from astrokeras.errors import InputError as InputError
     from astrokeras.errors import WorkError as WorkError
+    from astrokeras.memory import keep_memory as keep_memory
     from astrokeras.models.autoencoder import Autoencoder as Autoencoder
     from astrokeras.models.emulator import Emulator as Emulator
     from astrokeras.models.surrogate import Surrogate as Surrogate
@@ -43,6 +44,8 @@ _MODULES = {
     # Configuration.
     "compose": "config",
     "Config": "config",
+    # Speed: freed memory stays with the process.
+    "keep_memory": "memory",
     # Errors.
     "InputError": "errors",
     "WorkError": "errors",

@@ -90,6 +90,20 @@ def test_noise_acts_in_training_alone(layer_class):
     assert abs(noisy.mean() - 1) < 0.05
 
 
+def test_dropout_masks_neither_rows_nor_features_alike():
+    """Each is made of a number for its row and one for its feature."""
+    layer = AnnealedDropout(0.5, seed=4)
+    kept = ops.convert_to_numpy(layer(ops.ones((600, 400)), training=True)) > 0
+
+    for mask in (kept, kept.T):
+        sign = 2.0 * mask[:200] - 1
+        likeness = sign @ sign.T / mask.shape[1]
+        off_diagonal = likeness[~np.eye(200, dtype=bool)]
+        # Independent signs: a spread of 1 / sqrt(n), and no pair far beyond it.
+        assert off_diagonal.std() == pytest.approx(mask.shape[1] ** -0.5, rel=0.05)
+        assert np.abs(off_diagonal).max() < 6 * mask.shape[1] ** -0.5
+
+
 def test_dropout_drops_its_rate():
     layer = AnnealedDropout(0.3, seed=1)
     dropped = to_numpy(layer(np.ones((400, 100), "float32"), training=True))
@@ -140,6 +154,25 @@ def test_the_recurrence_is_a_residual_rollout(rng):
 
     expected = reference_rollout(recurrence, initial, parameters)
     np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_precision_leaves_the_state_in_float32(rng):
+    cell = ResidualCell(3, (8, 6), "tanh", "mixed_bfloat16", name="cell")
+    recurrence = Recurrence(cell, name="r")
+    initial = rng.normal(size=(2, 3)).astype("float32")
+    parameters = rng.normal(size=(2, 7, 4)).astype("float32")
+    untouched = to_numpy(recurrence(initial, parameters))
+    np.testing.assert_array_equal(untouched, np.repeat(initial[:, None], 7, 1))
+    randomise(recurrence, rng)
+
+    states = to_numpy(recurrence(initial, parameters))
+
+    expected = reference_rollout(recurrence, initial, parameters)
+    assert states.dtype == "float32"
+    assert {layer.compute_dtype for layer in (recurrence.drive, cell.first)} == {
+        "bfloat16"
+    }
+    assert 1e-6 < np.abs(states - expected).max() < 0.02 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(

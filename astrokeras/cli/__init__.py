@@ -22,6 +22,7 @@ from astrokeras.cli.evaluate import evaluate
 from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
 from astrokeras.errors import InputError, WorkError
+from astrokeras.memory import keep_memory
 
 # Global options that take a value, and what is missing where there is none.
 _NEEDS = {
@@ -146,4 +147,5 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 def main() -> None:
     """Run the command line."""
+    keep_memory()
     app(prog_name="astrokeras")
