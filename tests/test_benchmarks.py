@@ -14,7 +14,7 @@ from tiny import make_tracers, write_tracers
 from astrokeras import TracerStore
 
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("growth", "input", "memory", "start")
+SCRIPTS = ("growth", "input", "memory", "start", "time_to_accuracy")
 
 
 def load(name):
@@ -94,12 +94,15 @@ def test_tracers_are_repeated_under_new_numbers(measure, tmp_path):
         np.testing.assert_array_equal(copies.physical, tracers.physical[:, :5])
 
 
-def test_growth_is_fitted():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        fit = load("growth").fit
-    finally:
-        sys.path.remove(str(FOLDER))
+@pytest.fixture
+def script(monkeypatch):
+    """Load a script, which imports what lies beside it."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return load
+
+
+def test_growth_is_fitted(script):
+    fit = script("growth").fit
 
     law = fit([1, 2, 4], [3.0, 5.0, 9.0])
 
@@ -107,6 +110,39 @@ def test_growth_is_fitted():
     assert law["seconds_each"] == pytest.approx(2.0)
     assert law["largest_deviation"] == pytest.approx(0.0, abs=1e-9)
     assert fit([1, 2, 4], [3.0, 6.0, 12.0])["exponent"] == pytest.approx(1.0)
+
+
+def test_time_to_accuracy_is_that_of_the_first_epoch_at_the_mark(script):
+    compare = script("time_to_accuracy").compare
+    peer = [(5.0, "autoencoder", 0.1), (20.0, "emulator", 0.5), (30.0, "emulator", 0.6)]
+    ours = [(1.0, "autoencoder", 0.2), (4.0, "emulator", 0.5), (6.0, "emulator", 0.3)]
+
+    row = compare((peer, 0.5), (ours, 1.0))
+
+    assert (row["mark"], row["peer"], row["peer_stop"]) == (0.5, 20.0, 30.0)
+    assert (row["ours"], row["faster"], row["faster_in_cpu_time"]) == (4.0, 5.0, 2.5)
+    never = compare((peer, 1.0), ([*ours[:1], (9.0, "emulator", 0.51)], 1.0))
+    assert (never["ours"], never["faster"]) == (None, 0.0)
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_trainings_share_the_cores_by_turns(script, monkeypatch, turn):
+    module = script("time_to_accuracy")
+    monkeypatch.setattr(module, "alone", lambda core, *call: (call, core))
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda _: {3, 7}, raising=False)
+    calls = {"peer": (1,), "ours": (2,), "second": (3,)}
+
+    pinned = module.run(calls, pin=True, turn=turn)
+    free = module.run(calls, pin=False, turn=turn)
+
+    one, other = (7, 3) if turn else (3, 7)
+    assert pinned == {
+        "peer": ((1,), one),
+        "ours": ((2,), other),
+        "second": ((3,), other),
+    }
+    assert list(free) == list(calls)[:: -1 if turn else 1]
+    assert free["ours"] == ((2,), None)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
