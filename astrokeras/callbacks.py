@@ -121,8 +121,9 @@ class Checkpoint(keras.callbacks.Callback):
             )
         try:
             state = json.loads(self.state_path.read_text())
-            facts = state["facts"]
-        except (ValueError, KeyError) as error:
+            # Checkpoints of before there was a choice do not say it.
+            facts = {"precision": "float32"} | state["facts"]
+        except (ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"{self.state_path}: is no checkpoint or a damaged one ({error}); "
                 "start without --resume."

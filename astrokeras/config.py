@@ -143,6 +143,7 @@ class Config:
         default="my_${dataset.name}", metadata={"pattern": r"[A-Za-z0-9][\w.-]*"}
     )
     seed: int = _ranged(0, 0, 2**31)
+    precision: str = _one_of("float32", "float32", "mixed_bfloat16")
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"
     cache_compression: str = _one_of("none", "none", "blosc")

@@ -41,6 +41,7 @@ def test_the_reference_variant_is_astrochemnets():
         ("name=../elsewhere", "name is '../elsewhere'", "letters, digits"),
         ("name=''", "name is ''", "letters, digits"),
         ("autoencoder.activation=foo", "activation is 'foo'", "gelu, silu, relu"),
+        ("precision=float16", "precision is 'float16'", "float32, mixed_bfloat16"),
         ("seed=many", "seed", "Integer"),
         ("emulator.fit.epochs=0", "emulator.fit.epochs is 0", "[1, "),
         ("autoencoder.dropout=1.5", "autoencoder.dropout is 1.5", "[0, 0.95]"),

@@ -77,6 +77,35 @@ def tracers():
     return make_tracers(simulations=3)
 
 
+def test_mixed_precision_is_of_the_products_alone(rng):
+    exact = make_surrogate(rng).emulator
+    policy = {"precision": "mixed_bfloat16"}
+    inner = Autoencoder.from_config(exact.autoencoder.get_config() | policy)
+    mixed = Emulator.from_config(exact.get_config() | {"autoencoder": inner} | policy)
+    mixed.build()
+    mixed.set_weights(exact.get_weights())
+    initial = rng.random((5, S)).astype("float32")
+    parameters = rng.normal(size=(5, 9, P)).astype("float32")
+
+    assert {weight.dtype for weight in mixed.weights} == {"float32"}
+    assert {dense.compute_dtype for dense in inner.dense} == {"bfloat16"}
+    pairs = [
+        (model.encode(initial), model((initial, parameters)))
+        for model in (mixed, exact)
+    ]
+    for ours, truth in zip(*pairs, strict=True):
+        ours, truth = to_numpy(ours), to_numpy(truth)
+        assert ours.dtype == "float32"
+        assert 1e-6 < np.abs(ours - truth).max() < 0.02 * np.abs(truth).max()
+
+
+@pytest.mark.parametrize("model", [Autoencoder, Emulator])
+def test_an_unknown_precision_is_refused(model, rng):
+    first = S if model is Autoencoder else make_autoencoder(rng)
+    with pytest.raises(ValueError, match="Received: 'float16'"):
+        model(first, (3,) if model is Autoencoder else P, precision="float16")
+
+
 def test_each_kernel_exists_once(rng):
     model = make_autoencoder(rng)
     kernels = [w.shape for w in model.weights if w.path.endswith("kernel")]

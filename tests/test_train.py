@@ -325,6 +325,32 @@ def test_an_autoencoder_of_other_species_is_refused(folder, run, tmp_path):
         train(compose(overrides(tmp_path)), stages=("emulator",), overwrite=True)
 
 
+def test_mixed_precision_trains_a_surrogate_in_float32(folder):
+    mixed = overrides(folder, "name=mixed", "precision=mixed_bfloat16")
+    run = train(compose(mixed))
+    surrogate = astrokeras.load(run.path)
+    tracers = make_tracers()
+    rows = tracers.split == 1
+    truth = tracers.abundances[rows]
+
+    emulator = surrogate.emulator
+    assert emulator.precision == emulator.autoencoder.precision == "float32"
+    assert {layer.compute_dtype for layer in surrogate._flatten_layers()} == {"float32"}
+    prediction = surrogate.emulate(truth[:, 0], tracers.physical[rows], STEP)
+    error = np.abs(np.log10(prediction) - np.log10(np.maximum(truth, 1e-20)))
+    best = min(row["val_dex"] for row in read_history(run))
+    assert error[:, 1:].mean() == pytest.approx(best, rel=0.02)
+    with pytest.raises(InputError, match="precision mixed_bfloat16 and not float32"):
+        train(compose(overrides(folder, "name=mixed")), resume=True)
+    run.surrogate.unlink()
+    with pytest.raises(
+        InputError, match=r"precision was mixed_bfloat16 when .* is flo"
+    ):
+        train(
+            compose(overrides(folder, "name=mixed")), stages=("emulator",), resume=True
+        )
+
+
 def test_a_stage_keeps_the_configuration_it_was_trained_with(folder):
     named = overrides(folder, "name=staged")
     train(compose([*named, "autoencoder.latents=5"]), stages=("autoencoder",))

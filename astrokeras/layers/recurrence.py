@@ -33,7 +33,7 @@ class Recurrence(keras.layers.Layer):
         if isinstance(cell, dict):
             cell = keras.saving.deserialize_keras_object(cell)
         self.drive = keras.layers.Dense(
-            cell.hidden[0], dtype=self.dtype_policy, name="drive"
+            cell.hidden[0], dtype=cell.precision, name="drive"
         )
         # Held on every backend, so that a model file has the same paths on all three.
         self.rnn = keras.layers.RNN(

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
+from astrokeras.layers.precision import check_precision
 from astrokeras.layers.register import register
 
 
@@ -21,6 +23,8 @@ class ResidualCell(keras.layers.Layer):
         latents: Size of the latent state.
         hidden: Widths of the hidden layers; the drive has the first one's width.
         activation: Activation of the hidden layers.
+        precision: Of the dense layers, `"float32"` or `"mixed_bfloat16"`; the state
+            keeps the cell's own.
         **kwargs: Base layer arguments.
 
     Call arguments:
@@ -33,6 +37,7 @@ class ResidualCell(keras.layers.Layer):
         latents: int,
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
+        precision: str = "float32",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -44,7 +49,7 @@ class ResidualCell(keras.layers.Layer):
         self.activation = activation
         self.activate = keras.activations.get(activation)
         self.state_size = self.output_size = latents
-        policy = self.dtype_policy
+        self.precision = policy = check_precision(precision)
         # The drive brings the first layer's bias.
         self.first = keras.layers.Dense(
             self.hidden[0], use_bias=False, dtype=policy, name="first"
@@ -65,10 +70,10 @@ class ResidualCell(keras.layers.Layer):
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         state = states[0]
-        features = self.activate(inputs + self.first(state))
+        features = self.activate(ops.add(inputs, self.first(state)))
         for layer in self.inner:
             features = layer(features)
-        state = state + self.last(features)
+        state = ops.add(state, ops.cast(self.last(features), state.dtype))
         return state, [state]
 
     def get_config(self) -> dict[str, Any]:
@@ -76,4 +81,5 @@ class ResidualCell(keras.layers.Layer):
             "latents": self.latents,
             "hidden": self.hidden,
             "activation": self.activation,
+            "precision": self.precision,
         }

@@ -44,12 +44,12 @@ class ReversibleDense(keras.layers.Layer):
 
     def call(self, inputs: Any, reverse: bool = False, outputs: Any = None) -> Any:
         if not reverse:
-            return ops.matmul(inputs, self.kernel) + self.bias
+            return ops.add(ops.matmul(inputs, self.kernel), self.bias)
         kernel, bias = self.kernel, self.reverse_bias
         if outputs is not None:
             kernel = ops.take(kernel, outputs, axis=0)
             bias = ops.take(bias, outputs, axis=0)
-        return ops.matmul(inputs, ops.transpose(kernel)) + bias
+        return ops.add(ops.matmul(inputs, ops.transpose(kernel)), bias)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"units": self.units}

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from astrokeras.layers.noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.precision import check_precision
 from astrokeras.layers.register import register
 from astrokeras.layers.reversible_dense import ReversibleDense
 from astrokeras.layers.scalers import AffineScaler
@@ -45,6 +46,8 @@ class Autoencoder(keras.Model):
         dropout: Dropout rate after each hidden layer in training.
         momentum: Momentum of the batch normalisations.
         seed: Seed of noise and dropout.
+        precision: Of the dense layers, `"float32"` or `"mixed_bfloat16"`; latents and
+            outputs are float32.
         **kwargs: Base model arguments.
 
     Call arguments:
@@ -67,6 +70,7 @@ class Autoencoder(keras.Model):
         dropout: float = 0.0,
         momentum: float = 0.99,
         seed: int | None = None,
+        precision: str = "float32",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -84,6 +88,7 @@ class Autoencoder(keras.Model):
         self.dropout = dropout
         self.momentum = momentum
         self.seed = seed
+        self.precision = check_precision(precision)
 
         def norms(name: str, count: int) -> list[keras.layers.Layer]:
             if not normalise:
@@ -98,7 +103,8 @@ class Autoencoder(keras.Model):
         self.species_scaler = AffineScaler(species, name="species_scaler")
         encoded = [*self.widths, latents]
         self.dense = [
-            ReversibleDense(width, name=f"dense_{i}") for i, width in enumerate(encoded)
+            ReversibleDense(width, dtype=precision, name=f"dense_{i}")
+            for i, width in enumerate(encoded)
         ]
         self.encoder_norms = norms("encoder_norm", len(widths) + latent_activation)
         self.decoder_norms = norms("decoder_norm", len(widths))
@@ -129,7 +135,8 @@ class Autoencoder(keras.Model):
                 features = self.activate(features)
             if i < len(self.widths):
                 features = self.drop(features, training=training)
-        return ops.reshape(features, (*leading, self.latents))
+        latents = ops.cast(features, self.compute_dtype)
+        return ops.reshape(latents, (*leading, self.latents))
 
     def decode(self, latents: Any, training: bool = False, outputs: Any = None) -> Any:
         """Return scaled abundances `(..., species)` of latents `(..., latents)`.
@@ -142,6 +149,7 @@ class Autoencoder(keras.Model):
             features = self.activate(norm(features, training=training))
             features = self.drop(features, training=training)
         scaled = self.dense[0](features, reverse=True, outputs=outputs)
+        scaled = ops.cast(scaled, self.compute_dtype)
         if self.output_activation == "sigmoid":
             scaled = ops.sigmoid(scaled)
         else:
@@ -166,4 +174,5 @@ class Autoencoder(keras.Model):
             "dropout": self.dropout,
             "momentum": self.momentum,
             "seed": self.seed,
+            "precision": self.precision,
         }

@@ -29,6 +29,8 @@ class Emulator(keras.Model):
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
         joint: Whether training moves the autoencoder's kernels too.
+        precision: Of the cell's dense layers, `"float32"` or `"mixed_bfloat16"`; the
+            state and the outputs are float32. The autoencoder has its own.
         **kwargs: Base model arguments.
 
     Call arguments:
@@ -47,6 +49,7 @@ class Emulator(keras.Model):
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
         joint: bool = False,
+        precision: str = "float32",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -58,8 +61,11 @@ class Emulator(keras.Model):
         self.hidden = list(hidden)
         self.activation = activation
         self.joint = joint
+        self.precision = precision
         self.latent_scaler = AffineScaler(autoencoder.latents, name="latent_scaler")
-        cell = ResidualCell(autoencoder.latents, hidden, activation, name="cell")
+        cell = ResidualCell(
+            autoencoder.latents, hidden, activation, precision, name="cell"
+        )
         self.recurrence = Recurrence(cell, name="recurrence")
 
     def build(self, input_shape: Any = None) -> None:
@@ -100,4 +106,5 @@ class Emulator(keras.Model):
             "hidden": self.hidden,
             "activation": self.activation,
             "joint": self.joint,
+            "precision": self.precision,
         }

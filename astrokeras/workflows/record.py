@@ -48,6 +48,7 @@ def record(
         "species": list(cache.species),
         "floor": cache.floor,
         "seed": config.seed,
+        "precision": config.precision,
         "data_sha256": cache.source_hash,
         "backend": os.environ.get("KERAS_BACKEND"),
         "wall_seconds": round(seconds, 1),
@@ -99,9 +100,15 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
     now = {
         "data": cache.source_hash,
         "seed": config.seed,
+        "precision": config.precision,
         **learned(getattr(config, stage)),
     }
-    then = {"data": facts["data_sha256"], "seed": facts["seed"]}
+    then = {
+        "data": facts["data_sha256"],
+        "seed": facts["seed"],
+        # Runs of before there was a choice do not say it.
+        "precision": facts.get("precision", "float32"),
+    }
     then |= learned(facts["settings"])
     for key, value in now.items():
         if then.get(key) != value:

@@ -45,6 +45,7 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         dropout=settings.dropout,
         momentum=settings.momentum,
         seed=config.seed,
+        precision=config.precision,
         name="autoencoder",
     )
     model.build()
@@ -66,13 +67,14 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         facts=_facts(config, cache, learned(settings)),
         resume=resume,
     )
-    _save(_uncompiled(model), run.autoencoder)
+    _save(_copy(model), run.autoencoder)
 
 
 def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None:
     """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
     settings = config.emulator
-    autoencoder = keras.saving.load_model(run.autoencoder, compile=False)
+    saved = keras.saving.load_model(run.autoencoder, compile=False)
+    autoencoder = _copy(saved, config.precision)
     keras.utils.set_random_seed(config.seed)
     model = Emulator(
         autoencoder,
@@ -80,6 +82,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         settings.hidden,
         activation=settings.activation,
         joint=settings.joint,
+        precision=config.precision,
         name="emulator",
     )
     model.build()
@@ -112,7 +115,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
     )
-    _save(make_surrogate(_uncompiled(model), cache), run.surrogate)
+    _save(make_surrogate(_copy(model), cache), run.surrogate)
 
 
 def _facts(config: Config, cache: Cache, settings: dict[str, Any]) -> dict[str, Any]:
@@ -121,6 +124,7 @@ def _facts(config: Config, cache: Cache, settings: dict[str, Any]) -> dict[str, 
         "data": cache.source_hash,
         "floor": cache.floor,
         "seed": config.seed,
+        "precision": config.precision,
         "settings": settings,
     }
 
@@ -188,9 +192,17 @@ def make_surrogate(emulator: Emulator, cache: Cache) -> Surrogate:
     return surrogate
 
 
-def _uncompiled(model: keras.Model) -> keras.Model:
-    """Return a copy without optimiser and loss, which a model file need not carry."""
-    copy = type(model).from_config(model.get_config())
+def _copy(model: Autoencoder | Emulator, precision: str = "float32") -> Any:
+    """Return a copy without optimiser and loss, which a model file need not carry.
+
+    Args:
+        model: The model.
+        precision: That of the copy; a file is in float32, whatever trained it.
+    """
+    config = model.get_config() | {"precision": precision}
+    if isinstance(model, Emulator):
+        config["autoencoder"] = _copy(model.autoencoder, precision)
+    copy = type(model).from_config(config)
     copy.build()
     copy.set_weights(model.get_weights())
     return copy
