@@ -131,7 +131,7 @@ def rate(work: float, taken: Summary) -> Summary:
 
 def show(summary: Summary, digits: int = 3) -> str:
     """Return `median (low to high)` for a table."""
-    form = ",.0f" if summary["low"] >= 1000 else f".{digits}g"
+    form = ",.0f" if summary["low"] >= 10 else f".{digits}g"
     median, low, high = (f"{summary[key]:{form}}" for key in ("median", "low", "high"))
     return f"{median} ({low} to {high})"
 

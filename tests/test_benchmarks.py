@@ -14,7 +14,7 @@ from tiny import make_tracers, write_tracers
 from astrokeras import TracerStore
 
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("growth", "input", "memory", "start", "time_to_accuracy")
+SCRIPTS = ("growth", "input", "memory", "speed", "start", "time_to_accuracy")
 
 
 def load(name):

@@ -20,7 +20,7 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 
 # Who may import whom: a part imports from its own level and from those above.
 LEVELS = [
-    {"errors", "resources", "backend", "files"},
+    {"errors", "resources", "backend", "files", "memory"},
     {"chemistry", "config"},
     {"data"},
     {"layers"},

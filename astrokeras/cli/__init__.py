@@ -18,6 +18,7 @@ from astrokeras.backend import (
     select_threads,
 )
 from astrokeras.cli import data, models
+from astrokeras.cli.benchmark import benchmark
 from astrokeras.cli.evaluate import evaluate
 from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
@@ -109,6 +110,7 @@ def program(
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(benchmark)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 

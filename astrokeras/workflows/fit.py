@@ -51,16 +51,7 @@ def fit(
         facts: What a checkpoint must agree with to be resumed.
         resume: Whether to go on from the checkpoint, if the stage has one.
     """
-    model.compile(
-        keras.optimizers.AdamW(
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            global_clipnorm=settings.clip_norm,
-        ),
-        loss=loss,
-        weighted_metrics=[metric],
-        steps_per_execution=settings.steps_per_execution,
-    )
+    compile_model(model, loss, metric, settings)
     schedules = _schedules(settings, annealed)
     checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)
     first = 0
@@ -108,6 +99,25 @@ def fit(
             open_one.close()
     checkpoint.restore_best(model)
     report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
+
+
+def compile_model(
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    metric: keras.metrics.Metric,
+    settings: FitConfig,
+) -> None:
+    """Compile a model with the optimiser that a stage's settings ask for."""
+    model.compile(
+        keras.optimizers.AdamW(
+            settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            global_clipnorm=settings.clip_norm,
+        ),
+        loss=loss,
+        weighted_metrics=[metric],
+        steps_per_execution=settings.steps_per_execution,
+    )
 
 
 def _schedules(

@@ -32,6 +32,56 @@ VALIDATED = 24
 def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> None:
     """Train the autoencoder and write `autoencoder.keras`."""
     settings = config.autoencoder
+    model = make_autoencoder(config, cache)
+    fit(
+        model,
+        RowSampler(cache, settings.fit.batch_size, config.seed),
+        StateSampler(cache, 14),
+        loss=make_loss(settings.loss, cache),
+        metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
+        settings=settings.fit,
+        annealed=[model.drop, model.latent_noise],
+        run=run,
+        stage="autoencoder",
+        facts=_facts(config, cache, learned(settings)),
+        resume=resume,
+    )
+    _save(_copy(model), run.autoencoder)
+
+
+def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None:
+    """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
+    settings = config.emulator
+    saved = keras.saving.load_model(run.autoencoder, compile=False)
+    autoencoder = _copy(saved, config.precision)
+    model = make_emulator(config, cache, autoencoder)
+    model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
+    sampler = make_window_sampler(config, cache)
+    if sampler.left_out:
+        report(
+            f"Left out {sampler.left_out} training tracers, shorter than the shortest "
+            f"window of {sampler.windows[0]} steps."
+        )
+    fit(
+        model,
+        sampler,
+        RolloutSampler(cache, VALIDATED),
+        loss=make_loss(settings.loss, cache),
+        metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
+        settings=settings.fit,
+        annealed=[],
+        run=run,
+        stage="emulator",
+        facts=_facts(config, cache, learned(settings))
+        | {"autoencoder": hash_file(run.autoencoder)},
+        resume=resume,
+    )
+    _save(make_surrogate(_copy(model), cache), run.surrogate)
+
+
+def make_autoencoder(config: Config, cache: Cache) -> Autoencoder:
+    """Return the untrained autoencoder, its scales those of the training data."""
+    settings = config.autoencoder
     keras.utils.set_random_seed(config.seed)
     model = Autoencoder(
         len(cache.species),
@@ -54,27 +104,12 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         model.species_scaler.set_scales(
             statistics.species_mean, statistics.species_spread
         )
-    fit(
-        model,
-        RowSampler(cache, settings.fit.batch_size, config.seed),
-        StateSampler(cache, 14),
-        loss=_loss(settings.loss, cache),
-        metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
-        settings=settings.fit,
-        annealed=[model.drop, model.latent_noise],
-        run=run,
-        stage="autoencoder",
-        facts=_facts(config, cache, learned(settings)),
-        resume=resume,
-    )
-    _save(_copy(model), run.autoencoder)
+    return model
 
 
-def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None:
-    """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
+def make_emulator(config: Config, cache: Cache, autoencoder: Autoencoder) -> Emulator:
+    """Return the untrained emulator of an autoencoder."""
     settings = config.emulator
-    saved = keras.saving.load_model(run.autoencoder, compile=False)
-    autoencoder = _copy(saved, config.precision)
     keras.utils.set_random_seed(config.seed)
     model = Emulator(
         autoencoder,
@@ -86,8 +121,13 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         name="emulator",
     )
     model.build()
-    model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
-    sampler = WindowSampler(
+    return model
+
+
+def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
+    """Return the sampler of the emulator's training batches."""
+    settings = config.emulator
+    return WindowSampler(
         cache,
         settings.fit.batch_size,
         settings.window,
@@ -96,26 +136,6 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         decode=settings.decode,
         reconstruction=settings.reconstruction,
     )
-    if sampler.left_out:
-        report(
-            f"Left out {sampler.left_out} training tracers, shorter than the shortest "
-            f"window of {sampler.windows[0]} steps."
-        )
-    fit(
-        model,
-        sampler,
-        RolloutSampler(cache, VALIDATED),
-        loss=_loss(settings.loss, cache),
-        metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
-        settings=settings.fit,
-        annealed=[],
-        run=run,
-        stage="emulator",
-        facts=_facts(config, cache, learned(settings))
-        | {"autoencoder": hash_file(run.autoencoder)},
-        resume=resume,
-    )
-    _save(make_surrogate(_copy(model), cache), run.surrogate)
 
 
 def _facts(config: Config, cache: Cache, settings: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +149,8 @@ def _facts(config: Config, cache: Cache, settings: dict[str, Any]) -> dict[str, 
     }
 
 
-def _loss(settings: LossConfig, cache: Cache) -> keras.losses.Loss:
+def make_loss(settings: LossConfig, cache: Cache) -> keras.losses.Loss:
+    """Return the loss that a stage is configured with."""
     matrix, _ = stoichiometric_matrix(cache.species, cache.elements)
     span = decades(cache.floor)
     if settings.kind == "reference":

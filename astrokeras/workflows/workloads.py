@@ -1,0 +1,165 @@
+"""The work whose speed matters, and the arithmetic that it cannot do without.
+
+A floating-point operation is one multiplication or addition of a matrix product;
+activations, losses and the optimiser come on top and count as time alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from astrokeras.config import Config
+from astrokeras.data.batches import EpochNumber, batches
+from astrokeras.data.cache import Cache
+from astrokeras.data.sampling import RowSampler, Sampler
+from astrokeras.data.scaling import decades
+from astrokeras.data.store import TracerStore
+from astrokeras.metrics import Dex
+from astrokeras.models.surrogate import Surrogate
+from astrokeras.workflows.fit import compile_model
+from astrokeras.workflows.stages import (
+    make_autoencoder,
+    make_emulator,
+    make_loss,
+    make_window_sampler,
+)
+
+BATCHES = 16  # a measured call of a training has about so many
+
+
+@dataclass
+class Workload:
+    """A piece of work that can be repeated.
+
+    Attributes:
+        name: What it is.
+        unit: What is counted: `rows` (states) or `steps` (of a tracer).
+        work: Units of one call.
+        flops: Floating-point operations of the matrix products of one unit.
+        run: Does it once.
+    """
+
+    name: str
+    unit: str
+    work: int
+    flops: float
+    run: Callable[[], object]
+
+
+def product_flops(sizes: Sequence[int]) -> int:
+    """Return the operations of a chain of dense layers, one row through all."""
+    return 2 * sum(a * b for a, b in pairwise(sizes))
+
+
+def autoencoder_sizes(config: Config, species: int) -> list[int]:
+    """Return the widths from the species to the latents."""
+    return [species, *config.autoencoder.widths, config.autoencoder.latents]
+
+
+def train_autoencoder(config: Config, cache: Cache) -> Workload:
+    """Return the training of the autoencoder, as `fit` runs it, input included.
+
+    Operations: a product forwards, one for the kernel's gradient and one for the
+    input's, which the first layer does not need, in the encoder and in the decoder.
+    """
+    settings = config.autoencoder
+    model = make_autoencoder(config, cache)
+    metric = Dex(len(cache.species), decades(cache.floor), name="dex")
+    compile_model(model, make_loss(settings.loss, cache), metric, settings.fit)
+    sampler = RowSampler(cache, settings.fit.batch_size, config.seed)
+    sizes = autoencoder_sizes(config, len(cache.species))
+    flops = 6 * product_flops(sizes) - product_flops(sizes[:2])
+    run, count = _epochs(model, sampler)
+    work = count * sampler.steps * sampler.batch_size
+    return Workload("autoencoder training", "rows", work, flops, run)
+
+
+def train_emulator(config: Config, cache: Cache) -> Workload:
+    """Return the training of the emulator, as `fit` runs it, input included.
+
+    Operations: three products of the cell a step; of each state that is decoded,
+    the decoder's product forwards and its input's gradient, and with `joint` the
+    kernels' gradients too.
+    """
+    settings = config.emulator
+    model = make_emulator(config, cache, make_autoencoder(config, cache))
+    metric = Dex(len(cache.species), decades(cache.floor), name="dex")
+    compile_model(model, make_loss(settings.loss, cache), metric, settings.fit)
+    sampler = make_window_sampler(config, cache)
+    states = 0
+    steps = 0
+    for number in range(sampler.steps):
+        arrays = sampler.batch(0, number)
+        steps += int(np.prod(arrays[1].shape[:2]))
+        states += int(np.prod(arrays[-1].shape))
+    latents = config.autoencoder.latents
+    cell = product_flops([latents, *settings.hidden, latents])
+    cell += product_flops([len(cache.parameters), settings.hidden[0]])
+    decoder = product_flops(autoencoder_sizes(config, len(cache.species)))
+    flops = 3 * cell + (3 if settings.joint else 2) * decoder * states / steps
+    run, count = _epochs(model, sampler)
+    return Workload("emulator training", "steps", count * steps, flops, run)
+
+
+def roll_out(
+    surrogate: Surrogate,
+    tracers: Path,
+    count: int,
+    species: Sequence[str] | None = None,
+    times: Sequence[int] | None = None,
+) -> Workload:
+    """Return rollouts in physical units, of the file's tracers again and again.
+
+    Args:
+        surrogate: The surrogate.
+        tracers: A tracer file.
+        count: Number of tracers.
+        species: Names of the species asked for, all by default.
+        times: Numbers of the states asked for, all by default.
+    """
+    with TracerStore(tracers) as store:
+        full = np.flatnonzero(store.length == store.states)
+        block = store.read(full[: min(len(full), count)])
+        columns = [store.parameters.index(name) for name in surrogate.parameter_names]
+    index = np.arange(count) % len(block)
+    given = (
+        block.abundances[index, 0],
+        block.physical[index][..., columns],
+        block.time[index],
+    )
+    steps = block.physical.shape[1]
+    emulator = surrogate.emulator
+    latents = emulator.autoencoder.latents
+    cell = product_flops([latents, *emulator.hidden, latents])
+    cell += product_flops([emulator.parameter_count, emulator.hidden[0]])
+    width = len(surrogate.species) if species is None else len(species)
+    decoded = steps if times is None else len(times)
+    decoder = product_flops([latents, *emulator.autoencoder.widths[::-1], width])
+    flops = cell + decoder * decoded / steps
+    name = "rollout"
+    if species is not None:
+        name += f", {len(species)} species"
+    if times is not None:
+        name += f", {len(times)} state" + "s" * (len(times) > 1)
+
+    def run() -> object:
+        return surrogate.emulate(*given, species=species, times=times)
+
+    return Workload(name, "steps", count * steps, flops, run)
+
+
+def _epochs(model: object, sampler: Sampler) -> tuple[Callable[[], object], int]:
+    """Return what trains for some epochs, and how many these are."""
+    count = max(1, round(BATCHES / sampler.steps))
+    epoch = EpochNumber()
+    dataset = batches(sampler, epoch)
+
+    def run() -> object:
+        return model.fit(  # type: ignore[attr-defined]
+            dataset, epochs=count, shuffle=False, verbose=0, callbacks=[epoch]
+        )
+
+    return run, count

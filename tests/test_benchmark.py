@@ -1,0 +1,117 @@
+"""`astrokeras benchmark`: what it counts and reports; no speed is tested."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import make_tracers, overrides, write_tracers
+from typer.testing import CliRunner
+
+from astrokeras.cli import app
+from astrokeras.config import compose
+from astrokeras.data.cache import prepare
+from astrokeras.errors import InputError
+from astrokeras.workflows import workloads
+from astrokeras.workflows.benchmark import WORK, benchmark
+from astrokeras.workflows.train import train
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("benchmark")
+    write_tracers(path / "tiny.h5")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    few = ("autoencoder.fit.epochs=1", "emulator.fit.epochs=1")
+    return train(compose(overrides(folder, *few)))
+
+
+def count_products(*shapes):
+    """Count multiplications and additions of products (1, a) x (a, b), one by one."""
+    return sum(2 for a, b in shapes for _ in np.ndindex(a, b))
+
+
+def test_autoencoder_operations_are_those_of_its_products(folder):
+    config = compose(overrides(folder))
+    cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
+    made = workloads.train_autoencoder(config, cache)
+
+    there, back = ((10, 16), (16, 3)), ((3, 16), (16, 10))
+    kernels = inputs = count_products(*there, *back)
+    inputs -= count_products((10, 16))  # of the data no gradient is needed
+    assert made.flops == count_products(*there, *back) + kernels + inputs
+    # 12 tracers of 13 states, in batches of 32.
+    assert made.work % (12 * 13 // 32 * 32) == 0
+
+
+@pytest.mark.parametrize(("joint", "products"), [(False, 2), (True, 3)])
+def test_emulator_operations_follow_what_is_trained(folder, joint, products):
+    words = ("emulator.window=[8]", "emulator.decode=3", f"emulator.joint={joint}")
+    config = compose(overrides(folder, *words))
+    cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
+    made = workloads.train_emulator(config, cache)
+
+    cell = count_products((3, 16), (3, 16), (16, 3))  # parameters, latents, out
+    decoder = count_products((3, 16), (16, 10))
+    states = 4  # of 8 steps: three drawn, and state 0
+    assert made.flops == pytest.approx(3 * cell + products * decoder * states / 8)
+
+
+def test_less_that_is_asked_for_is_less_work(folder, run):
+    import astrokeras
+
+    surrogate = astrokeras.load(run.path)
+    path = folder / "tiny.h5"
+    everything = workloads.roll_out(surrogate, path, 30)
+    some = workloads.roll_out(surrogate, path, 30, species=["CO"])
+    last = workloads.roll_out(surrogate, path, 30, times=[-1])
+
+    assert everything.work == 30 * 12
+    assert everything.run().shape == (30, 13, 10)
+    assert some.run().shape == (30, 13, 1)
+    assert last.run().shape == (30, 1, 10)
+    cell = count_products((3, 16), (3, 16), (16, 3))
+    assert some.flops == cell + count_products((3, 16), (16, 1))
+    assert last.flops == pytest.approx(cell + count_products((3, 16), (16, 10)) / 12)
+
+
+def test_the_command_reports_every_piece_of_work(folder, run):
+    words = [str(run.path), *overrides(folder), "--tracers", str(folder / "tiny.h5")]
+    result = CliRunner().invoke(
+        app, ["benchmark", *words, "--repeats", "2", "--count", "20", "--json"]
+    )
+
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout)
+    names = [row["name"] for row in figures["rows"]]
+    assert names == [
+        "autoencoder training",
+        "emulator training",
+        "rollout",
+        "rollout, 10 species",
+        "rollout, 1 state",
+    ]
+    for row in figures["rows"]:
+        rate = row["rate"]
+        assert 0 < rate["low"] <= rate["median"] <= rate["high"]
+        assert row["share"] == pytest.approx(rate["median"] / row["limit"])
+
+
+def test_wrong_requests_are_refused(folder, run):
+    config = compose(overrides(folder))
+    with pytest.raises(InputError, match="absent"):
+        benchmark(config, str(run.path), folder / "absent.h5", repeats=1)
+    with pytest.raises(InputError, match="'input'.*autoencoder, emulator, rollout"):
+        benchmark(config, str(run.path), folder / "tiny.h5", work=("input",))
+    no_training = make_tracers()
+    no_training.split[:] = 2
+    path = write_tracers(folder / "test.h5", no_training)
+    with pytest.raises(InputError, match="train"):
+        benchmark(config, str(run.path), path, work=WORK[:1], repeats=1)
