@@ -37,6 +37,16 @@ test-all: (test "tensorflow") (test "jax") (test "torch")
 quickstart:
     ./quickstart.sh
 
+# Measure the speed again, as docs/performance.md tells it; an hour on a quiet machine.
+benchmark *options:
+    {{bin}}/python benchmarks/speed.py {{options}}
+    {{bin}}/python benchmarks/input.py
+    {{bin}}/python benchmarks/start.py
+    {{bin}}/python benchmarks/growth.py
+    {{bin}}/python benchmarks/memory.py
+    {{bin}}/python benchmarks/time_to_accuracy.py
+    {{bin}}/python benchmarks/picture.py
+
 # Everything that a change must pass, in fresh environments.
 check:
     .ci/run

@@ -108,7 +108,7 @@ def test_wrong_requests_are_refused(folder, run):
     config = compose(overrides(folder))
     with pytest.raises(InputError, match="absent"):
         benchmark(config, str(run.path), folder / "absent.h5", repeats=1)
-    with pytest.raises(InputError, match="'input'.*autoencoder, emulator, rollout"):
+    with pytest.raises(InputError, match=r"'input'.*autoencoder, emulator, rollout"):
         benchmark(config, str(run.path), folder / "tiny.h5", work=("input",))
     no_training = make_tracers()
     no_training.split[:] = 2
