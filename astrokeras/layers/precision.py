@@ -8,7 +8,9 @@ def check_precision(precision: str) -> str:
 
     The scaled abundances span 20 decades: with the 8 significant bits of bfloat16 they
     would be rounded by up to 0.04 dex. So this is the dtype policy of dense layers
-    alone, not of a model; sums, states and outputs stay in float32.
+    alone, not of a model: the state is summed up, and outputs are scaled, in float32.
+    What a dense layer gives has 8 bits, also the last one, in units of a species' own
+    spread if the model standardises.
 
     Raises:
         ValueError: If it is none of `PRECISIONS`.

@@ -1,4 +1,4 @@
-"""The rollout of a cell: one of the two places that know the backend."""
+"""The rollout of a cell: one of the few places that know the backend."""
 
 from typing import Any
 
