@@ -11,9 +11,9 @@ import platform
 # Options of glibc's mallopt(3), by their numbers in malloc.h; the largest int is all
 # that it takes.
 _LARGEST = 2**31 - 1
-_OPTIONS = {
+_MMAP_THRESHOLD = -3  # blocks below come from the heap, others from the system
+_OTHERS = {
     -8: 1,  # M_ARENA_MAX: one heap for all threads, since others end at 64 MB
-    -3: _LARGEST,  # M_MMAP_THRESHOLD: blocks below 2 GB come from the heap
     -1: _LARGEST,  # M_TRIM_THRESHOLD: up to 2 GB of free heap is kept
     -2: 2**26,  # M_TOP_PAD: the heap grows by 64 MB at a time
 }
@@ -32,5 +32,10 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     library = ctypes.CDLL(None)
-    taken = [library.mallopt(key, value) for key, value in _OPTIONS.items()]
+    # Older versions take no more than 32 MB. Without any threshold the others would
+    # do harm: setting one of them freezes it at 128 kB.
+    thresholds = (_LARGEST, 2**25)
+    if not any(library.mallopt(_MMAP_THRESHOLD, value) for value in thresholds):
+        return False
+    taken = [library.mallopt(key, value) for key, value in _OTHERS.items()]
     return all(taken)

@@ -24,13 +24,6 @@ RESULTS = ROOT / "benchmarks" / "results"
 SAMPLE = ROOT / "data" / "grav.h5"
 COMMAND = (sys.executable, "-c", "from astrokeras.cli import main; main()")
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "h5py")
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-)
-
 Summary = dict[str, Any]
 
 
@@ -49,8 +42,9 @@ def options(description: str | None, repeats: int = 5) -> argparse.ArgumentParse
 
 def set_threads(threads: int) -> None:
     """Give NumPy and the backends of this process and its children so many threads."""
-    os.environ.update(dict.fromkeys(THREADS, str(threads)))
-    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    from astrokeras.backend import select_threads
+
+    select_threads(threads)
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -209,7 +203,8 @@ def matmul_rate(threads: int = 1, size: int = 2048, repeats: int = 7) -> float:
     is loaded.
     """
     code = _PRODUCT.format(size=size, repeats=repeats)
-    environment = os.environ | dict.fromkeys(THREADS, str(threads))
+    threads_of = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(threads_of, str(threads))
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,

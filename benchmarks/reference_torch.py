@@ -180,11 +180,18 @@ def autoencoder_batches(data: Data, batch: int) -> Iterator[torch.Tensor]:
             yield rows[index]
 
 
-def emulator_batches(data: Data, batch: int, window: int) -> Iterator[tuple]:
-    """One epoch of windows: each tracer once, from a random state."""
+def emulator_batches(
+    data: Data, batch: int, window: int, whole: bool = False
+) -> Iterator[tuple]:
+    """One epoch of windows: each tracer once, from a random state.
+
+    With `whole` the rest that fills no batch is left out.
+    """
     count, states = data.abundances.shape[:2]
     span = torch.arange(window)
     for index in torch.randperm(count).split(batch):
+        if whole and len(index) < batch <= count:
+            continue
         start = torch.randint(0, states - window, (len(index),))
         steps = start[:, None] + span
         yield (

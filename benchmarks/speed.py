@@ -20,7 +20,6 @@ import measure
 WORK = ("autoencoder", "emulator", "rollout", "few species", "last state")
 BACKENDS = ("tensorflow", "jax", "torch")
 PEERS = ("eager", "compiled")
-SOLVER = 23.0  # steps/s of UCLCHEM on one core: 297 in 13 s
 
 
 def make_ours(work: str, args: Any) -> dict[str, Any]:
@@ -61,7 +60,8 @@ def make_peer(work: str, framework: str, args: Any) -> dict[str, Any]:
 
     torch.set_num_threads(args.threads)
     cache = prepare(args.data, args.scratch, 1e-20)
-    data = reference.load(cache, stoichiometric_matrix(cache.species)[0])
+    matrix, _ = stoichiometric_matrix(cache.species, cache.elements)
+    data = reference.load(cache, matrix)
     model: Any = reference.Autoencoder(data.abundances.shape[-1])
     weight = 100.0
     if work == "emulator":
@@ -83,8 +83,7 @@ def make_peer(work: str, framework: str, args: Any) -> dict[str, Any]:
             else:
                 epoch = (
                     ((x, p), y)
-                    for x, p, y in reference.emulator_batches(data, 64, 240)
-                    if len(x) == 64
+                    for x, p, y in reference.emulator_batches(data, 64, 240, True)
                 )
             for inputs, truth in epoch:
                 reference.step(called, optimizer, loss, inputs, truth)
@@ -97,14 +96,12 @@ def make_peer(work: str, framework: str, args: Any) -> dict[str, Any]:
 
 def work_when_told(work: str, framework: str, args: Any) -> None:
     """Be a child: do the work once for each line of stdin, and print units and time."""
-    if framework in PEERS:
-        made = make_peer(work, framework, args)
-    else:
-        if not args.plain_memory:
-            from astrokeras.memory import keep_memory
+    if not args.plain_memory:
+        from astrokeras.memory import keep_memory
 
-            keep_memory()
-        made = make_ours(work, args)
+        keep_memory()
+    peer = framework in PEERS
+    made = make_peer(work, framework, args) if peer else make_ours(work, args)
     print(json.dumps({"flops": made["flops"]}), flush=True)
     for _ in sys.stdin:
         units: list[Any] = []
@@ -232,7 +229,9 @@ def parse() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--tracers", type=int, default=2000, help="of a rollout")
     parser.add_argument("--name", default="speed", help="of the file of figures")
     parser.add_argument(
-        "--plain-memory", action="store_true", help="let freed memory go"
+        "--plain-memory",
+        action="store_true",
+        help="give freed memory back as the C library does, in all frameworks",
     )
     parser.add_argument("--scratch", type=Path, help="folder for the training cache")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)

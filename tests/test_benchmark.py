@@ -54,14 +54,20 @@ def test_autoencoder_operations_are_those_of_its_products(folder):
 @pytest.mark.parametrize(("joint", "products"), [(False, 2), (True, 3)])
 def test_emulator_operations_follow_what_is_trained(folder, joint, products):
     words = ("emulator.window=[8]", "emulator.decode=3", f"emulator.joint={joint}")
+    words += ("emulator.reconstruction=0",)
     config = compose(overrides(folder, *words))
     cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
     made = workloads.train_emulator(config, cache)
 
-    cell = count_products((3, 16), (3, 16), (16, 3))  # parameters, latents, out
+    cell = count_products((3, 16), (16, 3))
+    drive = count_products((3, 16))  # of the parameters, which are data
     decoder = count_products((3, 16), (16, 10))
-    states = 4  # of 8 steps: three drawn, and state 0
-    assert made.flops == pytest.approx(3 * cell + products * decoder * states / 8)
+    encoder = count_products((10, 16), (16, 3))
+    if joint:
+        encoder = 3 * encoder - count_products((10, 16))
+    # Of 8 steps three states are compared; state 0 has no weight.
+    expected = 3 * cell + 2 * drive + products * decoder * 3 / 8 + encoder / 8
+    assert made.flops == pytest.approx(expected)
 
 
 def test_less_that_is_asked_for_is_less_work(folder, run):
@@ -78,7 +84,8 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     assert some.run().shape == (30, 13, 1)
     assert last.run().shape == (30, 1, 10)
     cell = count_products((3, 16), (3, 16), (16, 3))
-    assert some.flops == cell + count_products((3, 16), (16, 1))
+    cell += count_products((10, 16), (16, 3)) / 12  # the encoder, once
+    assert some.flops == pytest.approx(cell + count_products((3, 16), (16, 1)))
     assert last.flops == pytest.approx(cell + count_products((3, 16), (16, 10)) / 12)
 
 

@@ -13,8 +13,8 @@ FAULTS = """
 import resource, sys
 import numpy as np
 from astrokeras.memory import keep_memory
-if {keep}:
-    assert keep_memory()
+if {keep} and not keep_memory():
+    raise SystemExit("glibc takes no threshold")
 for turn in range(4):
     np.ones(25_000_000, "float32")
     if turn == 0:

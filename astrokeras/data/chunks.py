@@ -25,6 +25,7 @@ class ChunkReader:
         cache: The training cache.
         group: `train` or `validation`.
         tracers: Tracers a chunk; fewer if they would take more than `CHUNK_BYTES`.
+        least: Tracers a chunk at least, whatever they take.
 
     Attributes:
         group: The group of the open file.
@@ -33,7 +34,7 @@ class ChunkReader:
         species: S.
     """
 
-    def __init__(self, cache: Cache, group: str, tracers: int):
+    def __init__(self, cache: Cache, group: str, tracers: int, least: int = 1):
         import hdf5plugin  # noqa: F401  # It registers the filter of compressed caches.
 
         self.file = h5py.File(cache.path)
@@ -41,7 +42,8 @@ class ChunkReader:
         self.offset = cache.statistics.offset.astype("f4")
         self.scale = cache.statistics.scale.astype("f4")
         count, self.states, self.species = self.group["abundances"].shape
-        tracers = max(1, min(tracers, CHUNK_BYTES // (4 * self.states * self.species)))
+        fits = CHUNK_BYTES // (4 * self.states * self.species)
+        tracers = max(1, least, min(tracers, fits))
         pieces = max(1, round(count / tracers))
         self.bounds = np.linspace(0, count, pieces + 1).astype(int)
         self._thread: ThreadPoolExecutor | None = None

@@ -39,9 +39,9 @@ class Sampler:
     parts: list[int]
     ahead = 2
 
-    def __init__(self, cache: Cache, group: str, seed: int, chunk: int):
+    def __init__(self, cache: Cache, group: str, seed: int, chunk: int, least: int = 1):
         self.cache = cache
-        self.reader = ChunkReader(cache, group, chunk)
+        self.reader = ChunkReader(cache, group, chunk, least)
         self.group = self.reader.group
         self.bounds = self.reader.bounds
         self.length = self.group["length"][:]
@@ -104,7 +104,8 @@ class Sampler:
 
     def close(self) -> None:
         """Close the cache and let go of the chunks in memory."""
-        self.reader.close()
+        with self._lock:
+            self.reader.close()
 
     def _order(self, epoch: int) -> list[tuple[int, int]]:
         """Return the (chunk, part) of each step of an epoch."""

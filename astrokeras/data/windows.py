@@ -51,7 +51,8 @@ class WindowSampler(Sampler):
         reconstruction: float = 0.0,
         chunk: int = CHUNK,
     ):
-        super().__init__(cache, "train", seed, chunk)
+        # A batch comes from one chunk and must not hold its tracers many times.
+        super().__init__(cache, "train", seed, chunk, least=2 * batch_size)
         self.windows = sorted(windows)
         self.batch_size = batch_size
         self.from_start = from_start

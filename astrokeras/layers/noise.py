@@ -46,7 +46,7 @@ class AnnealedDropout(_AnnealedLayer):
         super().__init__(rate, seed, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if not training:
+        if not training or self.rate == 0:
             return inputs
         keep = 1.0 - self.strength
         # float32 has no number between this one and 2^31.
@@ -93,7 +93,7 @@ class LatentNoise(_AnnealedLayer):
         super().__init__(rate, seed, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        if not training:
+        if not training or self.rate == 0:
             return inputs
         draw = keras.random.normal(
             ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator

@@ -48,7 +48,7 @@ def train(
         WorkError: If training diverges.
     """
     select_device(device)
-    _check_backend(config, stages)
+    check_backend(config, stages)
     run = Run(Path(config.runs_dir) / config.name)
     source = find_data(config.dataset.path, "dataset.path")
     if mode != "preprocess":
@@ -83,7 +83,7 @@ def train(
     return run
 
 
-def _check_backend(config: Config, stages: Sequence[str]) -> None:
+def check_backend(config: Config, stages: Sequence[str]) -> None:
     """Refuse what the backend that will be used cannot do."""
     backend = select_backend(required=False)
     for stage in stages:

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import keras
 import numpy as np
 
-from astrokeras.config import Config
+from astrokeras.config import Config, FitConfig
 from astrokeras.data.batches import EpochNumber, batches
 from astrokeras.data.cache import Cache
+from astrokeras.data.resident import is_resident
 from astrokeras.data.sampling import RowSampler, Sampler
 from astrokeras.data.scaling import decades
 from astrokeras.data.store import TracerStore
+from astrokeras.errors import InputError
 from astrokeras.metrics import Dex
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.workflows.fit import compile_model
@@ -26,6 +29,7 @@ from astrokeras.workflows.stages import (
     make_loss,
     make_window_sampler,
 )
+from astrokeras.workflows.target import find_target, match_columns
 
 BATCHES = 16  # a measured call of a training has about so many
 
@@ -72,7 +76,7 @@ def train_autoencoder(config: Config, cache: Cache) -> Workload:
     sampler = RowSampler(cache, settings.fit.batch_size, config.seed)
     sizes = autoencoder_sizes(config, len(cache.species))
     flops = 6 * product_flops(sizes) - product_flops(sizes[:2])
-    run, count = _epochs(model, sampler)
+    run, count = _epochs(model, sampler, settings.fit)
     work = count * sampler.steps * sampler.batch_size
     return Workload("autoencoder training", "rows", work, flops, run)
 
@@ -80,27 +84,30 @@ def train_autoencoder(config: Config, cache: Cache) -> Workload:
 def train_emulator(config: Config, cache: Cache) -> Workload:
     """Return the training of the emulator, as `fit` runs it, input included.
 
-    Operations: three products of the cell a step; of each state that is decoded,
-    the decoder's product forwards and its input's gradient, and with `joint` the
-    kernels' gradients too.
+    Operations: three products of the cell a step, two of what the parameters drive;
+    of each state that is compared, the decoder's product forwards and its input's
+    gradient, and with `joint` the kernels' gradients too; the encoder a window.
     """
     settings = config.emulator
     model = make_emulator(config, cache, make_autoencoder(config, cache))
     metric = Dex(len(cache.species), decades(cache.floor), name="dex")
     compile_model(model, make_loss(settings.loss, cache), metric, settings.fit)
     sampler = make_window_sampler(config, cache)
-    states = 0
-    steps = 0
+    windows = states = steps = 0
     for number in range(sampler.steps):
         arrays = sampler.batch(0, number)
+        windows += len(arrays[0])
         steps += int(np.prod(arrays[1].shape[:2]))
-        states += int(np.prod(arrays[-1].shape))
-    latents = config.autoencoder.latents
-    cell = product_flops([latents, *settings.hidden, latents])
-    cell += product_flops([len(cache.parameters), settings.hidden[0]])
-    decoder = product_flops(autoencoder_sizes(config, len(cache.species)))
-    flops = 3 * cell + (3 if settings.joint else 2) * decoder * states / steps
-    run, count = _epochs(model, sampler)
+        states += int((arrays[-1] > 0).sum())
+    sizes = autoencoder_sizes(config, len(cache.species))
+    cell = product_flops([sizes[-1], *settings.hidden, sizes[-1]])
+    drive = product_flops([len(cache.parameters), settings.hidden[0]])
+    through = product_flops(sizes)  # the encoder's or the decoder's
+    encoder = 3 * through - product_flops(sizes[:2]) if settings.joint else through
+    decoder = (3 if settings.joint else 2) * through
+    total = (3 * cell + 2 * drive) * steps + decoder * states + encoder * windows
+    flops = total / steps
+    run, count = _epochs(model, sampler, settings.fit)
     return Workload("emulator training", "steps", count * steps, flops, run)
 
 
@@ -121,9 +128,14 @@ def roll_out(
         times: Numbers of the states asked for, all by default.
     """
     with TracerStore(tracers) as store:
+        columns = match_columns(store, find_target(surrogate))
         full = np.flatnonzero(store.length == store.states)
-        block = store.read(full[: min(len(full), count)])
-        columns = [store.parameters.index(name) for name in surrogate.parameter_names]
+        if not len(full):
+            raise InputError(
+                f"{tracers}: no tracer lasts for all {store.states} states of the "
+                "file; give another one."
+            )
+        block = store.read(full[:count])
     index = np.arange(count) % len(block)
     given = (
         block.abundances[index, 0],
@@ -137,8 +149,10 @@ def roll_out(
     cell += product_flops([emulator.parameter_count, emulator.hidden[0]])
     width = len(surrogate.species) if species is None else len(species)
     decoded = steps if times is None else len(times)
+    encoder = product_flops([len(surrogate.species), *emulator.autoencoder.widths])
+    encoder += product_flops([emulator.autoencoder.widths[-1], latents])
     decoder = product_flops([latents, *emulator.autoencoder.widths[::-1], width])
-    flops = cell + decoder * decoded / steps
+    flops = cell + (decoder * decoded + encoder) / steps
     name = "rollout"
     if species is not None:
         name += f", {len(species)} species"
@@ -151,14 +165,16 @@ def roll_out(
     return Workload(name, "steps", count * steps, flops, run)
 
 
-def _epochs(model: object, sampler: Sampler) -> tuple[Callable[[], object], int]:
+def _epochs(
+    model: keras.Model, sampler: Sampler, settings: FitConfig
+) -> tuple[Callable[[], object], int]:
     """Return what trains for some epochs, and how many these are."""
     count = max(1, round(BATCHES / sampler.steps))
     epoch = EpochNumber()
-    dataset = batches(sampler, epoch)
+    dataset = batches(sampler, epoch, is_resident(settings.resident, [sampler]))
 
     def run() -> object:
-        return model.fit(  # type: ignore[attr-defined]
+        return model.fit(
             dataset, epochs=count, shuffle=False, verbose=0, callbacks=[epoch]
         )
 
