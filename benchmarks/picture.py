@@ -79,13 +79,18 @@ def main() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    args = measure.options(__doc__).parse_args()
-    speed, growth = read(args.out, "speed"), read(args.out, "growth")
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), width_ratios=[3, 2])
-    if speed:
-        draw_shares(axes[0], speed)
+    parser = measure.options(__doc__)
+    parser.add_argument("--names", nargs="+", default=["speed"], help="files of speed")
+    args = parser.parse_args()
+    speed: dict[str, Any] = {}
+    for name in args.names:
+        speed |= read(args.out, name) or {}
+    growth = read(args.out, "growth")
+    panels = 2 if growth else 1
+    figure, axes = pyplot.subplots(1, panels, figsize=(7 * panels, 4.2), squeeze=False)
+    draw_shares(axes[0, 0], speed)
     if growth:
-        draw_growth(axes[1], growth)
+        draw_growth(axes[0, 1], growth)
     figure.tight_layout()
     figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
 

@@ -111,6 +111,15 @@ def test_the_command_reports_every_piece_of_work(folder, run):
         assert row["share"] == pytest.approx(rate["median"] / row["limit"])
 
 
+def test_the_first_word_may_be_an_override(folder):
+    result = CliRunner().invoke(
+        app, ["benchmark", "autoencoder.latents=none", "--tracers", "absent.h5"]
+    )
+
+    assert result.exit_code != 0
+    assert "autoencoder.latents" in str(result.exception)
+
+
 def test_wrong_requests_are_refused(folder, run):
     config = compose(overrides(folder))
     with pytest.raises(InputError, match="absent"):

@@ -45,8 +45,11 @@ def benchmark(
     from astrokeras.workflows.benchmark import WORK, show, to_json
     from astrokeras.workflows.benchmark import benchmark as measure
 
+    words = list(overrides or [])
+    if "=" in run:  # no run is named, the overrides begin at once
+        run, words = "grav", [run, *words]
     figures = measure(
-        compose(overrides or []),
+        compose(words),
         run,
         tracers or resource("data") / "grav.h5",
         [only] if only else WORK,

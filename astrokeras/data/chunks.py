@@ -1,7 +1,7 @@
 """Reading the training cache chunk by chunk, one chunk ahead of who consumes them."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import h5py
@@ -54,7 +54,7 @@ class ChunkReader:
         self._ahead: tuple[int, Future[Chunk]] | None = None
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """What the whole group takes in memory."""
         return 4 * sum(self.group[name].size for name in ("abundances", "physical"))
 
@@ -66,6 +66,7 @@ class ChunkReader:
             following: The chunk that will be asked for next, if that is known.
         """
         if self._held is None or self._held[0] != chunk:
+            self._held = None  # its memory may be overwritten, also by a failed read
             self._held = (chunk, self._take(chunk))
             if following is not None and following != chunk:
                 if self._thread is None:
@@ -92,9 +93,9 @@ class ChunkReader:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             number, future = ahead
-            loaded = future.result()
+            wait([future])
             if number == chunk:
-                return loaded
+                return future.result()
         return self._load(chunk)
 
     def _load(self, chunk: int) -> Chunk:

@@ -57,7 +57,7 @@ def is_resident(choice: str, samplers: Sequence[Sampler]) -> bool:
     if choice != "auto" or keras.config.backend() not in BACKENDS:
         return choice == "always"
     free = _free_bytes()
-    needed = sum(sampler.reader.bytes for sampler in samplers)
+    needed = sum(sampler.reader.nbytes for sampler in samplers)
     return free is not None and needed < SHARE * free
 
 
