@@ -76,7 +76,9 @@ class TestChoice:
     def samplers(self, monkeypatch):
         """Two samplers of 100 bytes together, and what memory is free."""
         self.patch = monkeypatch
-        self.made = [SimpleNamespace(reader=SimpleNamespace(nbytes=n)) for n in (60, 40)]
+        self.made = [
+            SimpleNamespace(reader=SimpleNamespace(nbytes=n)) for n in (60, 40)
+        ]
 
     def choose(self, choice, free):
         self.patch.setattr(resident, "_free_bytes", lambda: free)
