@@ -179,35 +179,20 @@ def write_repeated(
                     writer.append(block)
 
 
-_PRODUCT = """
-import statistics, time
-import numpy as np
-n, repeats = {size}, {repeats}
-random = np.random.default_rng(0)
-a, b = random.random((2, n, n), dtype="float32")
-out = np.empty((n, n), "float32")
-np.matmul(a, b, out=out)
-taken = []
-for _ in range(repeats):
-    start = time.perf_counter()
-    np.matmul(a, b, out=out)
-    taken.append(time.perf_counter() - start)
-print(2e-9 * n**3 / statistics.median(taken))
-"""
-
-
 def matmul_rate(threads: int = 1, size: int = 2048, repeats: int = 7) -> float:
     """Return what this machine does: GFLOP/s of a float32 product by NumPy.
 
     It runs in a process of its own, because the number of threads is fixed once NumPy
     is loaded.
     """
-    code = _PRODUCT.format(size=size, repeats=repeats)
+    code = (
+        "from astrokeras.workflows.benchmark import measure_products; "
+        f"print(measure_products({repeats}, {size}) / 1e9)"
+    )
     threads_of = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = os.environ | dict.fromkeys(threads_of, str(threads))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env=environment,
+        env=environment(**dict.fromkeys(threads_of, str(threads))),
         capture_output=True,
         text=True,
         check=True,

@@ -24,17 +24,21 @@ SOLVER_STEPS = 23.0
 PRODUCT_SIZE = 2048
 
 
-def measure_products(repeats: int = 7) -> float:
+def measure_products(repeats: int = 7, size: int = PRODUCT_SIZE) -> float:
     """Return this machine's rate of float32 matrix products by NumPy, operations/s.
 
     NumPy uses as many threads as it was told to at its start, as `--threads` says.
+
+    Args:
+        repeats: Measured products, after one that does not count.
+        size: Rows and columns of the matrices.
     """
     import numpy as np
 
-    left = np.random.default_rng(0).random((PRODUCT_SIZE, PRODUCT_SIZE), "float32")
+    left, right = np.random.default_rng(0).random((2, size, size), "float32")
     out = np.empty_like(left)
-    taken = _repeat(lambda: np.matmul(left, left, out=out), repeats)
-    return 2 * PRODUCT_SIZE**3 / statistics.median(taken)
+    taken = _repeat(lambda: np.matmul(left, right, out=out), repeats)
+    return 2 * size**3 / statistics.median(taken)
 
 
 def benchmark(
@@ -69,7 +73,8 @@ def benchmark(
     unknown = [name for name in work if name not in WORK]
     if unknown:
         raise InputError(f"unknown work {unknown[0]!r}; choose of {', '.join(WORK)}.")
-    check_backend(config, [stage for stage in STAGES if stage in work])
+    stages = [stage for stage in STAGES if stage in work]
+    check_backend(config, stages)
     start_keras(device)
     import keras
 
@@ -80,7 +85,7 @@ def benchmark(
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         makers: list[Callable[[], Any]] = []
-        if {"autoencoder", "emulator"} & set(work):
+        if stages:
             cache = prepare(
                 tracers,
                 Path(folder),

@@ -38,7 +38,7 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         RowSampler(cache, settings.fit.batch_size, config.seed),
         StateSampler(cache, 14),
         loss=make_loss(settings.loss, cache),
-        metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
+        metric=make_metric(cache),
         settings=settings.fit,
         annealed=[model.drop, model.latent_noise],
         run=run,
@@ -67,7 +67,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         sampler,
         RolloutSampler(cache, VALIDATED),
         loss=make_loss(settings.loss, cache),
-        metric=Dex(len(cache.species), decades(cache.floor), name="dex"),
+        metric=make_metric(cache),
         settings=settings.fit,
         annealed=[],
         run=run,
@@ -163,6 +163,11 @@ def make_loss(settings: LossConfig, cache: Cache) -> keras.losses.Loss:
         conservation=settings.conservation,
         censored=settings.censored,
     )
+
+
+def make_metric(cache: Cache) -> Dex:
+    """Return the metric that every stage is watched by."""
+    return Dex(len(cache.species), decades(cache.floor), name="dex")
 
 
 def _latent_scales(

@@ -17,16 +17,15 @@ from astrokeras.data.batches import EpochNumber, batches
 from astrokeras.data.cache import Cache
 from astrokeras.data.resident import is_resident
 from astrokeras.data.sampling import RowSampler, Sampler
-from astrokeras.data.scaling import decades
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.metrics import Dex
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.workflows.fit import compile_model
 from astrokeras.workflows.stages import (
     make_autoencoder,
     make_emulator,
     make_loss,
+    make_metric,
     make_window_sampler,
 )
 from astrokeras.workflows.target import find_target, match_columns
@@ -71,8 +70,8 @@ def train_autoencoder(config: Config, cache: Cache) -> Workload:
     """
     settings = config.autoencoder
     model = make_autoencoder(config, cache)
-    metric = Dex(len(cache.species), decades(cache.floor), name="dex")
-    compile_model(model, make_loss(settings.loss, cache), metric, settings.fit)
+    loss, metric = make_loss(settings.loss, cache), make_metric(cache)
+    compile_model(model, loss, metric, settings.fit)
     sampler = RowSampler(cache, settings.fit.batch_size, config.seed)
     sizes = autoencoder_sizes(config, len(cache.species))
     flops = 6 * product_flops(sizes) - product_flops(sizes[:2])
@@ -90,15 +89,15 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
     """
     settings = config.emulator
     model = make_emulator(config, cache, make_autoencoder(config, cache))
-    metric = Dex(len(cache.species), decades(cache.floor), name="dex")
-    compile_model(model, make_loss(settings.loss, cache), metric, settings.fit)
+    loss, metric = make_loss(settings.loss, cache), make_metric(cache)
+    compile_model(model, loss, metric, settings.fit)
     sampler = make_window_sampler(config, cache)
     windows = states = steps = 0
     for number in range(sampler.steps):
-        arrays = sampler.batch(0, number)
-        windows += len(arrays[0])
-        steps += int(np.prod(arrays[1].shape[:2]))
-        states += int((arrays[-1] > 0).sum())
+        tracers, _, along, _, weight = sampler.choose(0, number)
+        windows += len(tracers)
+        steps += len(tracers) * len(along)
+        states += int((weight > 0).sum())
     sizes = autoencoder_sizes(config, len(cache.species))
     cell = product_flops([sizes[-1], *settings.hidden, sizes[-1]])
     drive = product_flops([len(cache.parameters), settings.hidden[0]])
@@ -149,9 +148,9 @@ def roll_out(
     cell += product_flops([emulator.parameter_count, emulator.hidden[0]])
     width = len(surrogate.species) if species is None else len(species)
     decoded = steps if times is None else len(times)
-    encoder = product_flops([len(surrogate.species), *emulator.autoencoder.widths])
-    encoder += product_flops([emulator.autoencoder.widths[-1], latents])
-    decoder = product_flops([latents, *emulator.autoencoder.widths[::-1], width])
+    widths = emulator.autoencoder.widths
+    encoder = product_flops([len(surrogate.species), *widths, latents])
+    decoder = product_flops([latents, *widths[::-1], width])
     flops = cell + (decoder * decoded + encoder) / steps
     name = "rollout"
     if species is not None:
