@@ -1,0 +1,149 @@
+"""Element totals restored: the hard constraint after the decoder."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike
+
+from astrokeras.layers.register import register
+
+TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
+RIDGE = 1e-6  # keeps elements that occur together alone from being told apart
+
+
+@register
+class Conservation(keras.layers.Layer):
+    """Multiplies abundances so that each element's total is the one given.
+
+    Species s is multiplied by `exp(c_s (A mu)_s)`, which is positive whatever mu, with
+    A the stoichiometric matrix and one number mu_e for each element. The weight c_s is
+    the share of an element's total that s carries, the largest over its elements, to a
+    power: who carries the atoms takes the correction, and trace species keep what the
+    network said of them. With c = 1 this is the Kullback-Leibler projection onto the
+    totals, which moves every carbon species as soon as CO is off.
+
+    Newton's method solves for mu the logarithms of the totals, which is exact in one
+    step where one weight is common to all of an element. Gradients are those of the
+    solution (the implicit function's): the last step is differentiated, at a point
+    where it no longer depends on the others (Bolte, Pauwels & Vaiter 2023,
+    arXiv:2305.13768), so that training keeps one step in memory and not all.
+
+    Args:
+        stoichiometry: Atom counts, `(species, elements)`.
+        power: Of the share, in the weights c.
+        steps: Newton steps.
+        limit: Largest change of a mu in one step.
+        **kwargs: Base layer arguments.
+
+    Call arguments:
+        abundances: Positive, relative to H nuclei, `(..., species)`.
+        totals: Element totals wanted, `(..., elements)`, of a shape that broadcasts.
+
+    Returns abundances of the same shape. `residual` tells how far they are off.
+    """
+
+    def __init__(
+        self,
+        stoichiometry: ArrayLike,
+        power: float = 1.0,
+        steps: int = 6,
+        limit: float = 5.0,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.stoichiometry = np.asarray(stoichiometry, "float32")
+        if self.stoichiometry.ndim != 2:
+            msg = (
+                "`stoichiometry` must have shape (species, elements). "
+                f"Received: shape={self.stoichiometry.shape}"
+            )
+            raise ValueError(msg)
+        self.power = power
+        self.steps = steps
+        self.limit = limit
+        count = self.stoichiometry.shape[1]
+        self.pairs = [(i, j) for i in range(count) for j in range(i + 1)]
+        # Products of atom counts: the Jacobian is one matrix product with them.
+        self.products = np.stack(
+            [self.stoichiometry[:, i] * self.stoichiometry[:, j] for i, j in self.pairs],
+            axis=1,
+        )
+        self.built = True
+
+    def totals(self, abundances: Any) -> Any:
+        """Return element totals `(..., elements)` of abundances `(..., species)`."""
+        return ops.matmul(abundances, self.stoichiometry)
+
+    def residual(self, abundances: Any, totals: Any) -> Any:
+        """Return the largest relative error of the totals, `(...)`."""
+        wanted = ops.maximum(totals, TINY)
+        return ops.max(ops.abs(self.totals(abundances) / wanted - 1.0), axis=-1)
+
+    def call(self, abundances: Any, totals: Any) -> Any:
+        wanted = ops.maximum(totals, TINY)
+        weights = self._weights(abundances, wanted)
+        fixed, weights_fixed = ops.stop_gradient(abundances), ops.stop_gradient(weights)
+        mu = ops.zeros_like(self.totals(fixed))
+        for _ in range(self.steps - 1):
+            mu = mu + self._step(self._moved(fixed, weights_fixed, mu), weights_fixed, wanted)
+        mu = ops.stop_gradient(mu)
+        moved = self._moved(abundances, weights, mu)
+        mu = mu + self._step(moved, weights, wanted)
+        return self._moved(abundances, weights, mu)
+
+    def _weights(self, abundances: Any, wanted: Any) -> Any:
+        """Return c: the largest share of an element's total that a species carries."""
+        most = ops.max(self.stoichiometry / wanted[..., None, :], axis=-1)
+        share = ops.clip(abundances * most, 1e-30, 1.0)
+        return share if self.power == 1.0 else ops.power(share, self.power)
+
+    def _moved(self, abundances: Any, weights: Any, mu: Any) -> Any:
+        exponent = weights * ops.matmul(mu, self.stoichiometry.T)
+        return abundances * ops.exp(ops.clip(exponent, -60.0, 60.0))
+
+    def _step(self, abundances: Any, weights: Any, wanted: Any) -> Any:
+        """Return the change of mu that a Newton step makes, `(..., elements)`."""
+        totals = ops.maximum(self.totals(abundances), TINY)
+        right = totals * ops.log(wanted / totals)
+        jacobian = ops.matmul(abundances * weights, self.products)
+        step = self._solve(ops.stop_gradient(jacobian), right)
+        largest = ops.max(ops.abs(step), axis=-1, keepdims=True)
+        return step / ops.maximum(largest / self.limit, 1.0)
+
+    def _solve(self, packed: Any, right: Any) -> Any:
+        """Solve the symmetric systems, packed as `pairs`, by elimination.
+
+        Written out for each entry: a batch of small systems is elementwise work then,
+        which every backend compiles, differentiates and exports.
+        """
+        count = right.shape[-1]
+        entries = {pair: packed[..., k] for k, pair in enumerate(self.pairs)}
+        # Brought to a unit diagonal, the elements' abundances no longer matter.
+        scale = [ops.rsqrt(entries[i, i] + TINY) for i in range(count)]
+        m = {(i, j): value * scale[i] * scale[j] for (i, j), value in entries.items()}
+        r = [right[..., i] * scale[i] for i in range(count)]
+        for i in range(count):
+            m[i, i] = m[i, i] + RIDGE
+        for k in range(count):
+            for i in range(k + 1, count):
+                factor = m[i, k] / m[k, k]
+                for j in range(k + 1, i + 1):
+                    m[i, j] = m[i, j] - factor * m[j, k]
+                r[i] = r[i] - factor * r[k]
+        solution: list[Any] = [None] * count
+        for i in reversed(range(count)):
+            rest = r[i]
+            for j in range(i + 1, count):
+                rest = rest - m[j, i] * solution[j]
+            solution[i] = rest / m[i, i]
+        return ops.stack([x * s for x, s in zip(solution, scale, strict=True)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "stoichiometry": self.stoichiometry.tolist(),
+            "power": self.power,
+            "steps": self.steps,
+            "limit": self.limit,
+        }
