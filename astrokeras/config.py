@@ -131,6 +131,7 @@ class EmulatorConfig:
     decode: int = _ranged(0, 0, 100_000)
     reconstruction: float = _ranged(0.0, 0, 100)
     joint: bool = False
+    conserve: bool = True
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=lambda: FitConfig(batch_size=64))
 

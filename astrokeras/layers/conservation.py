@@ -1,5 +1,6 @@
 """Element totals restored: the hard constraint after the decoder."""
 
+import functools
 from typing import Any
 
 import keras
@@ -22,18 +23,20 @@ class Conservation(keras.layers.Layer):
     the share of an element's total that s carries, the largest over its elements, to a
     power: who carries the atoms takes the correction, and trace species keep what the
     network said of them. With c = 1 this is the Kullback-Leibler projection onto the
-    totals, which moves every carbon species as soon as CO is off.
+    totals, which moves every carbon species as soon as CO is off and doubles the error.
 
-    Newton's method solves for mu the logarithms of the totals, which is exact in one
-    step where one weight is common to all of an element. Gradients are those of the
-    solution (the implicit function's): the last step is differentiated, at a point
-    where it no longer depends on the others (Bolte, Pauwels & Vaiter 2023,
-    arXiv:2305.13768), so that training keeps one step in memory and not all.
+    First no species is left more atoms than there are. Then Newton's method solves for
+    mu, on the logarithms of the totals, where one step is exact if an element's
+    carriers have one weight. Gradients are those of the solution (of the implicit
+    function): the last step alone is differentiated, at a point that depends on the
+    others no longer (Bolte, Pauwels & Vaiter 2023, arXiv:2305.13768), so that training
+    keeps one step in memory and not all.
 
     Args:
         stoichiometry: Atom counts, `(species, elements)`.
+        steps: Newton steps. 4 end at float32's precision (4e-7) where species are off
+            by 0.3 dex, 6 at 1 dex for all but one state in 300, 8 for all.
         power: Of the share, in the weights c.
-        steps: Newton steps.
         limit: Largest change of a mu in one step.
         **kwargs: Base layer arguments.
 
@@ -47,9 +50,9 @@ class Conservation(keras.layers.Layer):
     def __init__(
         self,
         stoichiometry: ArrayLike,
-        power: float = 1.0,
         steps: int = 6,
-        limit: float = 5.0,
+        power: float = 0.5,
+        limit: float = 10.0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -60,14 +63,17 @@ class Conservation(keras.layers.Layer):
                 f"Received: shape={self.stoichiometry.shape}"
             )
             raise ValueError(msg)
-        self.power = power
         self.steps = steps
+        self.power = power
         self.limit = limit
         count = self.stoichiometry.shape[1]
         self.pairs = [(i, j) for i in range(count) for j in range(i + 1)]
         # Products of atom counts: the Jacobian is one matrix product with them.
         self.products = np.stack(
-            [self.stoichiometry[:, i] * self.stoichiometry[:, j] for i, j in self.pairs],
+            [
+                self.stoichiometry[:, i] * self.stoichiometry[:, j]
+                for i, j in self.pairs
+            ],
             axis=1,
         )
         self.built = True
@@ -83,32 +89,43 @@ class Conservation(keras.layers.Layer):
 
     def call(self, abundances: Any, totals: Any) -> Any:
         wanted = ops.maximum(totals, TINY)
-        weights = self._weights(abundances, wanted)
-        fixed, weights_fixed = ops.stop_gradient(abundances), ops.stop_gradient(weights)
-        mu = ops.zeros_like(self.totals(fixed))
+        bounded = ops.minimum(abundances, 1.0 / self._largest_share(wanted))
+        weights = self._weights(bounded)
+        fixed = ops.stop_gradient(bounded), ops.stop_gradient(weights)
+        mu = ops.zeros_like(self.totals(fixed[0]))
         for _ in range(self.steps - 1):
-            mu = mu + self._step(self._moved(fixed, weights_fixed, mu), weights_fixed, wanted)
+            mu = mu + self._step(*fixed, mu, wanted)
         mu = ops.stop_gradient(mu)
-        moved = self._moved(abundances, weights, mu)
-        mu = mu + self._step(moved, weights, wanted)
-        return self._moved(abundances, weights, mu)
+        mu = mu + self._step(bounded, weights, mu, wanted)
+        return self._moved(bounded, weights, mu)
 
-    def _weights(self, abundances: Any, wanted: Any) -> Any:
+    def _largest_share(self, totals: Any) -> Any:
+        """Return the largest share of an element that one molecule is, `(..., S)`."""
+        # One element after the other: backends vectorise over the many species.
+        shares = [
+            ops.divide(counts, totals[..., i : i + 1])
+            for i, counts in enumerate(self.stoichiometry.T)
+        ]
+        return functools.reduce(ops.maximum, shares)
+
+    def _weights(self, abundances: Any) -> Any:
         """Return c: the largest share of an element's total that a species carries."""
-        most = ops.max(self.stoichiometry / wanted[..., None, :], axis=-1)
-        share = ops.clip(abundances * most, 1e-30, 1.0)
-        return share if self.power == 1.0 else ops.power(share, self.power)
+        present = ops.maximum(self.totals(abundances), TINY)
+        share = ops.clip(abundances * self._largest_share(present), 1e-30, 1.0)
+        return ops.power(share, self.power)  # kept off zero for its gradient
 
     def _moved(self, abundances: Any, weights: Any, mu: Any) -> Any:
         exponent = weights * ops.matmul(mu, self.stoichiometry.T)
         return abundances * ops.exp(ops.clip(exponent, -60.0, 60.0))
 
-    def _step(self, abundances: Any, weights: Any, wanted: Any) -> Any:
+    def _step(self, abundances: Any, weights: Any, mu: Any, wanted: Any) -> Any:
         """Return the change of mu that a Newton step makes, `(..., elements)`."""
-        totals = ops.maximum(self.totals(abundances), TINY)
+        moved = self._moved(abundances, weights, mu)
+        totals = ops.maximum(self.totals(moved), TINY)
         right = totals * ops.log(wanted / totals)
-        jacobian = ops.matmul(abundances * weights, self.products)
-        step = self._solve(ops.stop_gradient(jacobian), right)
+        # At the solution `right` is zero, and with it the gradient by the Jacobian.
+        jacobian = ops.stop_gradient(ops.matmul(moved * weights, self.products))
+        step = self._solve(jacobian, right)
         largest = ops.max(ops.abs(step), axis=-1, keepdims=True)
         return step / ops.maximum(largest / self.limit, 1.0)
 
@@ -143,7 +160,7 @@ class Conservation(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "stoichiometry": self.stoichiometry.tolist(),
-            "power": self.power,
             "steps": self.steps,
+            "power": self.power,
             "limit": self.limit,
         }

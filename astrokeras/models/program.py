@@ -61,7 +61,12 @@ class Programs:
         return self._run(("decode", columns), decode, latents)
 
     def rollout(
-        self, initial: np.ndarray, physical: np.ndarray, index: Any, columns: Any
+        self,
+        initial: np.ndarray,
+        physical: np.ndarray,
+        index: Any,
+        columns: Any,
+        conserve: bool,
     ) -> np.ndarray:
         """Return abundances of later states, all or those of `index`."""
         model = self.model
@@ -70,10 +75,12 @@ class Programs:
             latents = model.latents(x, p)
             if wanted:
                 latents = keras.ops.take(latents, wanted[0], axis=1)
-            return model.abundances(latents, outputs=_array(columns))
+            given = x if conserve else None
+            return model.abundances(latents, given, outputs=_array(columns))
 
         inputs = (initial, physical) if index is None else (initial, physical, index)
-        return self._run(("rollout", columns, index is None), rollout, *inputs)
+        key = ("rollout", columns, index is None, conserve)
+        return self._run(key, rollout, *inputs)
 
 
 def _array(columns: Any) -> Any:

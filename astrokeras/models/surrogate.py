@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from astrokeras.data.limits import Limits
 from astrokeras.errors import InputError
+from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.models import request
@@ -45,6 +46,8 @@ class Surrogate(keras.Model):
         starts: Named initial abundances, `(S,)` each.
         floor: Smallest abundance relative to H nuclei.
         fixed: What was held fixed in the training data, for the record.
+        conserve: Whether every state of a rollout is given the element totals of its
+            state 0, by a `Conservation` after the decoder.
         version: Version of this format.
         **kwargs: Base model arguments.
 
@@ -71,6 +74,7 @@ class Surrogate(keras.Model):
         starts: Mapping[str, ArrayLike],
         floor: float = 1e-20,
         fixed: Sequence[str] = (),
+        conserve: bool = True,
         version: int = FORMAT,
         **kwargs: Any,
     ):
@@ -97,12 +101,14 @@ class Surrogate(keras.Model):
             "starts": {k: np.asarray(v, "float64").tolist() for k, v in starts.items()},
             "floor": float(floor),
             "fixed": list(fixed),
+            "conserve": conserve,
             "version": version,
         }
         self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")
         self.parameter_scaler = AffineScaler(
             len(self._facts["parameters"]), log=True, name="parameter_scaler"
         )
+        self.conservation = Conservation(stoichiometry, name="conservation")
         self._programs = Programs(self)
 
     def build(self, input_shape: Any = None) -> None:
@@ -116,17 +122,34 @@ class Surrogate(keras.Model):
         latents = self.latents(initial, physical)
         if index:
             latents = ops.take(latents, index[0], axis=1)
-        return self.abundances(latents)
+        return self.abundances(latents, initial if self.conserve else None)
 
     def latents(self, initial: Any, physical: Any) -> Any:
         """Return latents of states 1 to T, `(batch, T, L)`, of physical inputs."""
         encoded = self.emulator.encode(self.abundance_scaler(initial))
         return self.emulator.rollout(encoded, self.parameter_scaler(physical))
 
-    def abundances(self, latents: Any, outputs: Any = None) -> Any:
-        """Return abundances `(..., S)` of latents, of the species `outputs` alone."""
-        scaled = self.emulator.decode(latents, outputs=outputs)
-        return self.abundance_scaler(scaled, reverse=True)
+    def abundances(self, latents: Any, initial: Any = None, outputs: Any = None) -> Any:
+        """Return abundances of latents.
+
+        Args:
+            latents: `(..., L)`; of a rollout, `(batch, T, L)`.
+            initial: Abundances `(batch, S)` whose element totals each state of a
+                rollout is given; `None` leaves what the decoder says.
+            outputs: Columns of the species wanted, all by default.
+
+        Returns:
+            Abundances, `(..., S or len(outputs))`.
+        """
+        if initial is None:
+            scaled = self.emulator.decode(latents, outputs)
+            return self.abundance_scaler(scaled, reverse=True)
+        # Who carries the atoms is known once all species are.
+        scaled = self.emulator.decode(latents)
+        abundances = self.abundance_scaler(scaled, reverse=True)
+        totals = self.conservation.totals(initial)
+        abundances = self.conservation(abundances, totals[:, None])
+        return abundances if outputs is None else ops.take(abundances, outputs, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         emulator = keras.saving.serialize_keras_object(self.emulator)
@@ -184,6 +207,11 @@ class Surrogate(keras.Model):
         """Smallest abundance relative to H nuclei."""
         return self._facts["floor"]
 
+    @property
+    def conserve(self) -> bool:
+        """Whether rollouts keep the element totals of their state 0."""
+        return self._facts["conserve"]
+
     def emulate(
         self,
         initial: Any,
@@ -193,6 +221,7 @@ class Surrogate(keras.Model):
         times: Sequence[int] | None = None,
         batch_size: int = 256,
         strict: bool = False,
+        conserve: bool | None = None,
     ) -> np.ndarray:
         """Evolve tracers.
 
@@ -203,10 +232,13 @@ class Surrogate(keras.Model):
                 state t to state t + 1.
             time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval.
             species: Names of the species wanted, all by default; `$H2O` is the total
-                ice `#H2O` + `@H2O`. Only what is asked for is decoded.
+                ice `#H2O` + `@H2O`. Only what is asked for is decoded, unless element
+                totals are conserved, which takes all of them.
             times: Numbers of the states wanted, 0 to T or negative from the end.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training box is an error and not a warning.
+            conserve: Whether every state is given the element totals of its tracer's
+                state 0; by default what the surrogate was made with.
 
         Returns:
             Abundances, `(N, T+1 or len(times), S or len(species))`, float32.
@@ -215,6 +247,7 @@ class Surrogate(keras.Model):
             InputError: For shapes that disagree, values that are not finite or not
                 physical, unknown species, or intervals that were not trained.
         """
+        conserve = self.conserve if conserve is None else conserve
         limits = self.limits
         physical = request.check_physical(limits, physical)
         count, steps = physical.shape[:2]
@@ -241,7 +274,8 @@ class Surrogate(keras.Model):
             if not index.size:
                 break
             every = times is None
-            rolled = self._programs.rollout(x, p, None if every else index, columns)
+            asked = None if every else index
+            rolled = self._programs.rollout(x, p, asked, columns, conserve)
             if columns is not None:
                 rolled = rolled @ mixing.T
             stop = min(start + batch_size, count)

@@ -136,6 +136,7 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
         box=labels.ranges,
         species_box=[[FLOOR] * species, [1.0] * species],
         starts=labels.starts or {},
+        conserve=False,  # as its authors run it
         name="surrogate",
     )
     surrogate.build()

@@ -66,9 +66,16 @@ def _limits(facts: dict[str, Any]) -> str:
             f"- named starts: {', '.join(facts['starts'])}",
             f"- abundances below {facts['floor']:g} are not told apart",
             "- outside these ranges it answers, with a warning: do not trust it there",
+            _conserved(facts),
             "- charge is not conserved, as it is not by the solver",
         ]
     )
+
+
+def _conserved(facts: dict[str, Any]) -> str:
+    if facts.get("conserve", True):
+        return "- every state of a rollout has the element totals of its state 0"
+    return "- element totals are not conserved"
 
 
 def _figures(metrics: dict[str, Any]) -> str:

@@ -76,7 +76,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
     )
-    _save(make_surrogate(_copy(model), cache), run.surrogate)
+    _save(make_surrogate(_copy(model), cache, settings.conserve), run.surrogate)
 
 
 def make_autoencoder(config: Config, cache: Cache) -> Autoencoder:
@@ -192,7 +192,7 @@ def _latent_scales(
     return centre, np.where(spread > 1e-6, spread, 1.0)
 
 
-def make_surrogate(emulator: Emulator, cache: Cache) -> Surrogate:
+def make_surrogate(emulator: Emulator, cache: Cache, conserve: bool) -> Surrogate:
     """Return the surrogate of a trained emulator, with the limits of its data."""
     statistics = cache.statistics
     matrix, elements = stoichiometric_matrix(cache.species, cache.elements)
@@ -211,6 +211,7 @@ def make_surrogate(emulator: Emulator, cache: Cache) -> Surrogate:
         starts=cache.starts,
         floor=cache.floor,
         fixed=cache.fixed,
+        conserve=conserve,
         name="surrogate",
     )
     surrogate.build()
