@@ -132,6 +132,9 @@ class EmulatorConfig:
     reconstruction: float = _ranged(0.0, 0, 100)
     joint: bool = False
     conserve: bool = True
+    timed: bool = False
+    stride: int = _ranged(1, 1, 10_000)
+    even: float = _ranged(0.5, 0, 1)
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=lambda: FitConfig(batch_size=64))
 

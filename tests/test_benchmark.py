@@ -60,7 +60,7 @@ def test_emulator_operations_follow_what_is_trained(folder, joint, products):
     made = workloads.train_emulator(config, cache)
 
     cell = count_products((3, 16), (16, 3))
-    drive = count_products((3, 16))  # of the parameters, which are data
+    drive = count_products((10, 16))  # of what is told of intervals, which are data
     decoder = count_products((3, 16), (16, 10))
     encoder = count_products((10, 16), (16, 3))
     if joint:
@@ -83,7 +83,7 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     assert everything.run().shape == (30, 13, 10)
     assert some.run().shape == (30, 13, 1)
     assert last.run().shape == (30, 1, 10)
-    cell = count_products((3, 16), (3, 16), (16, 3))
+    cell = count_products((3, 16), (10, 16), (16, 3))  # 10 features of an interval
     cell += count_products((10, 16), (16, 3)) / 12  # the encoder, once
     assert some.flops == pytest.approx(cell + count_products((3, 16), (16, 1)))
     assert last.flops == pytest.approx(cell + count_products((3, 16), (16, 10)) / 12)

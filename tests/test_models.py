@@ -36,8 +36,9 @@ def make_autoencoder(rng, **arguments):
     return model
 
 
-def make_surrogate(rng):
-    emulator = Emulator(make_autoencoder(rng), P, (7, 5), name="emulator")
+def make_surrogate(rng, timed=False, step=(STEP, STEP)):
+    arguments = {"timed": timed, "name": "emulator"}
+    emulator = Emulator(make_autoencoder(rng), P, (7, 5), **arguments)
     emulator.build()
     emulator.latent_scaler.set_scales(rng.normal(size=3), np.array([0.5, 1, 2]))
     randomise(emulator, rng, 0.1)
@@ -51,7 +52,7 @@ def make_surrogate(rng):
         units=("cm^-3", "Habing", "mag"),
         elements=elements,
         stoichiometry=matrix,
-        step=(STEP, STEP),
+        step=step,
         duration=1200.0,
         box={name: (low[i], high[i]) for i, name in enumerate(PARAMETERS)},
         species_box=(
@@ -194,6 +195,95 @@ def test_emulate_is_encode_roll_decode_in_physical_units(surrogate, tracers):
     assert result.shape == tracers.abundances.shape
     np.testing.assert_allclose(result[:, 0], initial, rtol=1e-6)
     np.testing.assert_allclose(np.log10(result[:, 1:]), 20 * (decoded - 1), atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+class TestAnyInterval:
+    """A surrogate that is told how long intervals are, and what parameters do there."""
+
+    @pytest.fixture
+    def surrogate(self, rng):
+        surrogate = make_surrogate(rng, timed=True, step=(STEP, 8 * STEP))
+        randomise(surrogate.emulator, rng, 0.7)  # so that what it is told matters
+        spread = np.array([0.5, 2.0, 1.5])
+        surrogate.parameter_scaler.set_scales(np.array([1.0, -0.5, 0.2]), spread)
+        return surrogate
+
+    @pytest.fixture
+    def time(self, rng):
+        """Another length of each interval of each tracer."""
+        steps = STEP * 8.0 ** rng.uniform(0, 1, (6, 12))
+        return np.pad(np.cumsum(steps, axis=1), ((0, 0), (1, 0)))
+
+    def by_hand(self, surrogate, initial, physical, time):
+        """Step by step, from mean, first and last `(N, T, 3, P)`."""
+        scaled = (np.log10(physical.astype("f8")) - [1.0, -0.5, 0.2]) / [0.5, 2.0, 1.5]
+        emulator = surrogate.emulator
+        logs = 1 + np.log10(initial.astype("f8")) / 20
+        latents = emulator.encode(logs.astype("f4"))
+        states = [initial]
+        for t in range(physical.shape[1]):
+            mean, first, last = np.moveaxis(scaled[:, t], 1, 0)
+            length = np.log10((time[:, t + 1] - time[:, t]) / STEP)[:, None]
+            told = np.concatenate([mean, first - mean, last - mean, length], axis=1)
+            latents = emulator.rollout(latents, told[:, None].astype("f4"))[:, 0]
+            decoded = np.clip(to_numpy(emulator.decode(latents)), 0, 1)
+            states.append(10.0 ** (20 * (decoded - 1)))
+        return np.stack(states, axis=1)
+
+    def test_irregular_steps_are_those_made_by_hand(self, surrogate, tracers, time):
+        initial, held = tracers.abundances[:, 0], tracers.physical
+        result = surrogate.emulate(initial, held, time, conserve=False)
+
+        three = np.repeat(held[:, :, None], 3, axis=2)
+        expected = self.by_hand(surrogate, initial, three, time)
+        np.testing.assert_allclose(np.log10(result), np.log10(expected), atol=1e-3)
+        other = surrogate.emulate(initial, held, STEP, conserve=False)
+        assert np.abs(np.log10(result) - np.log10(other)).max() > 0.1
+
+    def test_parameters_may_move_within_an_interval(self, surrogate, tracers, rng):
+        initial = tracers.abundances[:, 0]
+        moving = tracers.physical[:, :, None] * 10 ** rng.uniform(0, 1, (6, 12, 3, 3))
+        result = surrogate.emulate(initial, moving, 2 * STEP, conserve=False)
+
+        time = np.tile(2 * STEP * np.arange(13), (6, 1))
+        expected = self.by_hand(surrogate, initial, moving, time)
+        np.testing.assert_allclose(np.log10(result), np.log10(expected), atol=1e-3)
+
+    def test_asking_for_less_gives_parts_of_the_whole(self, surrogate, tracers, time):
+        given = tracers.abundances[:, 0], tracers.physical, time
+        whole = surrogate.emulate(*given)
+
+        some = surrogate.emulate(*given, species=["CO"], times=[3, -1], batch_size=4)
+
+        column = SPECIES.index("CO")
+        expected = whole[:, [3, -1]][..., [column]]
+        np.testing.assert_allclose(some, expected, rtol=1e-4)
+
+    @pytest.mark.parametrize("step", [0.5 * STEP, 8.1 * STEP])
+    def test_outside_of_the_range_it_is_refused(self, surrogate, tracers, step):
+        time = np.cumsum([0.0] + [STEP] * 6 + [step] + [STEP] * 5)
+        with pytest.raises(InputError, match=rf"of {step:g} yr.* on 100 to 800 yr"):
+            surrogate.emulate(tracers.abundances[:, 0], tracers.physical, time)
+
+    def test_it_is_the_same_when_loaded(self, surrogate, tracers, time, tmp_path):
+        surrogate.save(tmp_path / "surrogate.keras")
+        given = tracers.abundances[:, 0], tracers.physical, time
+        loaded = astrokeras.load(tmp_path / "surrogate.keras")
+
+        assert loaded.step == (STEP, 8 * STEP)
+        expected = surrogate.emulate(*given)
+        np.testing.assert_allclose(loaded.emulate(*given), expected, rtol=1e-5)
+
+
+def test_who_takes_one_interval_sees_the_mean(surrogate, tracers):
+    initial, physical = tracers.abundances[:, 0], tracers.physical
+    moving = np.stack([physical, 2 * physical, 3 * physical], axis=2)
+    with pytest.warns(OutsideBoxWarning):
+        result = surrogate.emulate(initial, moving, STEP)
+
+    expected = surrogate.emulate(initial, physical, STEP)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("conserve", [True, False])
@@ -346,7 +436,9 @@ def test_a_start_outside_is_named_with_its_species(surrogate, tracers):
         ({"initial": np.full(S, np.nan)}, "H is nan"),
         ({"initial": np.ones(3)}, "10 species"),
         ({"initial": np.full((4, S), 0.1)}, "with 6 tracers"),
+        ({"time": np.zeros((5, 13))}, r"\(5, 13\) for 6 tracers of 12 steps"),
         ({"physical": np.ones((6, 12, 2))}, "Density, Radfield, Av"),
+        ({"physical": np.ones((6, 12, 2, 3))}, "mean, first and last"),
         ({"physical": np.full((6, 12, 3), -1.0)}, "Density is -1.0 for tracer 0"),
     ],
 )

@@ -12,6 +12,7 @@ from tiny import SPECIES, STEP, make_tracers, overrides, write_tracers
 import astrokeras
 from astrokeras.config import compose
 from astrokeras.errors import InputError, WorkError
+from astrokeras.workflows.predict import predict
 from astrokeras.workflows.runs import find_run
 from astrokeras.workflows.train import train
 
@@ -75,7 +76,9 @@ def test_val_dex_is_the_rollout_of_the_validation_simulations(run):
     rows = tracers.split == 1
     truth = tracers.abundances[rows]
 
-    prediction = surrogate.emulate(truth[:, 0], tracers.physical[rows], STEP)
+    prediction = surrogate.emulate(
+        truth[:, 0], tracers.physical[rows], STEP, conserve=False
+    )
 
     error = np.abs(np.log10(prediction) - np.log10(np.maximum(truth, 1e-20)))
     history = read_history(run)
@@ -100,7 +103,7 @@ def test_val_dex_leaves_out_what_lies_beyond_a_tracers_length(tmp_path):
         states = slice(0, tracers.length[i])
         truth = tracers.abundances[i, states]
         rolled = surrogate.emulate(
-            truth[0], tracers.physical[i, : len(truth) - 1], STEP
+            truth[0], tracers.physical[i, : len(truth) - 1], STEP, conserve=False
         )
         error = np.abs(np.log10(rolled[0]) - np.log10(np.maximum(truth, 1e-20)))
         errors.append(error[1:])
@@ -116,7 +119,8 @@ def test_the_surrogate_knows_its_limits(run):
 
     assert surrogate.species == SPECIES
     assert surrogate.box["Density"] == pytest.approx((density.min(), density.max()))
-    assert surrogate.step == (STEP, STEP)
+    # Of 12 steps the windows of four intervals leave nine to one of them.
+    assert surrogate.step == (STEP, 9 * STEP)
     assert surrogate.duration == 1200
     assert set(surrogate.starts) == {"tiny"}
 
@@ -296,6 +300,11 @@ def test_a_changed_configuration_is_not_resumed(folder, run):
         (["name=new"], {"resume": True}, "nothing to resume"),
         (["name=new"], {"stages": ("emulator",)}, "needs a trained autoencoder"),
         (["name=new", "emulator.window=99"], {}, r"\[99\], longer than .*at most 12"),
+        (
+            ["name=new", "emulator.timed=false"],
+            {},
+            "emulator.stride is 32, .*timed=true",
+        ),
         (["name=new"], {"device": "abacus"}, "'abacus'; use cpu or gpu"),
         (["name=new", "cache_dir=no"], {"mode": "train"}, "--mode preprocess"),
         (["name=new", "dataset.path=no.h5"], {}, "'no.h5': no such file"),
@@ -313,8 +322,37 @@ def test_intervals_that_differ_are_refused(tmp_path):
     tracers.time[3] *= 10
     write_tracers(tmp_path / "tiny.h5", tracers)
 
+    one = overrides(tmp_path, "emulator.timed=false", "emulator.stride=1")
     with pytest.raises(InputError, match="'time' has intervals of 100 to 1000 yr"):
-        train(compose(overrides(tmp_path)))
+        train(compose(one))
+
+
+def test_a_timed_emulator_learns_from_uneven_tracers_and_predicts_them(tmp_path):
+    tracers = make_tracers()
+    steps = np.random.default_rng(2).uniform(100, 300, tracers.physical.shape[:2])
+    tracers.time[:, 1:] = np.cumsum(steps, axis=1)
+    write_tracers(tmp_path / "tiny.h5", tracers)
+    run = train(compose(overrides(tmp_path, "emulator.stride=2")))
+    trained = steps[tracers.split == 0]
+    low, high = astrokeras.load(run.path).step
+
+    assert (low, high) == pytest.approx((trained.min(), 2 * trained.max()))
+    tracers.time[:, 1:] = np.cumsum(np.clip(2 * steps, low, high), axis=1)
+    write_tracers(tmp_path / "given.h5", tracers)
+    done = predict(run.path, tmp_path / "given.h5", tmp_path / "out.h5", warn=print)
+    assert (done.tracers, done.not_finite) == (20, 0)
+    tracers.time[4, 7:] += high
+    write_tracers(tmp_path / "given.h5", tracers)
+    with pytest.raises(InputError, match=rf"tracer 104, state 7: .* to {high:g} yr"):
+        predict(run.path, tmp_path / "given.h5", tmp_path / "no.h5", warn=print)
+
+
+def test_one_emulator_learns_one_interval(folder):
+    one = overrides(folder, "name=one", "emulator.timed=false", "emulator.stride=1")
+    surrogate = astrokeras.load(train(compose(one)).path)
+
+    assert surrogate.step == (STEP, STEP)
+    assert surrogate.emulator.features == len(surrogate.parameter_names)
 
 
 def test_an_autoencoder_of_other_species_is_refused(folder, run, tmp_path):
@@ -336,7 +374,9 @@ def test_mixed_precision_trains_a_surrogate_in_float32(folder):
     emulator = surrogate.emulator
     assert emulator.precision == emulator.autoencoder.precision == "float32"
     assert {layer.compute_dtype for layer in surrogate._flatten_layers()} == {"float32"}
-    prediction = surrogate.emulate(truth[:, 0], tracers.physical[rows], STEP)
+    prediction = surrogate.emulate(
+        truth[:, 0], tracers.physical[rows], STEP, conserve=False
+    )
     error = np.abs(np.log10(prediction) - np.log10(np.maximum(truth, 1e-20)))
     best = min(row["val_dex"] for row in read_history(run))
     assert error[:, 1:].mean() == pytest.approx(best, rel=0.02)

@@ -24,7 +24,7 @@ from astrokeras.data.store import TracerStore
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
 
-VERSION = 2
+VERSION = 3
 BLOCK = 32
 
 
@@ -35,7 +35,7 @@ class Cache:
     Attributes:
         path: HDF5 file with the groups `train` and `validation`, each with
             `abundances` (n, T+1, S) scaled to [0, 1], `physical` (n, T, P) as log10,
-            and `length` (n,).
+            `years` (n, T) between states, and `length` (n,).
         source_hash: SHA-256 of the tracer file.
         floor: Smallest abundance.
         species, parameters, units: Names in column order.
@@ -167,6 +167,7 @@ def _make_group(
         storage = {"chunks": (1, states, species), **hdf5plugin.Blosc("lz4")}
     group.create_dataset("abundances", (count, states, species), "f4", **storage)
     group.create_dataset("physical", (count, states - 1, len(store.parameters)), "f4")
+    group.create_dataset("years", (count, states - 1), "f4")
     group.create_dataset("length", (count,), "i4")
     return group
 
@@ -179,11 +180,14 @@ def _write_block(
 ) -> None:
     scaled = scale_abundances(tracers.abundances, floor).astype("f4")
     physical = np.log10(tracers.physical.astype("f8")).astype("f4")
+    years = np.diff(tracers.time).astype("f4")
     for i, place in enumerate(places[: len(tracers)]):
         length = tracers.length[i]
         # Beyond its length a tracer holds NaN, which no weight of zero can undo.
         scaled[i, length:] = 0.0
         physical[i, length - 1 :] = 0.0
+        years[i, length - 1 :] = years[i, length - 2]
         group["abundances"][place] = scaled[i]
         group["physical"][place] = physical[i]
+        group["years"][place] = years[i]
         group["length"][place] = length

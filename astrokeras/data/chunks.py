@@ -9,7 +9,7 @@ import numpy as np
 
 from astrokeras.data.cache import Cache
 
-Chunk = tuple[np.ndarray, np.ndarray]
+Chunk = tuple[np.ndarray, np.ndarray, np.ndarray]
 # So few that the two of them are little beside what a backend itself takes.
 CHUNK_BYTES = 2**25
 
@@ -56,10 +56,11 @@ class ChunkReader:
     @property
     def nbytes(self) -> int:
         """What the whole group takes in memory."""
-        return 4 * sum(self.group[name].size for name in ("abundances", "physical"))
+        names = ("abundances", "physical", "years")
+        return 4 * sum(self.group[name].size for name in names)
 
     def read(self, chunk: int, following: int | None = None) -> Chunk:
-        """Return a chunk's abundances and parameters, both scaled.
+        """Return a chunk's abundances and parameters, scaled, and its intervals, years.
 
         Args:
             chunk: Its number.
@@ -78,7 +79,7 @@ class ChunkReader:
         """Yield all chunks in order, in memory of their own."""
         for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True):
             abundances = self.group["abundances"][start:stop]
-            yield abundances, self._physical(start, stop)
+            yield abundances, *self._forcing(start, stop)
 
     def close(self) -> None:
         """Close the cache and let go of the chunks in memory."""
@@ -107,7 +108,8 @@ class ChunkReader:
             self._memory[self._turn] = np.empty(shape, "f4")
         abundances = self._memory[self._turn][: stop - start]
         self.group["abundances"].read_direct(abundances, np.s_[start:stop])
-        return abundances, self._physical(start, stop)
+        return abundances, *self._forcing(start, stop)
 
-    def _physical(self, start: int, stop: int) -> Any:
-        return (self.group["physical"][start:stop] - self.offset) / self.scale
+    def _forcing(self, start: int, stop: int) -> tuple[Any, Any]:
+        physical = (self.group["physical"][start:stop] - self.offset) / self.scale
+        return physical, self.group["years"][start:stop]

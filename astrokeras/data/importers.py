@@ -90,16 +90,16 @@ def import_tracers(
 
 
 def _uneven_warning(parts: list[Part]) -> list[str]:
-    """Warn of times that training the emulator refuses, such as rounded ones."""
+    """Warn of uneven times, which are rounded ones more often than not."""
     ranges = [part.interval for part in parts if isinstance(part, RawTracers)]
     low = min((shortest for shortest, _ in ranges), default=np.inf)
     high = max((longest for _, longest in ranges), default=-np.inf)
     if high <= low * (1 + STEP_MARGIN):
         return []
     return [
-        f"states are {low:.6g} to {high:.6g} yr apart, but the emulator needs even "
-        f"steps, within {STEP_MARGIN:g}; where Time was rounded, as in UCLCHEM's CSV "
-        "output, write it with more digits."
+        f"states are {low:.6g} to {high:.6g} yr apart, which only a timed emulator "
+        "learns from (emulator.timed=true); where Time was rounded, as in UCLCHEM's "
+        "CSV output, write it with more digits."
     ]
 
 

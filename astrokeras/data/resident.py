@@ -43,7 +43,7 @@ class ResidentDataset(SamplerDataset):
     def __getitem__(self, step: int) -> tuple[Any, ...]:
         drawn = self.sampler.choose(self.epoch.number, step)
         drawn = tuple(ops.convert_to_tensor(array) for array in drawn)
-        return self.sampler.arguments(self.gather(*self.arrays, 0, *drawn))
+        return self.sampler.arguments(self.gather(self.arrays, 0, drawn))
 
 
 def is_resident(choice: str, samplers: Sequence[Sampler]) -> bool:

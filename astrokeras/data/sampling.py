@@ -20,6 +20,7 @@ from astrokeras.data.cache import Cache
 from astrokeras.data.chunks import ChunkReader
 
 Arrays = tuple[np.ndarray, ...]
+Data = tuple[Any, ...]  # of NumPy, or of the backend
 CHUNK = 256
 ALIGNMENT = 64
 
@@ -48,6 +49,8 @@ class Sampler:
         self.states, self.species = self.reader.states, self.reader.species
         self.parameters = self.group["physical"].shape[-1]
         self.seed = seed
+        # The length whose logarithm is 0 to a timed emulator.
+        self.step = float(cache.statistics.step[0])
         self._orders: dict[int, list[tuple[int, int]]] = {}
         self._lock = Lock()
 
@@ -61,8 +64,8 @@ class Sampler:
         with self._lock:
             chunk, part = self._order(epoch)[step]
             drawn = self.draw(epoch, chunk, part)
-            chunks = self.reader.read(chunk, self._following(epoch, step, part))
-            return self.gather(*chunks, int(self.bounds[chunk]), *drawn)
+            data = self.reader.read(chunk, self._following(epoch, step, part))
+            return self.gather(data, int(self.bounds[chunk]), drawn)
 
     def choose(self, epoch: int, step: int) -> Arrays:
         """Return what `gather` needs to make a batch of all data."""
@@ -79,19 +82,12 @@ class Sampler:
         """
         raise NotImplementedError
 
-    def gather(
-        self,
-        abundances: Any,
-        physical: Any,
-        first: int,
-        *drawn: Any,
-        xp: ModuleType = np,
-    ) -> tuple[Any, ...]:
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         """Return a batch's arrays.
 
         Args:
-            abundances: Of consecutive tracers, (n, T+1, S).
-            physical: Of the same tracers, (n, T, P).
+            data: Abundances (n, T+1, S) and parameters (n, T, P), scaled, and intervals
+                in years (n, T) of consecutive tracers.
             first: Number of the first of them.
             drawn: What `draw` returned.
             xp: NumPy or `keras.ops`.
@@ -123,6 +119,11 @@ class Sampler:
         order = self._order(epoch)
         last = step + self.parts[order[step][0]] - part
         return order[last][0] if last < len(order) else self._order(epoch + 1)[0][0]
+
+    def _states_of(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a chunk's tracers, (n,), and which states they have, (n, T+1)."""
+        tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])
+        return tracers, np.arange(self.states) < self.length[tracers, None]
 
     def _random(self, epoch: int, chunk: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, epoch, chunk))
@@ -170,10 +171,9 @@ class RowSampler(Sampler):
         """Return the chunk's valid rows in the order of this epoch."""
         if self._rows is not None and self._rows[0] == (epoch, chunk):
             return self._rows[1]
-        first = self.bounds[chunk]
-        length = self.length[first : self.bounds[chunk + 1]]
-        valid = np.flatnonzero(np.arange(self.states)[None, :] < length[:, None])
-        rows = self._random(epoch, chunk).permutation(valid) + first * self.states
+        tracers, valid = self._states_of(chunk)
+        rows = self._random(epoch, chunk).permutation(np.flatnonzero(valid))
+        rows += tracers[0] * self.states
         self._rows = ((epoch, chunk), rows)
         return rows
 
@@ -181,16 +181,9 @@ class RowSampler(Sampler):
         rows = self._shuffled(epoch, chunk)
         return (rows[part * self.batch_size : (part + 1) * self.batch_size],)
 
-    def gather(
-        self,
-        abundances: Any,
-        physical: Any,
-        first: int,
-        *drawn: Any,
-        xp: ModuleType = np,
-    ) -> tuple[Any, ...]:
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         (rows,) = drawn
-        flat = xp.reshape(abundances, (-1, self.species))
+        flat = xp.reshape(data[0], (-1, self.species))
         return (take(flat, rows - first * self.states, xp),)
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.cache import Cache
-from astrokeras.data.sampling import Arrays, Sampler, take
+from astrokeras.data.intervals import feature_count, timed_features
+from astrokeras.data.sampling import Arrays, Data, Sampler, take
 
 
 class RolloutSampler(Sampler):
@@ -15,17 +16,20 @@ class RolloutSampler(Sampler):
     Args:
         cache: The training cache.
         batch_size: Tracers a batch.
+        timed: Whether the emulator is told the length of each interval.
     """
 
     ahead = 1  # of batches that are larger than those of the training
 
-    def __init__(self, cache: Cache, batch_size: int):
+    def __init__(self, cache: Cache, batch_size: int, timed: bool = False):
         super().__init__(cache, "validation", 0, batch_size)
+        self.timed = timed
+        features = feature_count(self.parameters, timed)
         self.parts = [1] * (len(self.bounds) - 1)
         self._in_order = [(chunk, 0) for chunk in range(len(self.parts))]
         self.spec = (
             ((None, self.species), "float32"),
-            ((None, None, self.parameters), "float32"),
+            ((None, None, features), "float32"),
             ((None, None, self.species), "float32"),
             ((None, None), "float32"),
         )
@@ -34,22 +38,16 @@ class RolloutSampler(Sampler):
         return self._in_order
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
-        tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])
-        weight = np.arange(self.states)[None, :] < self.length[tracers, None]
+        tracers, weight = self._states_of(chunk)
         weight[:, 0] = False  # given, not predicted
         return tracers, weight.astype("float32")
 
-    def gather(
-        self,
-        abundances: Any,
-        physical: Any,
-        first: int,
-        *drawn: Any,
-        xp: ModuleType = np,
-    ) -> tuple[Any, ...]:
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         tracers, weight = drawn
-        truth = take(abundances, tracers - first, xp)
-        parameters = take(physical, tracers - first, xp)
+        truth, parameters, years = (take(one, tracers - first, xp) for one in data)
+        if self.timed:
+            held = (parameters,) * 3
+            parameters = timed_features(*held, years, self.step, xp)
         return truth[:, 0], parameters, truth, weight
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -65,20 +63,12 @@ class StateSampler(RolloutSampler):
         self.spec = (((None, self.species), "float32"), ((None,), "float32"))
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
-        tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])
-        weight = np.arange(self.states)[None, :] < self.length[tracers, None]
+        tracers, weight = self._states_of(chunk)
         return tracers, weight.reshape(-1).astype("float32")
 
-    def gather(
-        self,
-        abundances: Any,
-        physical: Any,
-        first: int,
-        *drawn: Any,
-        xp: ModuleType = np,
-    ) -> tuple[Any, ...]:
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         tracers, weight = drawn
-        states = take(abundances, tracers - first, xp)
+        states = take(data[0], tracers - first, xp)
         return xp.reshape(states, (-1, self.species)), weight
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.cache import Cache
-from astrokeras.data.sampling import CHUNK, Arrays, Sampler, take
+from astrokeras.data.intervals import (
+    average,
+    feature_count,
+    is_linear,
+    timed_features,
+)
+from astrokeras.data.sampling import CHUNK, Arrays, Data, Sampler, take
 from astrokeras.errors import InputError
 
 
@@ -31,10 +37,17 @@ class WindowSampler(Sampler):
             at random and always with the last one; all of them if 0.
         reconstruction: Weight of state 0, which is given and only reconstructed, beside
             the mean of the others.
+        timed: Whether the emulator is told the length of each interval.
+        stride: Steps of the file that an interval spans at most. Each draws its own
+            number, after its window has drawn the largest that it allows, both
+            log-uniform: every length is as likely within its decade, and some windows
+            have short intervals alone.
+        even: Share of the windows that keep the file's own steps.
         chunk: Tracers a chunk.
 
     Attributes:
         left_out: Tracers shorter than every window.
+        reach: Steps of the file that an interval can span at most, given the windows.
 
     Raises:
         InputError: If no tracer is as long as the shortest window.
@@ -49,6 +62,9 @@ class WindowSampler(Sampler):
         from_start: float = 0.0,
         decode: int = 0,
         reconstruction: float = 0.0,
+        timed: bool = False,
+        stride: int = 1,
+        even: float = 0.0,
         chunk: int = CHUNK,
     ):
         # A batch comes from one chunk and must not hold its tracers many times.
@@ -58,6 +74,10 @@ class WindowSampler(Sampler):
         self.from_start = from_start
         self.decode = decode
         self.reconstruction = reconstruction
+        self.timed = timed
+        self.stride = stride if even < 1 else 1
+        self.even = even
+        self.linear = is_linear(cache.parameters, cache.units)
         self.left_out = int((self.length - 1 < self.windows[0]).sum())
         if self.left_out == len(self.length):
             raise InputError(
@@ -86,11 +106,19 @@ class WindowSampler(Sampler):
         self.parts = [len(plan) for plan in self.plans]
         self.spec = (
             ((None, self.species), "float32"),
-            ((None, None, self.parameters), "float32"),
+            ((None, None, feature_count(self.parameters, timed)), "float32"),
             *([((None, None), "int32")] if decode else []),
             ((None, None, self.species), "float32"),
             ((None, None), "float32"),
         )
+
+    @property
+    def reach(self) -> int:
+        return self._reach(self.windows[0])
+
+    def _reach(self, window: int) -> int:
+        """Return how many steps an interval can span if the others span one each."""
+        return min(self.stride, int(self.length.max()) - window)
 
     def _windows_a_batch(self, w: int) -> int:
         return max(1, round(self.batch_size * self.windows[-1] / self.windows[w]))
@@ -112,33 +140,50 @@ class WindowSampler(Sampler):
         window = self.windows[w]
 
         random = np.random.default_rng((self.seed, epoch, chunk, k, w, part))
-        room = self.length[tracers] - window
-        starts = random.integers(0, room)
+        spans = self._spans(random, self.length[tracers] - 1, window)
+        ends = np.cumsum(spans, axis=1)
+        starts = random.integers(0, self.length[tracers] - ends[:, -1])
         starts[random.random(len(tracers)) < self.from_start] = 0
+        states = starts[:, None] + np.pad(ends, ((0, 0), (1, 0)))
         index = self._decoded(random, len(tracers), window)
         weight = np.ones(index.shape, "float32")
         weight[:, 0] = self.reconstruction * (index.shape[1] - 1)
-        return tracers, starts, np.arange(window), index, weight
+        return tracers, states, index, weight
 
-    def gather(
-        self,
-        abundances: Any,
-        physical: Any,
-        first: int,
-        *drawn: Any,
-        xp: ModuleType = np,
-    ) -> tuple[Any, ...]:
-        tracers, starts, steps, index, weight = drawn
-        flat = xp.reshape(abundances, (-1, self.species))
-        flat_physical = xp.reshape(physical, (-1, self.parameters))
-        begin = (tracers - first) * self.states + starts
-        begin_physical = (tracers - first) * (self.states - 1) + starts
-        initial = take(flat, begin, xp)
-        parameters = take(flat_physical, begin_physical[:, None] + steps, xp)
-        truth = take(flat, begin[:, None] + index, xp)
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
+        tracers, states, index, weight = drawn
+        flat = xp.reshape(data[0], (-1, self.species))
+        begin = ((tracers - first) * self.states)[:, None]
+        initial = take(flat, begin[:, 0] + states[:, 0], xp)
+        features = self._features(data, tracers - first, states, xp)
+        truth = take(flat, begin + xp.take_along_axis(states, index, axis=1), xp)
         if not self.decode:
-            return initial, parameters, truth, weight
-        return initial, parameters, index, truth, weight
+            return initial, features, truth, weight
+        return initial, features, index, truth, weight
+
+    def _features(self, data: Data, tracers: Any, states: Any, xp: ModuleType) -> Any:
+        """Return what the emulator is told of each interval, `(batch, n, features)`.
+
+        Args:
+            data: As `gather` takes them.
+            tracers: Their places in the data, (batch,).
+            states: That the intervals lie between, `(batch, n + 1)`.
+            xp: NumPy or `keras.ops`.
+        """
+        physical = xp.reshape(data[1], (-1, self.parameters))
+        begin = tracers * (self.states - 1)
+        if not self.timed:
+            return take(physical, begin[:, None] + states[:, :-1], xp)
+        # The steps of an interval, its last one again where it has fewer than others.
+        left, right = states[:, :-1, None], states[:, 1:, None]
+        steps = left + xp.arange(self._reach(states.shape[1] - 1), dtype="int32")
+        rows = begin[:, None, None] + xp.minimum(steps, right - 1)
+        pieces = take(physical, rows, xp)
+        years = take(xp.reshape(data[2], (-1,)), rows, xp)
+        years = xp.where(steps < right, years, xp.zeros_like(years))
+        mean = average(pieces, years, self.linear, self.reader.scale, xp)
+        ends = pieces[:, :, 0], pieces[:, :, -1]
+        return timed_features(mean, *ends, xp.sum(years, axis=-1), self.step, xp)
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         *inputs, truth, weight = arrays
@@ -156,6 +201,26 @@ class WindowSampler(Sampler):
         # The last batch is filled up from the pool's beginning: shapes stay the same.
         return np.resize(pool, (part + 1) * size)[part * size :]
 
+    def _spans(
+        self, random: np.random.Generator, steps: np.ndarray, window: int
+    ) -> np.ndarray:
+        """Return how many steps of the file each interval spans, `(count, window)`.
+
+        Args:
+            random: Where numbers come from.
+            steps: Of each window's tracer, which the intervals fit into, (count,).
+            window: Intervals of a window.
+        """
+        spans = np.ones((len(steps), window), int)
+        if self.stride > 1:
+            most = _log_uniform(random, np.full((len(steps), 1), self.stride), 1)
+            drawn = _log_uniform(random, most, window)
+            more = drawn - 1
+            more[random.random(len(steps)) < self.even] = 0
+            room = (steps - window)[:, None] / np.maximum(more.sum(1), 1)[:, None]
+            spans += (more * np.minimum(room, 1.0)).astype(int)
+        return spans
+
     def _decoded(
         self, random: np.random.Generator, count: int, window: int
     ) -> np.ndarray:
@@ -171,3 +236,11 @@ class WindowSampler(Sampler):
             first, last = np.zeros((count, 1), int), np.full((count, 1), window)
             index = np.concatenate([first, chosen, last], axis=1)
         return index.astype("int32")
+
+
+def _log_uniform(
+    random: np.random.Generator, most: np.ndarray, count: int
+) -> np.ndarray:
+    """Draw whole numbers from 1 to `most`, `(n, 1)` to `(n, count)`."""
+    exponents = random.random((len(most), count)) * np.log(most + 1)
+    return np.minimum(np.exp(exponents).astype(int), most)

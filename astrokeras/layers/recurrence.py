@@ -11,7 +11,7 @@ from astrokeras.layers.residual_cell import ResidualCell
 
 @register
 class Recurrence(keras.layers.Layer):
-    """Rolls a residual cell over a sequence of physical parameters.
+    """Rolls a residual cell over a sequence of intervals.
 
     TensorFlow and JAX run `keras.layers.RNN`, which compiles in seconds and exports to
     ONNX; PyTorch, which runs op by op, is twice as fast in a plain loop.
@@ -22,8 +22,8 @@ class Recurrence(keras.layers.Layer):
 
     Call arguments:
         initial: Latent state 0, `(batch, latents)`.
-        parameters: Scaled parameters, `(batch, steps, parameters)`; entry t drives
-            state t to state t + 1.
+        features: Of the intervals, `(batch, steps, features)`; entry t drives state t
+            to state t + 1.
 
     Returns the states 1 to `steps`, `(batch, steps, latents)`.
     """
@@ -45,12 +45,12 @@ class Recurrence(keras.layers.Layer):
         """The cell that is rolled."""
         return self.rnn.cell
 
-    def build(self, initial_shape: Any, parameters_shape: Any) -> None:
-        self.drive.build(parameters_shape)
-        self.rnn.build((*parameters_shape[:-1], self.cell.hidden[0]))
+    def build(self, initial_shape: Any, features_shape: Any) -> None:
+        self.drive.build(features_shape)
+        self.rnn.build((*features_shape[:-1], self.cell.hidden[0]))
 
-    def call(self, initial: Any, parameters: Any) -> Any:
-        drive = self.drive(parameters)
+    def call(self, initial: Any, features: Any) -> Any:
+        drive = self.drive(features)
         if keras.backend.backend() != "torch":
             return self.rnn(drive, initial_state=[initial])
         states, state = [], initial

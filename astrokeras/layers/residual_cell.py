@@ -14,10 +14,10 @@ from astrokeras.layers.register import register
 class ResidualCell(keras.layers.Layer):
     """Recurrent cell `z[t+1] = z[t] + g(d[t], z[t])` with dense hidden layers.
 
-    `d[t]`, the drive, is the first layer's product with the physical parameters, which
-    `Recurrence` computes for all steps at once. The last layer starts at zero: an
-    untrained cell leaves the state as it is. The cell draws no random numbers, since
-    JAX's scan could not carry them.
+    `d[t]`, the drive, is the first layer's product with the features of an interval,
+    which `Recurrence` computes for all of them at once. The last layer starts at zero:
+    an untrained cell leaves the state as it is. The cell draws no random numbers,
+    since JAX's scan could not carry them.
 
     Args:
         latents: Size of the latent state.

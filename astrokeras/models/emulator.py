@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from astrokeras.data.intervals import feature_count
 from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.register import register
 from astrokeras.layers.residual_cell import ResidualCell
@@ -17,8 +18,9 @@ from astrokeras.models.autoencoder import Autoencoder
 class Emulator(keras.Model):
     """Rolls out a state's chemistry through an autoencoder's latent space.
 
-    `z[0] = encode(x[0])`, `z[t+1] = z[t] + g(p[t], z[t])`, `x[t] = decode(z[t])`, with
-    the latents brought to unit spread per dimension inside the model. It is trained
+    `z[0] = encode(x[0])`, `z[t+1] = z[t] + g(f[t], z[t])`, `x[t] = decode(z[t])`, with
+    the latents brought to unit spread per dimension inside the model and `f[t]` the
+    features of the interval from state t to t + 1, see `data.intervals`. It is trained
     through the rollout and through the decoder, on abundances; the autoencoder runs in
     inference mode and is frozen unless `joint`. Its output begins with state 0,
     `decode(encode(x[0]))`, so that a joint training can hold on to the reconstruction.
@@ -29,14 +31,16 @@ class Emulator(keras.Model):
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
         joint: Whether training moves the autoencoder's kernels too.
+        timed: Whether the features tell the length of an interval and what parameters
+            do within it; otherwise they are the parameters alone.
         precision: Of the cell's dense layers, `"float32"` or `"mixed_bfloat16"`; the
             state and the outputs are float32. The autoencoder has its own.
         **kwargs: Base model arguments.
 
     Call arguments:
-        inputs: `(initial, parameters)` or `(initial, parameters, index)`: scaled
-            abundances of state 0 `(batch, species)`, scaled parameters
-            `(batch, steps, parameters)` and, optionally, the numbers of the states to
+        inputs: `(initial, features)` or `(initial, features, index)`: scaled
+            abundances of state 0 `(batch, species)`, features of the intervals
+            `(batch, steps, features)` and, optionally, the numbers of the states to
             decode, `(batch, wanted)` integers in `[0, steps]`.
 
     Returns scaled abundances, `(batch, steps + 1 or wanted, species)`.
@@ -49,6 +53,7 @@ class Emulator(keras.Model):
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
         joint: bool = False,
+        timed: bool = False,
         precision: str = "float32",
         **kwargs: Any,
     ):
@@ -61,6 +66,7 @@ class Emulator(keras.Model):
         self.hidden = list(hidden)
         self.activation = activation
         self.joint = joint
+        self.timed = timed
         self.precision = precision
         self.latent_scaler = AffineScaler(autoencoder.latents, name="latent_scaler")
         cell = ResidualCell(
@@ -74,8 +80,13 @@ class Emulator(keras.Model):
             return
         self.autoencoder.build()
         latents = self.autoencoder.latents
-        self.recurrence.build((None, latents), (None, None, self.parameter_count))
+        self.recurrence.build((None, latents), (None, None, self.features))
         self.built: bool = True
+
+    @property
+    def features(self) -> int:
+        """Number of features of an interval."""
+        return feature_count(self.parameter_count, self.timed)
 
     def encode(self, scaled: Any) -> Any:
         """Return unit-spread latents of scaled abundances `(..., species)`."""
@@ -86,14 +97,14 @@ class Emulator(keras.Model):
         latents = self.latent_scaler(latents, reverse=True)
         return self.autoencoder.decode(latents, outputs=outputs)
 
-    def rollout(self, latents: Any, parameters: Any) -> Any:
+    def rollout(self, latents: Any, features: Any) -> Any:
         """Return the latents of states 1 to `steps`, `(batch, steps, latents)`."""
-        return self.recurrence(latents, parameters)
+        return self.recurrence(latents, features)
 
     def call(self, inputs: Any) -> Any:
-        initial, parameters, *index = inputs
+        initial, features, *index = inputs
         encoded = self.encode(initial)
-        rolled = self.rollout(encoded, parameters)
+        rolled = self.rollout(encoded, features)
         latents = ops.concatenate([encoded[:, None], rolled], axis=1)
         if index:
             latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
@@ -106,5 +117,6 @@ class Emulator(keras.Model):
             "hidden": self.hidden,
             "activation": self.activation,
             "joint": self.joint,
+            "timed": self.timed,
             "precision": self.precision,
         }

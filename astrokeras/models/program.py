@@ -64,6 +64,7 @@ class Programs:
         self,
         initial: np.ndarray,
         physical: np.ndarray,
+        years: np.ndarray,
         index: Any,
         columns: Any,
         conserve: bool,
@@ -71,14 +72,14 @@ class Programs:
         """Return abundances of later states, all or those of `index`."""
         model = self.model
 
-        def rollout(x: Any, p: Any, *wanted: Any) -> Any:
-            latents = model.latents(x, p)
+        def rollout(x: Any, p: Any, t: Any, *wanted: Any) -> Any:
+            latents = model.latents(x, p, t)
             if wanted:
                 latents = keras.ops.take(latents, wanted[0], axis=1)
             given = x if conserve else None
             return model.abundances(latents, given, outputs=_array(columns))
 
-        inputs = (initial, physical) if index is None else (initial, physical, index)
+        inputs = (initial, physical, years) + (() if index is None else (index,))
         key = ("rollout", columns, index is None, conserve)
         return self._run(key, rollout, *inputs)
 

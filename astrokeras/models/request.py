@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.limits import STEP_MARGIN, Limits
+from astrokeras.data.limits import Limits
 from astrokeras.errors import InputError
 
 
@@ -24,19 +24,32 @@ def as_numbers(name: str, values: Any) -> np.ndarray:
 
 
 def check_physical(limits: Limits, physical: Any) -> np.ndarray:
-    """Return parameters as `(N, T, P)` float32, refusing what is not physical."""
+    """Return parameters as float32, refusing what is not physical.
+
+    Args:
+        limits: Of the surrogate.
+        physical: `(T, P)`, `(N, T, P)` or `(N, T, 3, P)`.
+
+    Returns:
+        `(N, T, P)`, held within an interval, or `(N, T, 3, P)`: mean, first and last.
+
+    Raises:
+        InputError: For another shape or a value that is not positive and finite.
+    """
     physical = as_numbers("physical", physical)
     physical = physical[None] if physical.ndim == 2 else physical
     names = limits.parameters
-    if physical.ndim != 3 or physical.shape[-1] != len(names):
+    held = physical.ndim == 3 and physical.shape[2] == len(names)
+    if not held and physical.shape[2:] != (3, len(names)):
         raise InputError(
             f"physical has shape {physical.shape}; it must be "
-            f"(tracers, steps, {len(names)}) with {', '.join(names)}."
+            f"(tracers, steps, {len(names)}) with {', '.join(names)}, or (tracers, "
+            f"steps, 3, {len(names)}) with mean, first and last of each interval."
         )
     if not (np.isfinite(physical) & (physical > 0)).all():
         bad = np.argwhere(~(np.isfinite(physical) & (physical > 0)))[0]
         raise InputError(
-            f"physical: {names[bad[2]]} is {physical[tuple(bad)]} for tracer "
+            f"physical: {names[bad[-1]]} is {physical[tuple(bad)]} for tracer "
             f"{bad[0]}, step {bad[1]}; it must be positive and finite."
         )
     return physical
@@ -74,25 +87,26 @@ def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
     return np.clip(abundances, limits.floor, 1.0)
 
 
-def check_time(limits: Limits, time: Any, steps: int) -> float:
-    """Refuse intervals that were not trained.
+def check_time(limits: Limits, time: Any, count: int, steps: int) -> np.ndarray:
+    """Return the years of all states, refusing intervals that were not trained.
 
     Args:
         limits: Of the surrogate.
         time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval.
+        count: N.
         steps: T.
 
     Returns:
-        Years from the first state to the last, of the longest tracer.
+        Years of the states, `(N, T+1)` float64.
 
     Raises:
-        InputError: Naming the interval and the trained range.
+        InputError: For another shape, or naming the interval and the trained range.
     """
     time = np.asarray(time, "float64")
-    if time.ndim and time.shape[-1] != steps + 1:
+    if time.ndim and time.shape not in {(steps + 1,), (count, steps + 1)}:
         raise InputError(
-            f"time has shape {time.shape} for {steps} steps; give {steps + 1} "
-            "times a tracer, or one interval."
+            f"time has shape {time.shape} for {count} tracers of {steps} steps; give "
+            f"{steps + 1} times a tracer, or one interval."
         )
     years = time if time.ndim else time * np.arange(steps + 1)
     bad = limits.outside_steps(years)
@@ -103,22 +117,23 @@ def check_time(limits: Limits, time: Any, steps: int) -> float:
             f"time has an interval of {value:.6g} yr; this surrogate was trained "
             f"on {low:.6g} to {high:.6g} yr, give states at these."
         )
-    return float((years[..., -1] - years[..., 0]).max())
+    return np.broadcast_to(years, (count, steps + 1))
 
 
 def describe_outside(
-    limits: Limits, initial: np.ndarray, physical: np.ndarray, years: float
+    limits: Limits, initial: np.ndarray, physical: np.ndarray, time: np.ndarray
 ) -> list[str]:
     """Return a line for each thing that lies outside of what was trained.
 
     Args:
         limits: Of the surrogate.
         initial: Abundances of state 0, `(N, S)`.
-        physical: Parameters, `(N, T, P)`.
-        years: Time from the first state to the last.
+        physical: Parameters, `(N, T, ..., P)`.
+        time: Years of the states, `(N, T+1)`.
     """
     lines = []
-    leaving = np.any(limits.outside_parameters(physical), axis=(0, 1))
+    rows = physical.reshape(-1, len(limits.parameters))
+    leaving = np.any(limits.outside_parameters(rows), axis=0)
     for i, name in enumerate(limits.parameters):
         low, high = limits.box[name]
         values = physical[..., i]
@@ -140,7 +155,8 @@ def describe_outside(
             f"{np.atleast_2d(initial)[row, worst]:.3g} "
             f"(range {low:.3g} to {high:.3g})"
         )
-    if years > limits.duration * (1 + STEP_MARGIN):
+    if limits.beyond_duration(time).any():
+        years = (time[:, -1] - time[:, 0]).max()
         lines.append(
             f"{years:.6g} yr lie beyond the {limits.duration:.6g} yr that training "
             "followed a tracer"

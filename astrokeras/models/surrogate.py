@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.data.intervals import timed_features
 from astrokeras.data.limits import Limits
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
@@ -52,8 +53,10 @@ class Surrogate(keras.Model):
         **kwargs: Base model arguments.
 
     Call arguments:
-        inputs: `(initial, physical)` or `(initial, physical, index)` in physical
-            units, `(batch, S)`, `(batch, T, P)`; `index` `(K,)` names the states to
+        inputs: `(initial, physical, years)` or `(initial, physical, years, index)`:
+            abundances `(batch, S)`, parameters in their units `(batch, T, P)`, or
+            `(batch, T, 3, P)` with mean, first and last value of each interval, the
+            length of each in years `(batch, T)`, and `index` `(K,)`, the states to
             decode, 0 for state 1.
 
     Returns abundances, `(batch, T or K, S)`.
@@ -118,16 +121,31 @@ class Surrogate(keras.Model):
             self.built: bool = True
 
     def call(self, inputs: Any) -> Any:
-        initial, physical, *index = inputs
-        latents = self.latents(initial, physical)
+        initial, physical, years, *index = inputs
+        latents = self.latents(initial, physical, years)
         if index:
             latents = ops.take(latents, index[0], axis=1)
         return self.abundances(latents, initial if self.conserve else None)
 
-    def latents(self, initial: Any, physical: Any) -> Any:
-        """Return latents of states 1 to T, `(batch, T, L)`, of physical inputs."""
+    def latents(self, initial: Any, physical: Any, years: Any) -> Any:
+        """Return latents of states 1 to T, `(batch, T, L)`, of inputs as `call`'s."""
         encoded = self.emulator.encode(self.abundance_scaler(initial))
-        return self.emulator.rollout(encoded, self.parameter_scaler(physical))
+        return self.emulator.rollout(encoded, self.features(physical, years))
+
+    def features(self, physical: Any, years: Any) -> Any:
+        """Return what the emulator is told of intervals, `(batch, T, features)`.
+
+        Args:
+            physical: Parameters in their units, `(batch, T, P)`, or mean, first and
+                last of each interval, `(batch, T, 3, P)`.
+            years: Length of each interval, `(batch, T)`.
+        """
+        scaled = self.parameter_scaler(physical)
+        held = len(scaled.shape) == 3
+        mean, first, last = [scaled] * 3 if held else ops.unstack(scaled, axis=2)
+        if not self.emulator.timed:
+            return mean
+        return timed_features(mean, first, last, years, self.step[0], xp=ops)
 
     def abundances(self, latents: Any, initial: Any = None, outputs: Any = None) -> Any:
         """Return abundances of latents.
@@ -229,8 +247,13 @@ class Surrogate(keras.Model):
             initial: Abundances of state 0 relative to H nuclei, `(N, S)` or `(S,)`, or
                 the name of one of `starts`.
             physical: Parameters, `(N, T, P)` or `(T, P)`, in `units`; entry t drives
-                state t to state t + 1.
-            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval.
+                state t to state t + 1. If they move within the intervals,
+                `(N, T, 3, P)`: mean, first and last value of each, the mean linear in
+                densities and of the logarithm in all others. A surrogate that takes
+                one interval alone sees the mean.
+            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval. Each
+                tracer has its own, and each interval may have another length within
+                `step`.
             species: Names of the species wanted, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only what is asked for is decoded, unless element
                 totals are conserved, which takes all of them.
@@ -254,8 +277,8 @@ class Surrogate(keras.Model):
         if isinstance(initial, str):
             initial = self.start(initial)
         initial = request.check_initial(limits, initial, count)
-        years = request.check_time(limits, time, steps)
-        outside = request.describe_outside(limits, initial, physical, years)
+        time = request.check_time(limits, time, count, steps)
+        outside = request.describe_outside(limits, initial, physical, time)
         if outside and strict:
             raise InputError(f"{outside[0]}; stay inside or pass strict=False.")
         for line in outside:
@@ -270,12 +293,14 @@ class Surrogate(keras.Model):
         given = initial if columns is None else initial[:, columns] @ mixing.T
         result[:, ~later] = given[:, None]
         index = (wanted[later] - 1).astype("int32")
-        for start, (x, p) in request.equal_batches((initial, physical), batch_size):
+        years = np.diff(time).astype("float32")
+        inputs = (initial, physical, years)
+        for start, (x, p, t) in request.equal_batches(inputs, batch_size):
             if not index.size:
                 break
             every = times is None
             asked = None if every else index
-            rolled = self._programs.rollout(x, p, asked, columns, conserve)
+            rolled = self._programs.rollout(x, p, t, asked, columns, conserve)
             if columns is not None:
                 rolled = rolled @ mixing.T
             stop = min(start + batch_size, count)

@@ -14,7 +14,7 @@ from typing import Any
 from astrokeras.backend import start_keras
 from astrokeras.config import Config
 from astrokeras.errors import InputError
-from astrokeras.workflows.train import check_backend
+from astrokeras.workflows.train import check_backend, check_intervals
 
 STAGES = ("autoencoder", "emulator")
 WORK = (*STAGES, "rollout")
@@ -75,6 +75,7 @@ def benchmark(
         raise InputError(f"unknown work {unknown[0]!r}; choose of {', '.join(WORK)}.")
     stages = [stage for stage in STAGES if stage in work]
     check_backend(config, stages)
+    check_intervals(config)
     start_keras(device)
     import keras
 

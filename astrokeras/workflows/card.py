@@ -47,7 +47,9 @@ def _data(facts: dict[str, Any], origin: dict[str, Any]) -> str:
 
 def _limits(facts: dict[str, Any]) -> str:
     low, high = facts["step"]
-    interval = f"{low:.4g}" if high - low < 1e-3 * low else f"{low:.4g} to {high:.4g}"
+    interval = f"{low:.4g} to {high:.4g} yr, of any length between"
+    if high - low < 1e-3 * low:
+        interval = f"{low:.4g} yr, no others"
     rows = [
         f"| {name} | {unit} | {first:.6g} | {last:.6g} |"
         for name, unit in zip(facts["parameters"], facts["units"], strict=True)
@@ -61,7 +63,7 @@ def _limits(facts: dict[str, Any]) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"- steps of {interval} yr, no others; at most {facts['duration']:.6g} yr",
+            f"- steps of {interval}; at most {facts['duration']:.6g} yr",
             f"- held fixed in training: {', '.join(facts['fixed']) or 'nothing noted'}",
             f"- named starts: {', '.join(facts['starts'])}",
             f"- abundances below {facts['floor']:g} are not told apart",

@@ -65,7 +65,7 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
     fit(
         model,
         sampler,
-        RolloutSampler(cache, VALIDATED),
+        RolloutSampler(cache, VALIDATED, settings.timed),
         loss=make_loss(settings.loss, cache),
         metric=make_metric(cache),
         settings=settings.fit,
@@ -76,7 +76,8 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
     )
-    _save(make_surrogate(_copy(model), cache, settings.conserve), run.surrogate)
+    surrogate = make_surrogate(_copy(model), cache, settings.conserve, sampler.reach)
+    _save(surrogate, run.surrogate)
 
 
 def make_autoencoder(config: Config, cache: Cache) -> Autoencoder:
@@ -117,6 +118,7 @@ def make_emulator(config: Config, cache: Cache, autoencoder: Autoencoder) -> Emu
         settings.hidden,
         activation=settings.activation,
         joint=settings.joint,
+        timed=settings.timed,
         precision=config.precision,
         name="emulator",
     )
@@ -135,6 +137,9 @@ def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
         from_start=settings.from_start,
         decode=settings.decode,
         reconstruction=settings.reconstruction,
+        timed=settings.timed,
+        stride=settings.stride,
+        even=settings.even,
     )
 
 
@@ -192,9 +197,19 @@ def _latent_scales(
     return centre, np.where(spread > 1e-6, spread, 1.0)
 
 
-def make_surrogate(emulator: Emulator, cache: Cache, conserve: bool) -> Surrogate:
-    """Return the surrogate of a trained emulator, with the limits of its data."""
+def make_surrogate(
+    emulator: Emulator, cache: Cache, conserve: bool, reach: int = 1
+) -> Surrogate:
+    """Return the surrogate of a trained emulator, with the limits of its training.
+
+    Args:
+        emulator: The trained emulator.
+        cache: What it was trained on.
+        conserve: Whether rollouts keep their element totals.
+        reach: Steps of the file that an interval spanned at most.
+    """
     statistics = cache.statistics
+    shortest, longest = statistics.step
     matrix, elements = stoichiometric_matrix(cache.species, cache.elements)
     low, high = statistics.parameter_low, statistics.parameter_high
     surrogate = Surrogate(
@@ -204,7 +219,7 @@ def make_surrogate(emulator: Emulator, cache: Cache, conserve: bool) -> Surrogat
         units=cache.units,
         elements=elements,
         stoichiometry=matrix,
-        step=statistics.step,
+        step=(shortest, min(longest * reach, statistics.duration)),
         duration=float(statistics.duration),
         box={name: (low[i], high[i]) for i, name in enumerate(cache.parameters)},
         species_box=np.stack([statistics.species_low, statistics.species_high]),

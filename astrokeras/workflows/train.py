@@ -49,6 +49,7 @@ def train(
     """
     select_device(device)
     check_backend(config, stages)
+    check_intervals(config)
     run = Run(Path(config.runs_dir) / config.name)
     source = find_data(config.dataset.path, "dataset.path")
     if mode != "preprocess":
@@ -98,6 +99,17 @@ def check_backend(config: Config, stages: Sequence[str]) -> None:
                 f"{stage}.fit.steps_per_execution is {fit.steps_per_execution}; "
                 "PyTorch runs one step a call, give 1, or another --backend."
             )
+
+
+def check_intervals(config: Config) -> None:
+    """Refuse to train on intervals of many lengths who is not told which it is."""
+    settings = config.emulator
+    if settings.stride > 1 and not settings.timed:
+        raise ConfigError(
+            f"emulator.stride is {settings.stride}, and emulator.timed false: the "
+            "emulator would not know how long an interval is; give stride=1 or "
+            "timed=true."
+        )
 
 
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:
@@ -169,10 +181,11 @@ def _check_data(
 ) -> None:
     """Refuse data that an emulator cannot learn from, before any training."""
     low, high = cache.statistics.step
-    if high > low * (1 + STEP_MARGIN):
+    if high > low * (1 + STEP_MARGIN) and not config.emulator.timed:
         raise InputError(
-            f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr; "
-            "the emulator takes one interval, give tracers that are sampled evenly."
+            f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr, "
+            "and emulator.timed is false: it would take them for one; give tracers "
+            "that are sampled evenly, or emulator.timed=true."
         )
     windows = config.emulator.window
     longest = int(cache.statistics.longest)

@@ -94,13 +94,13 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
     sampler = make_window_sampler(config, cache)
     windows = states = steps = 0
     for number in range(sampler.steps):
-        tracers, _, along, _, weight = sampler.choose(0, number)
+        tracers, between, _, weight = sampler.choose(0, number)
         windows += len(tracers)
-        steps += len(tracers) * len(along)
+        steps += len(tracers) * (between.shape[1] - 1)
         states += int((weight > 0).sum())
     sizes = autoencoder_sizes(config, len(cache.species))
     cell = product_flops([sizes[-1], *settings.hidden, sizes[-1]])
-    drive = product_flops([len(cache.parameters), settings.hidden[0]])
+    drive = product_flops([model.features, settings.hidden[0]])
     through = product_flops(sizes)  # the encoder's or the decoder's
     encoder = 3 * through - product_flops(sizes[:2]) if settings.joint else through
     decoder = (3 if settings.joint else 2) * through
@@ -145,7 +145,7 @@ def roll_out(
     emulator = surrogate.emulator
     latents = emulator.autoencoder.latents
     cell = product_flops([latents, *emulator.hidden, latents])
-    cell += product_flops([emulator.parameter_count, emulator.hidden[0]])
+    cell += product_flops([emulator.features, emulator.hidden[0]])
     width = len(surrogate.species) if species is None else len(species)
     decoded = steps if times is None else len(times)
     widths = emulator.autoencoder.widths

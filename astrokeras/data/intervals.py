@@ -1,0 +1,95 @@
+"""What an emulator is told of an interval: parameters and, if it is timed, its length.
+
+Within a long interval parameters move. A timed emulator sees their mean, how far the
+first and the last value lie from it, and the length. Formulas are written once for
+NumPy and `keras.ops`: `xp` is the module to use.
+"""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+
+def feature_count(parameters: int, timed: bool) -> int:
+    """Return how many features an interval has."""
+    return 3 * parameters + 1 if timed else parameters
+
+
+def is_linear(parameters: Sequence[str], units: Sequence[str]) -> np.ndarray:
+    """Return which parameters have a linear mean, (P,) bool: densities, which add up.
+
+    The mean of all others is that of their logarithms.
+    """
+    return np.array(
+        [
+            name.lower() == "density" or "cm^-3" in unit
+            for name, unit in zip(parameters, units, strict=True)
+        ]
+    )
+
+
+def average(
+    scaled: Any, years: Any, linear: Any, scale: Any, xp: ModuleType = np
+) -> Any:
+    """Return the mean of scaled parameters over an interval.
+
+    Args:
+        scaled: `(log10 p - offset) / scale` of the pieces, `(..., pieces, P)`.
+        years: Length of each piece, `(..., pieces)`; 0 leaves it out.
+        linear: Which parameters have a linear mean, `(P,)`.
+        scale: Of the scaled parameters, `(P,)`; the offset drops out.
+        xp: NumPy or `keras.ops`.
+
+    Returns:
+        The scaled mean, `(..., P)`.
+    """
+    share = (years / xp.sum(years, axis=-1, keepdims=True))[..., None]
+    of_logarithms = xp.sum(share * scaled, axis=-2)
+    amount = xp.sum(share * xp.power(10.0, xp.multiply(scaled, scale)), axis=-2)
+    return xp.where(linear, xp.divide(xp.log10(amount), scale), of_logarithms)
+
+
+def timed_features(
+    mean: Any, first: Any, last: Any, years: Any, step: float, xp: ModuleType = np
+) -> Any:
+    """Return what a timed emulator is told of intervals.
+
+    Args:
+        mean: Scaled parameters, `(..., P)`: their mean over the interval.
+        first: The same at its beginning.
+        last: The same at its end.
+        years: Length of the intervals, `(...)`.
+        step: Length whose logarithm is 0, years.
+        xp: NumPy or `keras.ops`.
+
+    Returns:
+        Features, `(..., 3 P + 1)`.
+    """
+    length = xp.log10(years / step)[..., None]
+    return xp.concatenate([mean, first - mean, last - mean, length], axis=-1)
+
+
+def coarsen(
+    physical: np.ndarray, time: np.ndarray, stride: int, linear: np.ndarray
+) -> np.ndarray:
+    """Return what `Surrogate.emulate` takes for each `stride` steps taken as one.
+
+    Args:
+        physical: Parameters in their units, `(N, T, P)`, each held for a step.
+        time: Years of the states, `(N, T+1)`; those that stay are `time[:, ::stride]`.
+        stride: Steps that become one; those left over at the end are dropped.
+        linear: Which parameters have a linear mean, `(P,)`, as `is_linear` tells.
+
+    Returns:
+        Mean, first and last of each interval, `(N, T // stride, 3, P)` float32.
+    """
+    count = physical.shape[1] // stride
+    shape = (len(physical), count, stride)
+    logs = np.log10(physical[:, : count * stride].astype("float64"))
+    logs = logs.reshape(*shape, -1)
+    years = np.diff(time)[:, : count * stride].reshape(shape)
+    mean = average(logs, years, linear, 1.0)
+    ends = logs[:, :, 0], logs[:, :, -1]
+    return (10.0 ** np.stack([mean, *ends], axis=2)).astype("float32")
