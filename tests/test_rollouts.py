@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from score import score
 from test_models import make_surrogate
-from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
+from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.data.cache import hash_file
+from astrokeras.workflows.evaluate import evaluate
 from astrokeras.workflows.figures import KEYS
+from astrokeras.workflows.report import show
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +217,19 @@ def test_a_run_without_its_tracers_asks_for_them(run, cli):
     (run / "config.yaml").write_text(config)
     assert result.exit_code == 2
     assert "gone.h5': no such file" in result.stderr
+
+
+def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys):
+    surrogate = make_surrogate(rng, timed=True, step=(STEP, 4 * STEP))
+    path = write_tracers(tmp_path / "tiny.h5")
+
+    metrics = evaluate(surrogate, path, report=False).metrics
+
+    assert list(metrics["intervals"]) == ["2", "4"]
+    assert list(metrics["semigroup"]) == ["1", "2"]
+    show(metrics)
+    said = " ".join(capsys.readouterr().out.split())
+    dex = metrics["intervals"]["4"]["dex"]
+    assert f"dex on longer intervals: {metrics['intervals']['2']['dex']:.4g}" in said
+    assert f"{dex:.4g} (400 yr)." in said
+    assert "dex between two equal intervals and one of both: " in said

@@ -116,6 +116,8 @@ def show(metrics: dict[str, Any]) -> None:
     for name, one in metrics["starts"].items():
         line = f"From start {name}: {_cell(one['dex'])} dex, {one['tracers']} tracers."
         console.print(Text(line))
+    for line in _interval_lines(metrics):
+        console.print(Text(line))
     for note in metrics["notes"]:
         console.print(Text(f"Note: {note}.", style="yellow"))
 
@@ -189,6 +191,7 @@ def _page(
     columns = _columns(metrics)
     parts = [f"<h1>Evaluation of {escape(metrics['surrogate'])}</h1>"]
     parts.append(f"<p>{escape(_headline(metrics))}. {_summary(metrics)}</p>")
+    parts += [f"<p>{escape(line)}</p>" for line in _interval_lines(metrics)]
     parts += [
         f'<p class="warning">Note: {escape(note)}.</p>' for note in metrics["notes"]
     ]
@@ -252,6 +255,24 @@ def _summary(metrics: dict[str, Any]) -> str:
         if ratio
     ]
     return text + "".join(f", {one}" for one in better) + "."
+
+
+def _interval_lines(metrics: dict[str, Any]) -> list[str]:
+    """Return what is to be said of intervals of other lengths than the file's."""
+    said = {
+        "intervals": "dex on longer intervals",
+        "semigroup": "dex between two equal intervals and one of both",
+    }
+    return [
+        f"{text}: "
+        + ", ".join(
+            f"{_cell(one['dex'])} ({one['years']:.4g} yr)"
+            for one in metrics[name].values()
+        )
+        + "."
+        for name, text in said.items()
+        if metrics.get(name)
+    ]
 
 
 def _starts(starts: dict[str, dict[str, float]]) -> str:

@@ -155,12 +155,13 @@ def name_starts(initial: np.ndarray, starts: dict[str, np.ndarray]) -> list[str]
     if not starts:
         return [OTHER_START] * len(initial)
     names = [*starts, OTHER_START]
-    logs = _log10(np.stack(list(starts.values())))
-    distance = np.abs(_log10(initial)[:, None] - logs).mean(-1)
+    logs = log10(np.stack(list(starts.values())))
+    distance = np.abs(log10(initial)[:, None] - logs).mean(-1)
     nearest = distance.argmin(1)
     nearest[distance.min(1) > SAME_START] = len(starts)
     return [names[i] for i in nearest]
 
 
-def _log10(abundances: np.ndarray) -> np.ndarray:
+def log10(abundances: np.ndarray) -> np.ndarray:
+    """Return the logarithm of abundances, which are brought into [1e-20, 1]."""
     return np.log10(np.clip(abundances.astype(np.float64), 1e-20, 1.0))
