@@ -80,7 +80,8 @@ class Programs:
             return model.abundances(latents, given, outputs=_array(columns))
 
         inputs = (initial, physical, years) + (() if index is None else (index,))
-        key = ("rollout", columns, index is None, conserve)
+        # TensorFlow would give up on the rank of an argument that has had two.
+        key = ("rollout", columns, index is None, conserve, physical.ndim)
         return self._run(key, rollout, *inputs)
 
 
