@@ -147,6 +147,7 @@ class Config:
         default="my_${dataset.name}", metadata={"pattern": r"[A-Za-z0-9][\w.-]*"}
     )
     seed: int = _ranged(0, 0, 2**31)
+    members: int = _ranged(1, 1, 100)
     precision: str = _one_of("float32", "float32", "mixed_bfloat16")
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"

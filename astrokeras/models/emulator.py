@@ -79,9 +79,13 @@ class Emulator(keras.Model):
         if self.built:
             return
         self.autoencoder.build()
-        latents = self.autoencoder.latents
-        self.recurrence.build((None, latents), (None, None, self.features))
+        self.recurrence.build((None, self.latents), (None, None, self.features))
         self.built: bool = True
+
+    @property
+    def latents(self) -> int:
+        """Number of latents."""
+        return self.autoencoder.latents
 
     @property
     def features(self) -> int:

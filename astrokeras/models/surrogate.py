@@ -17,6 +17,7 @@ from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
+from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.program import Programs
 
 FORMAT = 1
@@ -34,7 +35,8 @@ class Surrogate(keras.Model):
     Everything a caller sees is in physical units; the model file needs nothing else.
 
     Args:
-        emulator: The trained `Emulator` (or its serialised configuration).
+        emulator: The trained `Emulator` or `Ensemble` (or its serialised
+            configuration).
         species: Names in column order, `(S,)`.
         parameters: Names in column order, `(P,)`.
         units: Units of the parameters, `(P,)`.
@@ -64,7 +66,7 @@ class Surrogate(keras.Model):
 
     def __init__(
         self,
-        emulator: Emulator,
+        emulator: Emulator | Ensemble,
         species: Sequence[str],
         parameters: Sequence[str],
         units: Sequence[str],
@@ -319,7 +321,7 @@ class Surrogate(keras.Model):
             InputError: For another number of latents or an unknown species.
         """
         latents = request.as_numbers("latents", latents)
-        size = self.emulator.autoencoder.latents
+        size = self.emulator.latents
         if latents.shape[-1:] != (size,):
             raise InputError(
                 f"latents have shape {latents.shape}; the last axis must be {size}."

@@ -117,12 +117,14 @@ def _origin(origin: dict[str, Any]) -> str:
     if not origin:
         return ""
     versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
+    members = len(origin.get("members", ()))
     return "\n".join(
         [
             "## Origin",
             "",
             f"- {versions}; trained on the {origin.get('backend')} backend",
             f"- seed {origin['seed']}, commit {origin.get('git')}",
+            *([f"- mean of {members} members, seeds one apart"] if members else []),
             f"- SHA-256 of the data {origin['data_sha256']}",
             f"- SHA-256 of the split {origin['split_sha256']}",
         ]

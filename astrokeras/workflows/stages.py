@@ -1,5 +1,6 @@
 """The two stages of a training, each from a cache and a configuration to a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.emulator import Emulator
+from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.surrogate import Surrogate
+from astrokeras.serialization import load
 from astrokeras.workflows.fit import fit
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.record import learned
@@ -77,6 +80,18 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         resume=resume,
     )
     surrogate = make_surrogate(_copy(model), cache, settings.conserve, sampler.reach)
+    _save(surrogate, run.surrogate)
+
+
+def combine(members: Sequence[Run], run: Run) -> None:
+    """Write the `surrogate.keras` of an ensemble of trained members."""
+    surrogates = [load(member.surrogate) for member in members]
+    first = surrogates[0]
+    ensemble = Ensemble([one.emulator for one in surrogates], name="ensemble")
+    surrogate = Surrogate.from_config(first.get_config() | {"emulator": ensemble})
+    surrogate.build()
+    scaler = first.parameter_scaler
+    surrogate.parameter_scaler.set_weights(scaler.get_weights())
     _save(surrogate, run.surrogate)
 
 

@@ -16,6 +16,7 @@ from astrokeras.data.limits import STEP_MARGIN
 from astrokeras.errors import InputError
 from astrokeras.files import write_text
 from astrokeras.workflows.card import write_card
+from astrokeras.workflows.members import record_members, train_members
 from astrokeras.workflows.progress import report, tracer_bar
 from astrokeras.workflows.record import check_autoencoder, check_finished, record
 from astrokeras.workflows.runs import Run, find_data
@@ -30,6 +31,9 @@ def train(
     device: str | None = None,
 ) -> Run:
     """Train the stages asked for and write a run directory.
+
+    With `config.members` above 1 every member is trained so, in the folder `members`
+    of the run, and the surrogate is their ensemble.
 
     Args:
         config: The composed configuration.
@@ -52,13 +56,15 @@ def train(
     check_intervals(config)
     run = Run(Path(config.runs_dir) / config.name)
     source = find_data(config.dataset.path, "dataset.path")
-    if mode != "preprocess":
+    if mode != "preprocess" and config.members == 1:
         _check_run(run, stages, resume, overwrite)
     cache = _prepare(config, source, build=mode != "train")
     _add_starts(config, cache)
     _check_data(config, cache, source, stages)
     if mode == "preprocess":
         return run
+    if config.members > 1:
+        return _train_ensemble(config, stages, mode, resume, overwrite, device)
     if "autoencoder" not in stages:
         config.autoencoder = check_autoencoder(run, cache)
 
@@ -80,6 +86,42 @@ def train(
         work[stage](config, cache, run, resume)
         record(run, config, cache, source, stage, time.time() - began)
     if run.surrogate.is_file():
+        write_card(run)
+    return run
+
+
+def _train_ensemble(
+    config: Config,
+    stages: Sequence[str],
+    mode: str,
+    resume: bool,
+    overwrite: bool,
+    device: str | None,
+) -> Run:
+    """Train all members, then write their ensemble."""
+    run = Run(Path(config.runs_dir) / config.name)
+    if run.surrogate.is_file() and not (resume or overwrite):
+        raise InputError(
+            f"{run.path}: the run has a trained ensemble; choose another name=..., or "
+            "replace it with --overwrite."
+        )
+    run.path.mkdir(parents=True, exist_ok=True)
+    _write_config(run, config)
+    members = train_members(
+        config,
+        run,
+        train,
+        resume,
+        stages=stages,
+        mode=mode,
+        overwrite=overwrite,
+        device=device,
+    )
+    if "emulator" in stages:
+        from astrokeras.workflows.stages import combine
+
+        combine(members, run)
+        record_members(run, config, members)
         write_card(run)
     return run
 

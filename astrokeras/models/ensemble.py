@@ -1,0 +1,90 @@
+"""Several emulators as one, whose disagreement tells how far to trust them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from astrokeras.layers.register import register
+from astrokeras.models.emulator import Emulator
+
+
+@register
+class Ensemble(keras.Model):
+    """Emulators of the same data, each trained from other random numbers.
+
+    To its callers it is one `Emulator`: the latents of its members lie side by side,
+    and its abundances are the mean of theirs in log. Their standard deviation is the
+    part of the error that more data would mend (Lakshminarayanan et al. 2017, *Simple
+    and Scalable Predictive Uncertainty Estimation using Deep Ensembles*).
+
+    Args:
+        members: The trained emulators (or their serialised configurations).
+        **kwargs: Base model arguments.
+    """
+
+    def __init__(self, members: Sequence[Emulator], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.members = [
+            keras.saving.deserialize_keras_object(member)
+            if isinstance(member, dict)
+            else member
+            for member in members
+        ]
+        if len({member.timed for member in self.members}) != 1:
+            msg = (
+                "`members` must be one or more, all timed or none. Received: "
+                f"timed={[member.timed for member in self.members]}"
+            )
+            raise ValueError(msg)
+        self.timed = self.members[0].timed
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create all weights; the shapes follow from the configuration alone."""
+        if not self.built:
+            for member in self.members:
+                member.build()
+            self.built: bool = True
+
+    @property
+    def latents(self) -> int:
+        """Number of latents of all members together."""
+        return sum(member.latents for member in self.members)
+
+    def encode(self, scaled: Any) -> Any:
+        """Return latents `(..., latents)` of scaled abundances `(..., species)`."""
+        return ops.concatenate(
+            [member.encode(scaled) for member in self.members], axis=-1
+        )
+
+    def rollout(self, latents: Any, features: Any) -> Any:
+        """Return the latents of states 1 to `steps`, `(batch, steps, latents)`."""
+        rolled = self._each(lambda member, own: member.rollout(own, features), latents)
+        return ops.concatenate(rolled, axis=-1)
+
+    def decode(self, latents: Any, outputs: Any = None) -> Any:
+        """Return the members' mean scaled abundances of latents `(..., latents)`."""
+        return ops.mean(self.decode_members(latents, outputs), axis=0)
+
+    def decode_members(self, latents: Any, outputs: Any = None) -> Any:
+        """Return each member's scaled abundances, `(members, ..., species)`."""
+        return ops.stack(
+            self._each(lambda member, own: member.decode(own, outputs), latents)
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return ops.mean(ops.stack([member(inputs) for member in self.members]), axis=0)
+
+    def get_config(self) -> dict[str, Any]:
+        members = [keras.saving.serialize_keras_object(one) for one in self.members]
+        return super().get_config() | {"members": members}
+
+    def _each(self, function: Callable[[Emulator, Any], Any], latents: Any) -> list:
+        """Apply a function to every member and its share of the latents."""
+        results, start = [], 0
+        for member in self.members:
+            stop = start + member.latents
+            results.append(function(member, latents[..., start:stop]))
+            start = stop
+        return results
