@@ -88,6 +88,7 @@ class FitConfig:
 
     epochs: int = _ranged(200, 1, 1_000_000)
     batch_size: int = _ranged(1024, 1, 1_000_000)
+    optimizer: str = _one_of("muon", "muon", "adamw")
     learning_rate: float = _ranged(1e-3, 1e-8, 1)
     schedule: str = _one_of("plateau", "plateau", "cosine")
     minimum_learning_rate: float = _ranged(1e-6, 0, 1)
@@ -131,6 +132,9 @@ class EmulatorConfig:
     decode: int = _ranged(0, 0, 100_000)
     reconstruction: float = _ranged(0.0, 0, 100)
     joint: bool = False
+    consistency: float = _ranged(0.0, 0, 100)
+    relaxing: bool = False
+    carry: float = _ranged(0.0, 0, 100)
     conserve: bool = True
     timed: bool = False
     stride: int = _ranged(1, 1, 10_000)
@@ -148,6 +152,7 @@ class Config:
     )
     seed: int = _ranged(0, 0, 2**31)
     members: int = _ranged(1, 1, 100)
+    calibration: float = _ranged(0.5, 0, 0.9)
     precision: str = _one_of("float32", "float32", "mixed_bfloat16")
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"

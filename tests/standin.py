@@ -46,13 +46,22 @@ class StandIn:
             "version": 1,
         }
 
-    def emulate(self, initial, physical, time, batch_size=256):
+    @property
+    def stoichiometry(self):
+        return np.array(self.get_config()["stoichiometry"])
+
+    @property
+    def elements(self):
+        return ELEMENTS
+
+    def emulate(self, initial, physical, time, times=None, batch_size=256):
         assert np.isfinite(initial).all()
         assert np.isfinite(physical).all()
         np.testing.assert_allclose(np.diff(time), self.step, rtol=1e-6)
         self.batches.append(len(initial))
         steps = np.arange(physical.shape[1] + 1)[:, None]
-        return solve(initial, physical) * np.float32(10.0) ** (self.error * steps)
+        states = solve(initial, physical) * np.float32(10.0) ** (self.error * steps)
+        return states if times is None else states[:, times]
 
     def reconstruct(self, abundances):
         assert np.isfinite(abundances).all()

@@ -8,6 +8,7 @@ from astrokeras.data.intervals import average, coarsen, feature_count, is_linear
 from astrokeras.data.limits import Limits
 from astrokeras.data.store import TracerStore
 from astrokeras.workflows.intervals import judge_intervals
+from astrokeras.workflows.judge import Judge
 
 
 def test_densities_alone_have_a_linear_mean():
@@ -60,7 +61,7 @@ class Timed(StandIn):
     def get_config(self):
         return super().get_config() | {"step": [100.0, 850.0]}
 
-    def emulate(self, initial, physical, time, batch_size=256):
+    def emulate(self, initial, physical, time, times=None, batch_size=256):
         self.batches.append((physical.shape, np.diff(time)))
         steps = np.arange(physical.shape[1] + 1)[:, None]
         return grow(initial, time) * np.float32(10.0) ** (self.error * steps)
@@ -86,7 +87,7 @@ def store(tmp_path):
 def judge(store, surrogate):
     limits = Limits.from_metadata(surrogate.get_config())
     columns = np.arange(len(PARAMETERS))
-    return judge_intervals(store, store.rows(), columns, surrogate, limits, 5)
+    return judge_intervals(Judge(store, store.rows(), columns, surrogate, limits, 5))
 
 
 def test_an_error_a_step_is_found_on_every_length(store):

@@ -62,6 +62,7 @@ def write_tracers(
 OVERRIDES = (
     "dataset.name=tiny",
     "dataset.initial_abundances=null",
+    "calibration=0",
     "autoencoder.widths=[16]",
     "autoencoder.latents=3",
     "autoencoder.fit.epochs=4",

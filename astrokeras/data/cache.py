@@ -19,6 +19,7 @@ import numpy as np
 
 from astrokeras.chemistry.species import find_elements
 from astrokeras.data.scaling import scale_abundances
+from astrokeras.data.split import calibration_rows
 from astrokeras.data.statistics import Collector, Statistics
 from astrokeras.data.store import TracerStore
 from astrokeras.data.tracers import Tracers
@@ -64,6 +65,7 @@ def prepare(
     build: bool = True,
     progress: Callable[[int, int], None] | None = None,
     compression: str = "none",
+    calibration: float = 0.0,
 ) -> Cache:
     """Find or make the training cache of a tracer file.
 
@@ -74,6 +76,8 @@ def prepare(
         build: Whether to make a missing cache.
         progress: Called with tracers done and tracers in all.
         compression: `none`, or `blosc`: a quarter less disk, somewhat slower to read.
+        calibration: Share of the validation simulations that training does not see
+            either, see `split.calibration_rows`.
 
     Raises:
         InputError: If the file is wrong, lacks solutions or a split, or if the cache
@@ -86,8 +90,11 @@ def prepare(
                 "training needs solved tracers."
             )
         rows = {name: store.rows(name) for name in ("train", "validation")}
+        kept = calibration_rows(store, calibration)
+        rows["validation"] = np.setdiff1d(rows["validation"], kept)
         digest = hash_file(source)
         facts = [VERSION, digest, floor] + [compression] * (compression != "none")
+        facts += [calibration] * (len(kept) > 0)
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
         path = folder / f"{store.path.stem}-{key[:16]}.h5"
         if not path.exists():

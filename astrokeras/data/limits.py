@@ -59,6 +59,12 @@ class Limits:
             physical > high * (1 + PARAMETER_MARGIN)
         )
 
+    def parameter_excess(self, physical: np.ndarray) -> np.ndarray:
+        """How far parameters (..., P) leave their ranges, in dex; 0 inside them."""
+        low, high = np.log10([self.box[name] for name in self.parameters]).T
+        logs = np.log10(physical)
+        return np.maximum(np.maximum(low - logs, logs - high), 0.0)
+
     def start_excess(self, initial: np.ndarray) -> np.ndarray:
         """How far abundances (..., S) leave the trained range, in dex; 0 inside it."""
         low, high = np.log10(np.maximum(self.species_box, self.floor))

@@ -89,6 +89,29 @@ def make_split(
         raise InputError(f"{name}: {message}") from error
 
 
+def calibration_rows(store: TracerStore, share: float) -> np.ndarray:
+    """Return the validation tracers that error bars are fitted on, and nothing else.
+
+    Whole simulations, a fixed choice; tracers of a file without simulations are chosen
+    one by one. A single simulation is left to validation.
+
+    Args:
+        store: A tracer file with a split.
+        share: Of the validation simulations.
+
+    Returns:
+        Row numbers, sorted.
+    """
+    rows = store.rows("validation")
+    groups = store.simulation[rows]
+    if (groups == NO_SIMULATION).any():
+        groups = store.tracer[rows]
+    ids = np.unique(groups)
+    count = min(round(share * len(ids)), len(ids) - 1)
+    chosen = np.random.default_rng(0).permutation(ids)[:count]
+    return rows[np.isin(groups, chosen)]
+
+
 def _check_simulations(simulation: np.ndarray, name: str | os.PathLike[str]) -> None:
     known = np.unique(simulation)
     if NO_SIMULATION not in known and len(known) > 1:

@@ -1,13 +1,19 @@
-"""The residual cell: one step of the chemistry in latent space."""
+"""The cell: one step of the chemistry in latent space."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from astrokeras.layers.precision import check_precision
 from astrokeras.layers.register import register
+
+# Equilibria lie within a few spreads of the latents, rates begin at 5 % a step.
+REACH = 4.0
+FIRST_RATE = -3.0  # the logit of the rate
 
 
 @register
@@ -15,9 +21,11 @@ class ResidualCell(keras.layers.Layer):
     """Recurrent cell `z[t+1] = z[t] + g(d[t], z[t])` with dense hidden layers.
 
     `d[t]`, the drive, is the first layer's product with the features of an interval,
-    which `Recurrence` computes for all of them at once. The last layer starts at zero:
-    an untrained cell leaves the state as it is. The cell draws no random numbers,
-    since JAX's scan could not carry them.
+    which `Recurrence` computes for all of them at once. With `relaxing` the change is
+    that of a reaction towards its equilibrium, `g = r (e - z)`, both the rate r, in
+    (0, 1), and the equilibrium e functions of `d[t]` and `z[t]`. The last layer starts
+    at zero: an untrained cell leaves the state as it is, or relaxes it to the middle.
+    The cell draws no random numbers, since JAX's scan could not carry them.
 
     Args:
         latents: Size of the latent state.
@@ -25,6 +33,9 @@ class ResidualCell(keras.layers.Layer):
         activation: Activation of the hidden layers.
         precision: Of the dense layers, `"float32"` or `"mixed_bfloat16"`; the state
             keeps the cell's own.
+        relaxing: Whether the state relaxes towards an equilibrium.
+        bounds: Lowest and highest latents of a state, `(2, latents)`, so that no
+            rollout, however long, leaves what the decoder knows; `None` for none.
         **kwargs: Base layer arguments.
 
     Call arguments:
@@ -38,6 +49,8 @@ class ResidualCell(keras.layers.Layer):
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
         precision: str = "float32",
+        relaxing: bool = False,
+        bounds: ArrayLike | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -50,6 +63,8 @@ class ResidualCell(keras.layers.Layer):
         self.activate = keras.activations.get(activation)
         self.state_size = self.output_size = latents
         self.precision = policy = check_precision(precision)
+        self.relaxing = relaxing
+        self.bounds = None if bounds is None else np.asarray(bounds, "float32")
         # The drive brings the first layer's bias.
         self.first = keras.layers.Dense(
             self.hidden[0], use_bias=False, dtype=policy, name="first"
@@ -61,19 +76,36 @@ class ResidualCell(keras.layers.Layer):
         self.last = keras.layers.Dense(
             latents, kernel_initializer="zeros", dtype=policy, name="last"
         )
+        if relaxing:
+            self.rate = keras.layers.Dense(
+                latents,
+                "sigmoid",
+                kernel_initializer="zeros",
+                bias_initializer=keras.initializers.Constant(FIRST_RATE),
+                dtype=policy,
+                name="rate",
+            )
 
     def build(self, input_shape: Any) -> None:
         self.first.build((None, self.latents))
         for layer, width in zip(self.inner, self.hidden[:-1], strict=True):
             layer.build((None, width))
         self.last.build((None, self.hidden[-1]))
+        if self.relaxing:
+            self.rate.build((None, self.hidden[-1]))
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         state = states[0]
         features = self.activate(ops.add(inputs, self.first(state)))
         for layer in self.inner:
             features = layer(features)
-        state = ops.add(state, ops.cast(self.last(features), state.dtype))
+        change = ops.cast(self.last(features), state.dtype)
+        if self.relaxing:
+            rate = ops.cast(self.rate(features), state.dtype)
+            change = rate * (REACH * change - state)
+        state = ops.add(state, change)
+        if self.bounds is not None:
+            state = ops.clip(state, *self.bounds)
         return state, [state]
 
     def get_config(self) -> dict[str, Any]:
@@ -82,4 +114,6 @@ class ResidualCell(keras.layers.Layer):
             "hidden": self.hidden,
             "activation": self.activation,
             "precision": self.precision,
+            "relaxing": self.relaxing,
+            "bounds": None if self.bounds is None else self.bounds.tolist(),
         }

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import feature_count
 from astrokeras.layers.recurrence import Recurrence
@@ -12,6 +13,9 @@ from astrokeras.layers.register import register
 from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.scalers import AffineScaler
 from astrokeras.models.autoencoder import Autoencoder
+
+# Distance of latents, in units of their spread, below which its loss is quadratic.
+WIDTH = 0.01
 
 
 @register
@@ -25,25 +29,36 @@ class Emulator(keras.Model):
     inference mode and is frozen unless `joint`. Its output begins with state 0,
     `decode(encode(x[0]))`, so that a joint training can hold on to the reconstruction.
 
+    Given the truth, a training with `consistency` keeps latents and abundances two ways
+    to say one thing: the output goes on with the truth's reconstruction, and the loss
+    has the distances of predicted latents to those of the truth and to those of their
+    own abundances, which a code that mixes its cells encodes anew after every step.
+
     Args:
         autoencoder: The trained `Autoencoder` (or its serialised configuration).
         parameter_count: Number of physical parameters.
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
         joint: Whether training moves the autoencoder's kernels too.
+        consistency: Weight of the distances between latents.
         timed: Whether the features tell the length of an interval and what parameters
             do within it; otherwise they are the parameters alone.
+        relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
+        bounds: Lowest and highest latents of a predicted state, `(2, latents)`, in
+            units of their spread; `None` for none.
         precision: Of the cell's dense layers, `"float32"` or `"mixed_bfloat16"`; the
             state and the outputs are float32. The autoencoder has its own.
         **kwargs: Base model arguments.
 
     Call arguments:
-        inputs: `(initial, features)` or `(initial, features, index)`: scaled
-            abundances of state 0 `(batch, species)`, features of the intervals
-            `(batch, steps, features)` and, optionally, the numbers of the states to
-            decode, `(batch, wanted)` integers in `[0, steps]`.
+        inputs: `(initial, features)`, `(initial, features, index)` or `(initial,
+            features, index, truth)`: scaled abundances of state 0 `(batch, species)`,
+            features of the intervals `(batch, steps, features)`, the numbers of the
+            states to decode, `(batch, wanted)` integers in `[0, steps]`, and their
+            true scaled abundances, `(batch, wanted, species)`.
 
-    Returns scaled abundances, `(batch, steps + 1 or wanted, species)`.
+    Returns scaled abundances, `(batch, steps + 1 or wanted, species)`; given the truth,
+    `(batch, 2 wanted, species)`.
     """
 
     def __init__(
@@ -53,7 +68,10 @@ class Emulator(keras.Model):
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
         joint: bool = False,
+        consistency: float = 0.0,
         timed: bool = False,
+        relaxing: bool = False,
+        bounds: ArrayLike | None = None,
         precision: str = "float32",
         **kwargs: Any,
     ):
@@ -66,11 +84,19 @@ class Emulator(keras.Model):
         self.hidden = list(hidden)
         self.activation = activation
         self.joint = joint
+        self.consistency = consistency
         self.timed = timed
+        self.relaxing = relaxing
         self.precision = precision
         self.latent_scaler = AffineScaler(autoencoder.latents, name="latent_scaler")
         cell = ResidualCell(
-            autoencoder.latents, hidden, activation, precision, name="cell"
+            autoencoder.latents,
+            hidden,
+            activation,
+            precision,
+            relaxing,
+            bounds,
+            name="cell",
         )
         self.recurrence = Recurrence(cell, name="recurrence")
 
@@ -106,13 +132,23 @@ class Emulator(keras.Model):
         return self.recurrence(latents, features)
 
     def call(self, inputs: Any) -> Any:
-        initial, features, *index = inputs
+        initial, features, *more = inputs
         encoded = self.encode(initial)
         rolled = self.rollout(encoded, features)
         latents = ops.concatenate([encoded[:, None], rolled], axis=1)
-        if index:
-            latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
-        return self.decode(latents)
+        if more:
+            latents = ops.take_along_axis(latents, more[0][:, :, None], axis=1)
+        decoded = self.decode(latents)
+        return self._teach(latents, decoded, more[1]) if more[1:] else decoded
+
+    def _teach(self, latents: Any, decoded: Any, truth: Any) -> Any:
+        """Add the losses of latents; return predictions and reconstructions."""
+        taught = self.encode(truth)
+        # As the next step gets them: in [0, 1], the range of abundances.
+        again = self.encode(ops.clip(decoded, 0.0, 1.0))
+        apart = _distance(latents, taught) + _distance(latents, again)
+        self.add_loss(self.consistency * apart)
+        return ops.concatenate([decoded, self.decode(taught)], axis=1)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -121,6 +157,14 @@ class Emulator(keras.Model):
             "hidden": self.hidden,
             "activation": self.activation,
             "joint": self.joint,
+            "consistency": self.consistency,
             "timed": self.timed,
+            "relaxing": self.relaxing,
+            "bounds": self.recurrence.cell.get_config()["bounds"],
             "precision": self.precision,
         }
+
+
+def _distance(one: Any, other: Any) -> Any:
+    """Return the mean distance of latents, smooth below `WIDTH`."""
+    return ops.mean(ops.sqrt(ops.square(one - other) + WIDTH**2)) - WIDTH

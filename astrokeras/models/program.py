@@ -36,11 +36,14 @@ class Programs:
         self.programs: dict[Any, _Program] = {}
         self.lock = threading.Lock()
 
-    def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> np.ndarray:
+    def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
         with self.lock:
             if key not in self.programs:
                 self.programs[key] = _Program(self.model, function)
-            return np.asarray(self.programs[key].predict_on_batch(inputs))
+            found = self.programs[key].predict_on_batch(inputs)
+        if isinstance(found, tuple | list):
+            return tuple(np.asarray(one) for one in found)
+        return np.asarray(found)
 
     def encode(self, abundances: np.ndarray) -> np.ndarray:
         """Return latents of abundances, `(N, S)` to `(N, L)`."""
@@ -68,20 +71,28 @@ class Programs:
         index: Any,
         columns: Any,
         conserve: bool,
-    ) -> np.ndarray:
-        """Return abundances of later states, all or those of `index`."""
+        judged: bool = False,
+    ) -> Any:
+        """Return abundances of later states, all or those of `index`.
+
+        If they are to be judged, the latents of all later states `(N, T, L)` follow,
+        and of those returned the spread of an ensemble, dex, `(N, T or len(index))`.
+        """
         model = self.model
 
         def rollout(x: Any, p: Any, t: Any, *wanted: Any) -> Any:
-            latents = model.latents(x, p, t)
+            every, kept = model.roll(x, p, t)
+            latents = every
             if wanted:
-                latents = keras.ops.take(latents, wanted[0], axis=1)
+                latents = keras.ops.take(every, wanted[0], axis=1)
+                kept = kept.take(wanted[0])
             given = x if conserve else None
-            return model.abundances(latents, given, outputs=_array(columns))
+            found = model.abundances(latents, given, kept, _array(columns))
+            return (found, every, model.spread(latents)) if judged else found
 
         inputs = (initial, physical, years) + (() if index is None else (index,))
         # TensorFlow would give up on the rank of an argument that has had two.
-        key = ("rollout", columns, index is None, conserve, physical.ndim)
+        key = ("rollout", columns, index is None, conserve, judged, physical.ndim)
         return self._run(key, rollout, *inputs)
 
 

@@ -1,7 +1,10 @@
 """The surrogate: from physical units to physical units."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,21 +14,59 @@ from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import timed_features
 from astrokeras.data.limits import Limits
+from astrokeras.data.scaling import decades, scale_abundances
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
+from astrokeras.layers.trust import Trust
 from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
+from astrokeras.models.judgement import LEAST_TRUST, judge, solve
 from astrokeras.models.program import Programs
 
 FORMAT = 1
 ROWS = 8192  # states encoded or decoded at once
+MARGIN_DEX = 0.5
 
 
 class OutsideBoxWarning(UserWarning):
     """Parameters or a start lie outside what the surrogate was trained on."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What rollouts keep of their state 0 beside its latents.
+
+    No decoder returns just the state that was encoded. What it missed of state 0 is
+    added to later states, as long as they are close: a code that decodes and encodes at
+    every step then loses nothing each time, and the error does not grow with the number
+    of steps.
+
+    Attributes:
+        missed: Scaled state 0 less what the decoder makes of it, `(batch, S)`; `None`
+            if nothing is kept.
+        fade: The share of it that is left in each state, `(batch, T)`.
+    """
+
+    missed: Any = None
+    fade: Any = None
+
+    def take(self, index: Any) -> Kept:
+        """Return what is kept in some of the states."""
+        if self.missed is None:
+            return self
+        return Kept(self.missed, ops.take(self.fade, index, axis=1))
+
+    def share(self, outputs: Any = None) -> Any:
+        """Return what is added to each state, `(batch, T, S or len(outputs))`, or 0."""
+        if self.missed is None:
+            return 0.0
+        missed = self.missed
+        if outputs is not None:
+            missed = ops.take(missed, outputs, axis=-1)
+        return missed[:, None] * self.fade[..., None]
 
 
 @register
@@ -51,6 +92,11 @@ class Surrogate(keras.Model):
         fixed: What was held fixed in the training data, for the record.
         conserve: Whether every state of a rollout is given the element totals of its
             state 0, by a `Conservation` after the decoder.
+        carry: Length of the path of the latents, root mean square in units of their
+            spread, over which what the decoder missed of state 0 fades to 1 / e; 0
+            keeps nothing.
+        trust: The fitted `Trust`, which knows error bars and what to distrust (or its
+            serialised configuration); `None` for a surrogate that is not calibrated.
         version: Version of this format.
         **kwargs: Base model arguments.
 
@@ -80,6 +126,8 @@ class Surrogate(keras.Model):
         floor: float = 1e-20,
         fixed: Sequence[str] = (),
         conserve: bool = True,
+        carry: float = 0.0,
+        trust: Trust | None = None,
         version: int = FORMAT,
         **kwargs: Any,
     ):
@@ -92,7 +140,10 @@ class Surrogate(keras.Model):
             raise InputError(msg)
         if isinstance(emulator, dict):
             emulator = keras.saving.deserialize_keras_object(emulator)
+        if isinstance(trust, dict):
+            trust = keras.saving.deserialize_keras_object(trust)
         self.emulator = emulator
+        self.trust = trust
         self._facts = {
             "species": list(species),
             "parameters": list(parameters),
@@ -107,12 +158,16 @@ class Surrogate(keras.Model):
             "floor": float(floor),
             "fixed": list(fixed),
             "conserve": conserve,
+            "carry": float(carry),
             "version": version,
         }
         self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")
         self.parameter_scaler = AffineScaler(
             len(self._facts["parameters"]), log=True, name="parameter_scaler"
         )
+        margin = np.array([[10.0**-MARGIN_DEX], [10.0**MARGIN_DEX]])
+        bounds = scale_abundances(self.limits.species_box * margin, floor)
+        self._bounds = np.clip(bounds, 0.0, 1.0).astype("float32")
         self.conservation = Conservation(stoichiometry, name="conservation")
         self._programs = Programs(self)
 
@@ -124,15 +179,25 @@ class Surrogate(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         initial, physical, years, *index = inputs
-        latents = self.latents(initial, physical, years)
+        latents, kept = self.roll(initial, physical, years)
         if index:
-            latents = ops.take(latents, index[0], axis=1)
-        return self.abundances(latents, initial if self.conserve else None)
+            latents, kept = ops.take(latents, index[0], axis=1), kept.take(index[0])
+        return self.abundances(latents, initial if self.conserve else None, kept)
 
-    def latents(self, initial: Any, physical: Any, years: Any) -> Any:
-        """Return latents of states 1 to T, `(batch, T, L)`, of inputs as `call`'s."""
-        encoded = self.emulator.encode(self.abundance_scaler(initial))
-        return self.emulator.rollout(encoded, self.features(physical, years))
+    def roll(self, initial: Any, physical: Any, years: Any) -> tuple[Any, Kept]:
+        """Return latents of states 1 to T, `(batch, T, L)`, and what is kept of 0.
+
+        Inputs are those of `call`.
+        """
+        scaled = self.abundance_scaler(initial)
+        encoded = self.emulator.encode(scaled)
+        latents = self.emulator.rollout(encoded, self.features(physical, years))
+        if not self.carry:
+            return latents, Kept()
+        moves = ops.diff(ops.concatenate([encoded[:, None], latents], axis=1), axis=1)
+        path = ops.cumsum(ops.sqrt(ops.mean(ops.square(moves), axis=-1)), axis=1)
+        missed = scaled - self._decode(encoded)
+        return latents, Kept(missed, ops.exp(-path / self.carry))
 
     def features(self, physical: Any, years: Any) -> Any:
         """Return what the emulator is told of intervals, `(batch, T, features)`.
@@ -149,31 +214,59 @@ class Surrogate(keras.Model):
             return mean
         return timed_features(mean, first, last, years, self.step[0], xp=ops)
 
-    def abundances(self, latents: Any, initial: Any = None, outputs: Any = None) -> Any:
+    def abundances(
+        self,
+        latents: Any,
+        initial: Any = None,
+        kept: Kept | None = None,
+        outputs: Any = None,
+    ) -> Any:
         """Return abundances of latents.
 
         Args:
             latents: `(..., L)`; of a rollout, `(batch, T, L)`.
             initial: Abundances `(batch, S)` whose element totals each state of a
                 rollout is given; `None` leaves what the decoder says.
+            kept: What a rollout keeps of its state 0.
             outputs: Columns of the species wanted, all by default.
 
         Returns:
             Abundances, `(..., S or len(outputs))`.
         """
+        kept = kept or Kept()
         if initial is None:
-            scaled = self.emulator.decode(latents, outputs)
+            scaled = self._decode(latents, outputs) + kept.share(outputs)
             return self.abundance_scaler(scaled, reverse=True)
         # Who carries the atoms is known once all species are.
-        scaled = self.emulator.decode(latents)
+        scaled = self._decode(latents) + kept.share()
         abundances = self.abundance_scaler(scaled, reverse=True)
         totals = self.conservation.totals(initial)
         abundances = self.conservation(abundances, totals[:, None])
         return abundances if outputs is None else ops.take(abundances, outputs, axis=-1)
 
+    def _decode(self, latents: Any, outputs: Any = None) -> Any:
+        """Return scaled abundances that leave the trained range by `MARGIN_DEX`."""
+        scaled = self.emulator.decode(latents, outputs)
+        low, high = self._bounds if outputs is None else self._bounds[:, outputs]
+        return ops.clip(scaled, low, high)
+
+    def spread(self, latents: Any) -> Any:
+        """Return how far an ensemble's members are apart, `(..., L)` to `(...)`, dex.
+
+        The standard deviation of the logarithms, mean over species; 0 for one emulator.
+        """
+        if not isinstance(self.emulator, Ensemble):
+            return ops.zeros_like(latents[..., 0])
+        scaled = ops.clip(self.emulator.decode_members(latents), *self._bounds)
+        return ops.mean(ops.std(scaled, axis=0), axis=-1) * decades(self.floor)
+
     def get_config(self) -> dict[str, Any]:
-        emulator = keras.saving.serialize_keras_object(self.emulator)
-        return super().get_config() | {"emulator": emulator} | dict(self._facts)
+        parts = {"emulator": self.emulator, "trust": self.trust}
+        stored = {
+            name: part and keras.saving.serialize_keras_object(part)
+            for name, part in parts.items()
+        }
+        return super().get_config() | stored | dict(self._facts)
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -232,6 +325,11 @@ class Surrogate(keras.Model):
         """Whether rollouts keep the element totals of their state 0."""
         return self._facts["conserve"]
 
+    @property
+    def carry(self) -> float:
+        """Path of the latents over which what was missed of state 0 fades."""
+        return self._facts["carry"]
+
     def emulate(
         self,
         initial: Any,
@@ -242,7 +340,10 @@ class Surrogate(keras.Model):
         batch_size: int = 256,
         strict: bool = False,
         conserve: bool | None = None,
-    ) -> np.ndarray:
+        return_sigma: bool = False,
+        return_trust: bool = False,
+        fallback: Callable[..., Any] | None = None,
+    ) -> Any:
         """Evolve tracers.
 
         Args:
@@ -264,15 +365,31 @@ class Surrogate(keras.Model):
             strict: Whether leaving the training box is an error and not a warning.
             conserve: Whether every state is given the element totals of its tracer's
                 state 0; by default what the surrogate was made with.
+            return_sigma: Whether error bars follow: 90 % of errors |log10 p - log10 x|
+                lie within 1.645 sigma, in dex, of the shape of the abundances.
+            return_trust: Whether the trust scores follow, `(N, T+1 or len(times))`:
+                1 to 0, states below 0.5 should be solved. See `layers.trust.Trust`.
+            fallback: Your solver, `fallback(initial, physical, time)` with `(n, S)`,
+                `(n, T, ...)` and years `(n, T+1)` of the tracers that hold a wanted
+                state of less trust than 0.5; it returns abundances `(n, T+1, S)`,
+                which take the place of those predicted, with sigma 0 and trust 1.
 
         Returns:
-            Abundances, `(N, T+1 or len(times), S or len(species))`, float32.
+            Abundances, `(N, T+1 or len(times), S or len(species))`, float32; with
+            `return_sigma` and `return_trust` a tuple of what was asked for.
 
         Raises:
             InputError: For shapes that disagree, values that are not finite or not
-                physical, unknown species, or intervals that were not trained.
+                physical, unknown species, or intervals that were not trained; for
+                error bars or trust of a surrogate that is not calibrated.
         """
         conserve = self.conserve if conserve is None else conserve
+        judged = return_sigma or return_trust or fallback is not None
+        if judged and self.trust is None:
+            raise InputError(
+                "this surrogate is not calibrated: it knows neither error bars nor "
+                "trust; train it with a validation split, or ask for neither."
+            )
         limits = self.limits
         physical = request.check_physical(limits, physical)
         count, steps = physical.shape[:2]
@@ -288,26 +405,53 @@ class Surrogate(keras.Model):
 
         columns, mixing = request.choose_columns(self.species, species)
         wanted = request.choose_states(times, steps)
-        later = wanted > 0
-
         width = len(self.species) if columns is None else len(mixing)
         result = np.empty((count, len(wanted), width), "float32")
+        sigma = np.zeros(result.shape if judged and return_sigma else 0, "float32")
+        trust = np.ones(result.shape[:2], "float32")
+        later = wanted > 0
         given = initial if columns is None else initial[:, columns] @ mixing.T
         result[:, ~later] = given[:, None]
         index = (wanted[later] - 1).astype("int32")
+        asked = None if times is None else index
         years = np.diff(time).astype("float32")
         inputs = (initial, physical, years)
         for start, (x, p, t) in request.equal_batches(inputs, batch_size):
-            if not index.size:
+            rows = slice(start, min(start + batch_size, count))
+            if not index.size and not judged:
                 break
-            every = times is None
-            asked = None if every else index
-            rolled = self._programs.rollout(x, p, t, asked, columns, conserve)
+            found = self._programs.rollout(x, p, t, asked, columns, conserve, judged)
+            parts = None
+            if self.trust is not None and judged:
+                found, latents, spread = found
+                every = np.zeros(t.shape, "float32")
+                every[:, index] = spread
+                said = judge(self, x, p, t, latents, every)
+                trust[rows] = said.trust[: len(trust[rows]), wanted]
+                if return_sigma:
+                    parts = self.trust.sigma(said.expected[:, wanted[later]])
+                    parts = parts if columns is None else parts[..., columns]
             if columns is not None:
-                rolled = rolled @ mixing.T
-            stop = min(start + batch_size, count)
-            result[start:stop, later] = rolled[: stop - start]
-        return result
+                summed = found @ mixing.T
+                if parts is not None:
+                    # The parts of a sum are wrong together.
+                    parts = ((found * parts) @ mixing.T) / summed
+                found = summed
+            result[rows, later] = found[: len(result[rows])]
+            if parts is not None:
+                sigma[rows, later] = parts[: len(result[rows])]
+        if fallback is not None:
+            doubtful = np.flatnonzero((trust < LEAST_TRUST).any(1))
+            if len(doubtful):
+                solved = solve(
+                    fallback, initial[doubtful], physical[doubtful], time[doubtful]
+                )[:, wanted]
+                if columns is not None:
+                    solved = solved[..., columns] @ mixing.T
+                result[doubtful], trust[doubtful] = solved, 1.0
+                sigma[doubtful if return_sigma else slice(0)] = 0.0
+        extra = [sigma] * return_sigma + [trust] * return_trust
+        return (result, *extra) if extra else result
 
     def encode(self, abundances: Any) -> np.ndarray:
         """Return latents `(..., L)` of abundances `(..., S)`."""

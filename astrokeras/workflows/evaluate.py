@@ -14,8 +14,10 @@ from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.files import check_out
 from astrokeras.workflows.card import write_card
+from astrokeras.workflows.coupled import judge_coupled
 from astrokeras.workflows.figures import Detail
 from astrokeras.workflows.intervals import judge_intervals
+from astrokeras.workflows.judge import Judge
 from astrokeras.workflows.plots import Examples, phase_of
 from astrokeras.workflows.rollout import batch_size as bounded
 from astrokeras.workflows.rollout import name_starts, roll_out
@@ -105,10 +107,10 @@ def evaluate(
         details = {name: one.detail() for name, one in survey.figures.items()}
         metrics = _metrics(store, target, split, survey, details, tracer_dex)
         metrics["seconds"] = round(seconds, 3)
-        limits = target.limits
-        metrics |= judge_intervals(
-            store, survey.rows, survey.columns, surrogate, limits, size
+        judge = Judge(
+            store, survey.rows, survey.columns, surrogate, target.limits, size
         )
+        metrics |= judge_intervals(judge) | judge_coupled(judge)
         result = Evaluation(metrics, details, folder)
         if folder is not None:
             from astrokeras.workflows.report import write_report

@@ -109,15 +109,27 @@ def compile_model(
 ) -> None:
     """Compile a model with the optimiser that a stage's settings ask for."""
     model.compile(
-        keras.optimizers.AdamW(
-            settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            global_clipnorm=settings.clip_norm,
-        ),
+        _optimizer(settings),
         loss=loss,
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,
     )
+
+
+def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:
+    """Return Muon for the kernels, Adam for the rest; or AdamW for all.
+
+    Muon (Jordan 2024; Liu et al. 2025, arXiv:2502.16982) moves a kernel by the nearest
+    orthogonal matrix to its momentum, scaled so that learning rates are Adam's.
+    """
+    common = {
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "global_clipnorm": settings.clip_norm,
+    }
+    if settings.optimizer == "adamw":
+        return keras.optimizers.AdamW(**common)
+    return keras.optimizers.Muon(adam_weight_decay=settings.weight_decay, **common)
 
 
 def _schedules(

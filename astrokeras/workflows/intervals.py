@@ -4,14 +4,13 @@ The truth at every second, fourth ... state judges rollouts of longer intervals.
 parameters are held, two steps must lead to where one of twice the length leads.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from astrokeras.data.intervals import coarsen, is_linear
-from astrokeras.data.limits import Limits
-from astrokeras.data.store import Tracers, TracerStore
+from astrokeras.data.store import Tracers
+from astrokeras.workflows.judge import Judge
 from astrokeras.workflows.rollout import complete, log10
 
 STRIDES = (2, 4, 8, 16, 32)
@@ -20,23 +19,8 @@ SAMPLE = 256  # tracers that states are drawn of
 DRAWS = 4  # states of each
 
 
-def judge_intervals(
-    store: TracerStore,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    surrogate: Any,
-    limits: Limits,
-    size: int,
-) -> dict[str, Any]:
+def judge_intervals(judge: Judge) -> dict[str, Any]:
     """Return the figures by length of interval, none if the surrogate takes one alone.
-
-    Args:
-        store: Solved tracers.
-        rows: Those that are evaluated, (n,).
-        columns: Columns of their parameters in the surrogate's order, (P,).
-        surrogate: The `Surrogate`.
-        limits: Its training ranges.
-        size: Tracers rolled out at once.
 
     Returns:
         `intervals`: by number of the file's steps taken as one, `years` of the longest
@@ -44,26 +28,20 @@ def judge_intervals(
         number of steps, `years` and the mean `dex` between one interval of twice that
         length and two of it.
     """
-    low, high = limits.step
+    low, high = judge.limits.step
     if high < 2 * low:
         return {}
     return {
-        "intervals": _judge_rollouts(store, rows, columns, surrogate, limits, size),
-        "semigroup": _judge_halves(store, rows, columns, surrogate, limits),
+        "intervals": _judge_rollouts(judge),
+        "semigroup": _judge_halves(judge),
     }
 
 
-def _judge_rollouts(
-    store: TracerStore,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    surrogate: Any,
-    limits: Limits,
-    size: int,
-) -> dict[str, dict[str, float]]:
+def _judge_rollouts(judge: Judge) -> dict[str, dict[str, float]]:
+    limits = judge.limits
     linear = is_linear(limits.parameters, limits.units)
     errors, entries, judged, years = np.zeros((4, len(STRIDES)))
-    for block in store.blocks(rows, size, check=False):
+    for block in judge.store.blocks(judge.rows, judge.size, check=False):
         physical, time = complete(block)
         for i, stride in enumerate(STRIDES):
             length = (block.length - 1) // stride + 1
@@ -73,12 +51,11 @@ def _judge_rollouts(
             fine = np.flatnonzero((length > 1) & ~outside)
             if not len(fine):
                 continue
-            predicted = _emulate(
-                surrogate,
+            forcing = physical[fine][..., judge.columns]
+            predicted = judge.emulate(
                 block.abundances[fine, 0],
-                coarsen(physical[fine][..., columns], time[fine], stride, linear),
+                coarsen(forcing, time[fine], stride, linear),
                 coarse[fine],
-                size,
             )
             valid = valid[fine, 1:]
             truth = block.abundances[fine, ::stride][:, 1:][valid]
@@ -98,14 +75,9 @@ def _judge_rollouts(
     }
 
 
-def _judge_halves(
-    store: TracerStore,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    surrogate: Any,
-    limits: Limits,
-) -> dict[str, dict[str, float]]:
-    initial, physical, years = _draw_states(store, rows, columns)
+def _judge_halves(judge: Judge) -> dict[str, dict[str, float]]:
+    limits = judge.limits
+    initial, physical, years = _draw_states(judge)
     found = {}
     for count in HALVES:
         half = count * years
@@ -116,9 +88,8 @@ def _judge_halves(
         if not len(fine):
             continue
         held = np.repeat(physical[fine, None], 2, axis=1)
-        start, size = initial[fine], len(fine)
-        once = _emulate(surrogate, start, held[:, :1], whole[fine], size)
-        twice = _emulate(surrogate, start, held, time[fine], size)
+        once = judge.emulate(initial[fine], held[:, :1], whole[fine])
+        twice = judge.emulate(initial[fine], held, time[fine])
         apart = np.abs(log10(once[:, -1]) - log10(twice[:, -1]))
         found[str(count)] = {
             "years": float(half[fine].max()),
@@ -127,13 +98,13 @@ def _judge_halves(
     return found
 
 
-def _draw_states(
-    store: TracerStore, rows: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw_states(judge: Judge) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return states of the tracers, (n, S), (n, P), and the step that each begins."""
     random = np.random.default_rng(0)
-    chosen = np.sort(random.permutation(rows)[:SAMPLE])
-    parts = [_draw(block, columns, random) for block in store.blocks(chosen)]
+    chosen = np.sort(random.permutation(judge.rows)[:SAMPLE])
+    parts = [
+        _draw(block, judge.columns, random) for block in judge.store.blocks(chosen)
+    ]
     initial, physical, years = (
         np.concatenate(each) for each in zip(*parts, strict=True)
     )
@@ -148,12 +119,3 @@ def _draw(
     years = block.time[tracer, state + 1] - block.time[tracer, state]
     physical = block.physical[tracer, state][:, columns]
     return block.abundances[tracer, state], physical, years
-
-
-def _emulate(
-    surrogate: Any, initial: np.ndarray, physical: Any, time: np.ndarray, size: int
-) -> np.ndarray:
-    with warnings.catch_warnings():
-        # What leaves the training box was reported of the whole evaluation.
-        warnings.simplefilter("ignore", UserWarning)
-        return surrogate.emulate(initial, physical, time, batch_size=size)

@@ -116,7 +116,7 @@ def show(metrics: dict[str, Any]) -> None:
     for name, one in metrics["starts"].items():
         line = f"From start {name}: {_cell(one['dex'])} dex, {one['tracers']} tracers."
         console.print(Text(line))
-    for line in _interval_lines(metrics):
+    for line in _interval_lines(metrics) + _coupled_lines(metrics):
         console.print(Text(line))
     for note in metrics["notes"]:
         console.print(Text(f"Note: {note}.", style="yellow"))
@@ -191,7 +191,8 @@ def _page(
     columns = _columns(metrics)
     parts = [f"<h1>Evaluation of {escape(metrics['surrogate'])}</h1>"]
     parts.append(f"<p>{escape(_headline(metrics))}. {_summary(metrics)}</p>")
-    parts += [f"<p>{escape(line)}</p>" for line in _interval_lines(metrics)]
+    said = _interval_lines(metrics) + _coupled_lines(metrics)
+    parts += [f"<p>{escape(line)}</p>" for line in said]
     parts += [
         f'<p class="warning">Note: {escape(note)}.</p>' for note in metrics["notes"]
     ]
@@ -273,6 +274,28 @@ def _interval_lines(metrics: dict[str, Any]) -> list[str]:
         for name, text in said.items()
         if metrics.get(name)
     ]
+
+
+def _coupled_lines(metrics: dict[str, Any]) -> list[str]:
+    """Return what is to be said of uses other than one rollout from state 0."""
+    closed, long = metrics["closed_loop"], metrics["long"]
+    mixed = closed["mixed"]
+    lines = [
+        f"decoded and encoded anew at every step: {_cell(closed['dex'])} dex; with 10 "
+        f"% of another tracer mixed in at each, {mixed['nonfinite']} entries are not "
+        f"finite and totals are off by {_cell(mixed['conservation_max'])} at most.",
+        f"{long['steps']} steps, parameters held at their last values: "
+        f"{long['nonfinite']} entries are not finite or negative, totals are off by "
+        f"{_cell(long['conservation_max'])} at most, abundances leave their trained "
+        f"ranges by {_cell(max(long['excess_dex'], 0.0))} dex at most.",
+    ]
+    if metrics["later_starts"]:
+        started = ", ".join(
+            f"{_cell(one['dex'])} (after {float(share):.0%})"
+            for share, one in metrics["later_starts"].items()
+        )
+        lines.append(f"dex from later starts to the end: {started}.")
+    return lines
 
 
 def _starts(starts: dict[str, dict[str, float]]) -> str:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.config import Config, LossConfig
+from astrokeras.config import Config, EmulatorConfig, LossConfig
 from astrokeras.data.cache import Cache, hash_file
 from astrokeras.data.sampling import RowSampler
 from astrokeras.data.scaling import decades
@@ -79,7 +79,10 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
     )
-    surrogate = make_surrogate(_copy(model), cache, settings.conserve, sampler.reach)
+    bounds = _latent_bounds(model, cache, config.seed)
+    surrogate = make_surrogate(
+        _copy(model, bounds=bounds), cache, settings, sampler.reach
+    )
     _save(surrogate, run.surrogate)
 
 
@@ -88,7 +91,9 @@ def combine(members: Sequence[Run], run: Run) -> None:
     surrogates = [load(member.surrogate) for member in members]
     first = surrogates[0]
     ensemble = Ensemble([one.emulator for one in surrogates], name="ensemble")
-    surrogate = Surrogate.from_config(first.get_config() | {"emulator": ensemble})
+    surrogate = Surrogate.from_config(
+        first.get_config() | {"emulator": ensemble, "trust": None}
+    )
     surrogate.build()
     scaler = first.parameter_scaler
     surrogate.parameter_scaler.set_weights(scaler.get_weights())
@@ -133,7 +138,9 @@ def make_emulator(config: Config, cache: Cache, autoencoder: Autoencoder) -> Emu
         settings.hidden,
         activation=settings.activation,
         joint=settings.joint,
+        consistency=settings.consistency,
         timed=settings.timed,
+        relaxing=settings.relaxing,
         precision=config.precision,
         name="emulator",
     )
@@ -155,6 +162,7 @@ def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
         timed=settings.timed,
         stride=settings.stride,
         even=settings.even,
+        teach=settings.consistency > 0,
     )
 
 
@@ -198,29 +206,43 @@ def _latent_scales(
     The spread is that of a normal distribution with the same 5th and 95th percentile,
     so that no outlier sets the unit.
     """
-    sampler = RowSampler(cache, 4096, seed)
-    batches = min(sampler.steps, max(1, LATENT_SAMPLE // sampler.batch_size))
-    latents = np.concatenate(
-        [
-            keras.ops.convert_to_numpy(autoencoder.encode(sampler.batch(0, i)[0]))
-            for i in range(batches)
-        ]
-    )
-    sampler.close()
+    latents = _encode_sample(autoencoder, cache, seed)
     low, centre, high = np.percentile(latents, [5, 50, 95], axis=0)
     spread = (high - low) / 3.29
     return centre, np.where(spread > 1e-6, spread, 1.0)
 
 
+def _latent_bounds(emulator: Emulator, cache: Cache, seed: int) -> np.ndarray:
+    """Return the range of latents of training states and half its width around it."""
+    latents = _encode_sample(emulator, cache, seed)
+    low, high = latents.min(0), latents.max(0)
+    return np.stack([low - (high - low) / 2, high + (high - low) / 2])
+
+
+def _encode_sample(
+    model: Autoencoder | Emulator, cache: Cache, seed: int
+) -> np.ndarray:
+    sampler = RowSampler(cache, 4096, seed)
+    batches = min(sampler.steps, max(1, LATENT_SAMPLE // sampler.batch_size))
+    latents = np.concatenate(
+        [
+            keras.ops.convert_to_numpy(model.encode(sampler.batch(0, i)[0]))
+            for i in range(batches)
+        ]
+    )
+    sampler.close()
+    return latents
+
+
 def make_surrogate(
-    emulator: Emulator, cache: Cache, conserve: bool, reach: int = 1
+    emulator: Emulator, cache: Cache, settings: EmulatorConfig, reach: int = 1
 ) -> Surrogate:
     """Return the surrogate of a trained emulator, with the limits of its training.
 
     Args:
         emulator: The trained emulator.
         cache: What it was trained on.
-        conserve: Whether rollouts keep their element totals.
+        settings: What rollouts keep of their state 0.
         reach: Steps of the file that an interval spanned at most.
     """
     statistics = cache.statistics
@@ -241,7 +263,8 @@ def make_surrogate(
         starts=cache.starts,
         floor=cache.floor,
         fixed=cache.fixed,
-        conserve=conserve,
+        conserve=settings.conserve,
+        carry=settings.carry,
         name="surrogate",
     )
     surrogate.build()
@@ -249,14 +272,17 @@ def make_surrogate(
     return surrogate
 
 
-def _copy(model: Autoencoder | Emulator, precision: str = "float32") -> Any:
+def _copy(
+    model: Autoencoder | Emulator, precision: str = "float32", **settings: Any
+) -> Any:
     """Return a copy without optimiser and loss, which a model file need not carry.
 
     Args:
         model: The model.
         precision: That of the copy; a file is in float32, whatever trained it.
+        **settings: Arguments that the copy has of its own.
     """
-    config = model.get_config() | {"precision": precision}
+    config = model.get_config() | {"precision": precision} | settings
     if isinstance(model, Emulator):
         config["autoencoder"] = _copy(model.autoencoder, precision)
     copy = type(model).from_config(config)

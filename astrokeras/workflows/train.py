@@ -200,6 +200,7 @@ def _prepare(config: Config, source: Path, build: bool) -> Cache:
             build=build,
             progress=progress,
             compression=config.cache_compression,
+            calibration=config.calibration,
         )
 
 

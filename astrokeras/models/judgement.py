@@ -1,0 +1,112 @@
+"""What a surrogate thinks of its own rollouts: expected errors and trust."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from astrokeras.errors import InputError
+
+LEAST_TRUST = 0.5
+"""Below it a state should be solved."""
+
+
+@dataclass
+class Judgement:
+    """What is to be said of rollouts.
+
+    Attributes:
+        expected: Expected error of each state, mean over species, dex, (N, T+1); that
+            of state 0, which is given, is 0.
+        risks: What speaks against each state, by the names of `layers.trust.RISKS`,
+            as a multiple of what is still trusted, (N, T+1, risks).
+    """
+
+    expected: np.ndarray
+    risks: np.ndarray
+
+    @property
+    def trust(self) -> np.ndarray:
+        """Trust score of each state, 1 to 0, (N, T+1)."""
+        return 1.0 / (1.0 + self.risks.max(-1))
+
+
+def judge(
+    surrogate: Any,
+    initial: np.ndarray,
+    physical: np.ndarray,
+    years: np.ndarray,
+    latents: np.ndarray,
+    spread: np.ndarray,
+) -> Judgement:
+    """Judge rollouts of a calibrated surrogate.
+
+    Args:
+        surrogate: The `Surrogate`.
+        initial: Abundances of state 0, (N, S).
+        physical: Parameters, (N, T, P) or (N, T, 3, P).
+        years: Length of the intervals, (N, T).
+        latents: Of states 1 to T, (N, T, L).
+        spread: Of an ensemble's members, mean over species, dex, (N, T).
+    """
+    trust, limits = surrogate.trust, surrogate.limits
+    features, far_setting, far_state = trust.features(
+        trust.positions(latents, scale_parameters(surrogate, physical)),
+        np.cumsum(years, axis=1),
+        spread,
+    )
+    expected = trust.expected_error(features)
+    elapsed = np.cumsum(years, axis=1) / limits.duration
+    outside = limits.parameter_excess(physical)
+    if outside.ndim == 4:
+        outside = outside.max(2)
+    risks = trust.risks(
+        expected,
+        far_setting,
+        far_state,
+        outside.max(-1),
+        initial.astype("f8") @ surrogate.stoichiometry,
+        reconstruction_error(surrogate, initial),
+        np.where(elapsed > 1.001, elapsed, 0.0),
+    )
+    return Judgement(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
+
+
+def scale_parameters(surrogate: Any, physical: np.ndarray) -> np.ndarray:
+    """Return scaled means of parameters, (N, T, P)."""
+    mean = physical if physical.ndim == 3 else physical[:, :, 0]
+    offset, scale = surrogate.parameter_scaler.get_weights()
+    return (np.log10(mean) - offset) / scale
+
+
+def reconstruction_error(surrogate: Any, abundances: np.ndarray) -> np.ndarray:
+    """Return the mean error of decoding encoded states, dex, (..., S) to (...)."""
+    restored = surrogate.reconstruct(abundances)
+    return np.abs(np.log10(restored) - np.log10(abundances)).mean(-1)
+
+
+def solve(
+    fallback: Callable[..., Any],
+    initial: np.ndarray,
+    physical: np.ndarray,
+    time: np.ndarray,
+) -> np.ndarray:
+    """Return what the caller's solver says of tracers, (n, T+1, S).
+
+    Raises:
+        InputError: If it returns another shape or what no abundance can be.
+    """
+    solved = np.asarray(fallback(initial, physical, time))
+    wanted = (*time.shape, initial.shape[1])
+    if solved.shape != wanted:
+        raise InputError(
+            f"fallback returned shape {solved.shape} for {len(time)} tracers; return "
+            f"abundances of all states and species, {wanted}."
+        )
+    if not (np.isfinite(solved) & (solved >= 0)).all():
+        raise InputError(
+            "fallback returned abundances that are negative or not finite; return "
+            "those relative to H nuclei."
+        )
+    return solved
