@@ -153,6 +153,7 @@ class Config:
     seed: int = _ranged(0, 0, 2**31)
     members: int = _ranged(1, 1, 100)
     calibration: float = _ranged(0.5, 0, 0.9)
+    tolerance: float = _ranged(0.3, 1e-3, 10)
     precision: str = _one_of("float32", "float32", "mixed_bfloat16")
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"

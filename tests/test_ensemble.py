@@ -39,9 +39,9 @@ def test_an_ensemble_is_its_members_mean_in_log(run):
 
     assert np.abs(logs[0] - logs[1]).max() > 0.01
     # Bounds hold members before the mean, and the mean of the ensemble after it.
-    low, high = np.log10(parts[0].limits.species_box) + [[-0.49], [0.49]]
-    inside = np.minimum(*logs) > np.maximum(low, -19.9)
-    inside &= np.maximum(*logs) < np.minimum(high, -1e-6)
+    low, high = np.log10(parts[0].limits.species_box)
+    inside = np.minimum(*logs) > np.maximum(low - 0.49, -19.9)
+    inside &= np.maximum(*logs) < np.minimum(high + 0.49, -1e-6)
     assert inside.mean() > 0.2
     expected = np.mean(logs, axis=0)
     np.testing.assert_allclose(np.log10(mean)[inside], expected[inside], atol=2e-5)

@@ -69,5 +69,5 @@ def predict(
     typer.echo(
         f"{done.path}: {done.tracers} tracers, {done.states} states predicted: "
         f"{done.fine} fine, {done.outside} outside the training box, "
-        f"{done.not_finite} not finite"
+        f"{done.not_finite} not finite, {done.doubtful} of little trust"
     )

@@ -8,12 +8,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.data.limits import NORMAL
 from astrokeras.layers.register import register
 
 SMALL = 0.01  # added to distances and spreads before their logarithms
 BLOCK = 4096  # states whose distances are computed at once
-COVERAGE = 0.9
-NORMAL = 1.6448536  # half of the 90 % interval of a normal distribution, in sigma
 MARGIN_DEX = 0.1  # a parameter may leave its range by this much
 TOTALS_DEX = 0.02  # so may an element total of the input leave what was trained
 RISKS = (
@@ -86,6 +85,7 @@ class Trust(keras.layers.Layer):
             "coefficients": (feature_count(parameters),),
             "error_range": (2,),
             "half_width": (species,),
+            "constant_width": (species,),  # the same for all states, to compare with
             "totals": (2, elements),
             "largest": (3,),  # distances of parameters and states, reconstruction
         }

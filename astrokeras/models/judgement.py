@@ -8,9 +8,6 @@ import numpy as np
 
 from astrokeras.errors import InputError
 
-LEAST_TRUST = 0.5
-"""Below it a state should be solved."""
-
 
 @dataclass
 class Judgement:

@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import timed_features
-from astrokeras.data.limits import Limits
+from astrokeras.data.limits import LEAST_TRUST, Limits
 from astrokeras.data.scaling import decades, scale_abundances
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
@@ -23,7 +23,7 @@ from astrokeras.layers.trust import Trust
 from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.judgement import LEAST_TRUST, judge, solve
+from astrokeras.models.judgement import judge, solve
 from astrokeras.models.program import Programs
 
 FORMAT = 1
@@ -169,13 +169,25 @@ class Surrogate(keras.Model):
         bounds = scale_abundances(self.limits.species_box * margin, floor)
         self._bounds = np.clip(bounds, 0.0, 1.0).astype("float32")
         self.conservation = Conservation(stoichiometry, name="conservation")
-        self._programs = Programs(self)
+        self.programs = Programs(self)
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""
         if not self.built:
             self.emulator.build()
             self.built: bool = True
+
+    def replace(self, **parts: Any) -> Surrogate:
+        """Return a surrogate that has other parts and is else the same.
+
+        Args:
+            **parts: Arguments of the constructor, such as `trust`.
+        """
+        own = {"emulator": self.emulator, "trust": self.trust}
+        other = Surrogate.from_config(self.get_config() | own | parts)
+        other.build()
+        other.parameter_scaler.set_weights(self.parameter_scaler.get_weights())
+        return other
 
     def call(self, inputs: Any) -> Any:
         initial, physical, years, *index = inputs
@@ -420,7 +432,7 @@ class Surrogate(keras.Model):
             rows = slice(start, min(start + batch_size, count))
             if not index.size and not judged:
                 break
-            found = self._programs.rollout(x, p, t, asked, columns, conserve, judged)
+            found = self.programs.rollout(x, p, t, asked, columns, conserve, judged)
             parts = None
             if self.trust is not None and judged:
                 found, latents, spread = found
@@ -456,7 +468,7 @@ class Surrogate(keras.Model):
     def encode(self, abundances: Any) -> np.ndarray:
         """Return latents `(..., L)` of abundances `(..., S)`."""
         abundances = request.check_abundances(self.limits, abundances)
-        return _by_rows(self._programs.encode, abundances)
+        return _by_rows(self.programs.encode, abundances)
 
     def decode(self, latents: Any, species: Sequence[str] | None = None) -> np.ndarray:
         """Return abundances `(..., S or len(species))` of latents `(..., L)`.
@@ -471,7 +483,7 @@ class Surrogate(keras.Model):
                 f"latents have shape {latents.shape}; the last axis must be {size}."
             )
         columns, mixing = request.choose_columns(self.species, species)
-        decoded = _by_rows(lambda z: self._programs.decode(z, columns), latents)
+        decoded = _by_rows(lambda z: self.programs.decode(z, columns), latents)
         return decoded if columns is None else (decoded @ mixing.T).astype("float32")
 
     def reconstruct(self, abundances: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from astrokeras.workflows.figures import Detail
 from astrokeras.workflows.intervals import judge_intervals
 from astrokeras.workflows.judge import Judge
 from astrokeras.workflows.plots import Examples, phase_of
+from astrokeras.workflows.reliability import judge_reliability
 from astrokeras.workflows.rollout import batch_size as bounded
 from astrokeras.workflows.rollout import name_starts, roll_out
 from astrokeras.workflows.survey import (
@@ -111,6 +112,7 @@ def evaluate(
             store, survey.rows, survey.columns, surrogate, target.limits, size
         )
         metrics |= judge_intervals(judge) | judge_coupled(judge)
+        metrics |= judge_reliability(judge)
         result = Evaluation(metrics, details, folder)
         if folder is not None:
             from astrokeras.workflows.report import write_report

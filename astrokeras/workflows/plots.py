@@ -83,6 +83,7 @@ def draw_all(
     phases: Sequence[str],
     step: float | None,
     examples: Examples,
+    trust: dict[str, Any] | None = None,
 ) -> dict[str, Figure]:
     """Draw every figure of an evaluation.
 
@@ -92,6 +93,7 @@ def draw_all(
         phases: Phase of each species, (S,).
         step: Years between two states if that is the same everywhere.
         examples: Tracers to show in time.
+        trust: What `judge_reliability` found, of a calibrated surrogate.
 
     Returns:
         Figures by file name, without its ending.
@@ -99,13 +101,14 @@ def draw_all(
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE):
-        return {
+        drawn = {
             "error_by_step": error_by_step(details, step),
             "worst_species": worst_species(details, species, phases),
             "trajectories": trajectories(examples, species),
             "conservation": conservation(details),
             "reconstruction": reconstruction(details, species, phases),
         }
+        return drawn | ({"sent_back": sent_back(trust)} if trust else {})
 
 
 def error_by_step(details: dict[str, Detail], step: float | None) -> Figure:
@@ -360,6 +363,31 @@ def reconstruction(
             color=GREY,
         )
     axes.legend(loc="upper left")
+    return figure
+
+
+def sent_back(trust: dict[str, Any]) -> Figure:
+    """The error that remains by the share of states that the solver is given."""
+    figure = _figure(8, 4.2)
+    axes = figure.add_subplot()
+    curve = trust["curve"]
+    colour = LOOK["surrogate"][0]
+    axes.plot(curve["sent"], curve["dex"], "o-", color=colour, ms=4, lw=2.2)
+    axes.axvline(trust["flagged"], color="0.5", ls="--", lw=1.2)
+    axes.annotate(
+        " trust below 0.5",
+        (trust["flagged"], 0.95),
+        xycoords=("data", "axes fraction"),
+        va="top",
+        color="0.35",
+        fontsize=9,
+    )
+    axes.set(
+        xlabel="share of states sent to the solver, the least trusted first",
+        ylabel="error of the others (dex)",
+        xlim=(0, 0.92),
+        ylim=(0, None),
+    )
     return figure
 
 

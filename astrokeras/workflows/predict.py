@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.initial import read_initial
-from astrokeras.data.limits import Limits
+from astrokeras.data.limits import LEAST_TRUST, Limits
 from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.files import check_out
 from astrokeras.workflows.outside import Outside
 from astrokeras.workflows.rollout import batch_size as bounded
-from astrokeras.workflows.rollout import read_given, roll_out
+from astrokeras.workflows.rollout import read_given, roll_out_judged
 from astrokeras.workflows.target import (
     Target,
     check_steps,
@@ -25,10 +25,11 @@ from astrokeras.workflows.target import (
     match_columns,
 )
 
-FINE, OUTSIDE, NOT_FINITE = 0, 1, 2
+FINE, OUTSIDE, NOT_FINITE, DOUBTFUL = 0, 1, 2, 3
 STATUS = (
     "0 fine; 1 this state or one before it lies outside the training range of "
-    "parameters, start or duration; 2 not finite, or beyond the tracer's length"
+    "parameters, start or duration; 2 not finite, or beyond the tracer's length; 3 "
+    "inside the ranges, and its trust is below 0.5"
 )
 COMPRESSION: dict[str, int | None] = {"gzip": 1, "none": None}
 
@@ -44,6 +45,7 @@ class Prediction:
         fine: States with status 0.
         outside: States with status 1.
         not_finite: States with status 2.
+        doubtful: States with status 3.
         warnings: What lies outside the training ranges, a line each.
     """
 
@@ -53,6 +55,7 @@ class Prediction:
     fine: int
     outside: int
     not_finite: int
+    doubtful: int
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def predict(
     """Roll out every tracer of a file from its state 0 and write a tracer file.
 
     The whole input is checked first, then it is predicted in batches; memory does not
-    grow with the file. The result has a dataset `status` with a value per state.
+    grow with the file. The result has a dataset `status` with a value per state and, of
+    a calibrated surrogate, `trust`, see `Surrogate.emulate`.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
@@ -119,23 +123,30 @@ def predict(
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
         surrogate = target.load()
-        counts = np.zeros(3, dtype=np.int64)
+        counts = np.zeros(4, dtype=np.int64)
         with ExitStack() as stack:
             advance = _bar(stack, store.tracers) if progress else None
             writer = stack.enter_context(_open_writer(out, store, target, compression))
             for given in _given(store, start, size, check=False):
-                predicted = roll_out(surrogate, given, columns, size)
-                status = find_status(given, predicted, columns, target.limits)
+                predicted, trust = roll_out_judged(surrogate, given, columns, size)
+                status = find_status(given, predicted, columns, target.limits, trust)
                 valid = np.arange(store.states) < given.length[:, None]
-                predicted[~valid] = np.nan
+                predicted[~valid] = trust[~valid] = np.nan
                 given.abundances = predicted
-                writer.append(given, status=status)
-                counts += np.bincount(status[:, 1:][valid[:, 1:]], minlength=3)
+                writer.append(given, status=status, trust=trust)
+                counts += np.bincount(status[:, 1:][valid[:, 1:]], minlength=4)
                 if advance:
                     advance(int(given.rows[-1]) + 1, store.tracers)
-    fine, outside, not_finite = counts.tolist()
+    fine, outside, not_finite, doubtful = counts.tolist()
     return Prediction(
-        out, store.tracers, sum(counts.tolist()), fine, outside, not_finite, lines
+        out,
+        store.tracers,
+        int(counts.sum()),
+        fine,
+        outside,
+        not_finite,
+        doubtful,
+        lines,
     )
 
 
@@ -154,7 +165,11 @@ def _given(
 
 
 def find_status(
-    given: Tracers, predicted: np.ndarray, columns: np.ndarray, limits: Limits
+    given: Tracers,
+    predicted: np.ndarray,
+    columns: np.ndarray,
+    limits: Limits,
+    trust: np.ndarray,
 ) -> np.ndarray:
     """Return the status of each state, see `STATUS`, (n, T+1) uint8.
 
@@ -163,12 +178,14 @@ def find_status(
         predicted: Abundances, (n, T+1, S).
         columns: Columns of their parameters in the surrogate's order, (P,).
         limits: Of the surrogate.
+        trust: Scores, NaN where there are none, (n, T+1).
     """
     outside = limits.beyond_duration(given.time)
     outside[:, 0] |= (limits.start_excess(given.abundances[:, 0]) > 0).any(-1)
     outside[:, 1:] |= limits.outside_parameters(given.physical[..., columns]).any(-1)
     # A rollout carries on what it went through: no state is better than those before.
     status = np.maximum.accumulate(outside, axis=1).astype(np.uint8) * OUTSIDE
+    status[(status == FINE) & (trust < LEAST_TRUST)] = DOUBTFUL
     beyond = np.arange(given.time.shape[1]) >= given.length[:, None]
     bad = ~(np.isfinite(predicted) & (predicted >= 0)).all(-1)
     status[bad | beyond] = NOT_FINITE
@@ -213,7 +230,7 @@ def _open_writer(
         states=store.states,
         attributes=about,
         compression=COMPRESSION[compression],
-        extra={"status": "u1"},
+        extra={"status": "u1", "trust": "f4"},
     )
 
 

@@ -49,6 +49,7 @@ CAPTIONS = {
     "conservation": "Whether elements are created or destroyed.",
     "reconstruction": "On the line the autoencoder makes all of the error, above it "
     "the rollout adds to it.",
+    "sent_back": "What error remains if the least trusted states are solved instead.",
 }
 DEFINITIONS = (
     "Over states 1 to the end of each tracer; the surrogate is given state 0 and the "
@@ -116,7 +117,7 @@ def show(metrics: dict[str, Any]) -> None:
     for name, one in metrics["starts"].items():
         line = f"From start {name}: {_cell(one['dex'])} dex, {one['tracers']} tracers."
         console.print(Text(line))
-    for line in _interval_lines(metrics) + _coupled_lines(metrics):
+    for line in _lines(metrics):
         console.print(Text(line))
     for note in metrics["notes"]:
         console.print(Text(f"Note: {note}.", style="yellow"))
@@ -161,7 +162,8 @@ def write_report(
         WorkError: If the directory cannot be written.
     """
     phases = [phase_of(name) for name in species]
-    drawn = draw_all(evaluation.details, species, phases, step, examples)
+    trust = evaluation.metrics.get("trust")
+    drawn = draw_all(evaluation.details, species, phases, step, examples, trust)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         images = {}
@@ -191,8 +193,7 @@ def _page(
     columns = _columns(metrics)
     parts = [f"<h1>Evaluation of {escape(metrics['surrogate'])}</h1>"]
     parts.append(f"<p>{escape(_headline(metrics))}. {_summary(metrics)}</p>")
-    said = _interval_lines(metrics) + _coupled_lines(metrics)
-    parts += [f"<p>{escape(line)}</p>" for line in said]
+    parts += [f"<p>{escape(line)}</p>" for line in _lines(metrics)]
     parts += [
         f'<p class="warning">Note: {escape(note)}.</p>' for note in metrics["notes"]
     ]
@@ -258,6 +259,13 @@ def _summary(metrics: dict[str, Any]) -> str:
     return text + "".join(f", {one}" for one in better) + "."
 
 
+def _lines(metrics: dict[str, Any]) -> list[str]:
+    """Return what is to be said beside the table of figures."""
+    return (
+        _interval_lines(metrics) + _coupled_lines(metrics) + _reliability_lines(metrics)
+    )
+
+
 def _interval_lines(metrics: dict[str, Any]) -> list[str]:
     """Return what is to be said of intervals of other lengths than the file's."""
     said = {
@@ -296,6 +304,32 @@ def _coupled_lines(metrics: dict[str, Any]) -> list[str]:
         )
         lines.append(f"dex from later starts to the end: {started}.")
     return lines
+
+
+def _reliability_lines(metrics: dict[str, Any]) -> list[str]:
+    """Return what is to be said of error bars and trust, of a calibrated surrogate."""
+    if "trust" not in metrics:
+        return []
+    bars, trust = metrics["error_bars"], metrics["trust"]
+    low, high = bars["coverage_range"]
+    thirds = ", ".join(f"{one:.1%}" for one in bars["thirds"])
+    wrong = ", ".join(f"{share:.1%} {name}" for name, share in trust["wrong"].items())
+    return [
+        f"90 % error bars cover {bars['coverage']:.1%} ({low:.1%} to {high:.1%}; by "
+        f"thirds of the rollout {thirds}), at least 75 % for "
+        f"{bars['species_held']:.1%} of the species; interval score "
+        f"{_cell(bars['score'])}, of a constant width {_cell(bars['score_constant'])}.",
+        f"trust below 0.5: {_share(trust['flagged'])} of the states, "
+        f"{_share(trust['flagged_large'])} of those off by more than 0.3 dex, "
+        f"{_share(trust['flagged_good'])} of those with an error below the median; "
+        f"AUROC {_cell(trust['auroc'])}; error of the others "
+        f"{_cell(trust['remaining'])} dex.",
+        f"flagged where the input is wrong: {wrong}.",
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _starts(starts: dict[str, dict[str, float]]) -> str:

@@ -23,7 +23,14 @@ def batch_size(wanted: int, tracers: int, states: int, species: int) -> int:
 def roll_out(
     surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
 ) -> np.ndarray:
-    """Predict tracers from their state 0.
+    """Return the predicted abundances of tracers alone, see `roll_out_judged`."""
+    return _roll_out(surrogate, tracers, columns, size, {})[0]
+
+
+def roll_out_judged(
+    surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict tracers from their state 0, and say how far to trust each state.
 
     Fewer tracers than `size` are filled up, so that one shape is compiled.
 
@@ -34,9 +41,25 @@ def roll_out(
         size: Tracers in a batch.
 
     Returns:
-        Abundances, (n, T+1, S) float32, state 0 the given one. What lies beyond a
-        tracer's length belongs to no tracer.
+        Abundances, (n, T+1, S) float32, state 0 the given one, and trust scores,
+        (n, T+1), NaN of a surrogate that is not calibrated. What lies beyond a tracer's
+        length belongs to no tracer.
     """
+    if getattr(surrogate, "trust", None) is None:
+        predicted = roll_out(surrogate, tracers, columns, size)
+        return predicted, np.full(predicted.shape[:2], np.nan, "float32")
+    options = {"return_trust": True}
+    predicted, trust = _roll_out(surrogate, tracers, columns, size, options)
+    return predicted, trust
+
+
+def _roll_out(
+    surrogate: Any,
+    tracers: Tracers,
+    columns: np.ndarray,
+    size: int,
+    options: dict[str, Any],
+) -> list[np.ndarray]:
     physical, time = complete(tracers)
     parts = []
     for start in range(0, len(tracers), size):
@@ -44,14 +67,16 @@ def roll_out(
         with warnings.catch_warnings():
             # What leaves the training box is reported once, not for each batch.
             warnings.simplefilter("ignore", UserWarning)
-            predicted = surrogate.emulate(
+            found = surrogate.emulate(
                 tracers.abundances[rows, 0],
                 physical[rows][..., columns],
                 time[rows],
                 batch_size=size,
+                **options,
             )
-        parts.append(np.asarray(predicted)[: len(tracers) - start])
-    return np.concatenate(parts)
+        found = found if options else (found,)
+        parts.append([np.asarray(one)[: len(tracers) - start] for one in found])
+    return [np.concatenate(one) for one in zip(*parts, strict=True)]
 
 
 def read_given(

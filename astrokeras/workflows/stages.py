@@ -21,6 +21,7 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.serialization import load
+from astrokeras.workflows.calibrate import calibrate
 from astrokeras.workflows.fit import fit
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.record import learned
@@ -89,15 +90,17 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
 def combine(members: Sequence[Run], run: Run) -> None:
     """Write the `surrogate.keras` of an ensemble of trained members."""
     surrogates = [load(member.surrogate) for member in members]
-    first = surrogates[0]
     ensemble = Ensemble([one.emulator for one in surrogates], name="ensemble")
-    surrogate = Surrogate.from_config(
-        first.get_config() | {"emulator": ensemble, "trust": None}
-    )
-    surrogate.build()
-    scaler = first.parameter_scaler
-    surrogate.parameter_scaler.set_weights(scaler.get_weights())
-    _save(surrogate, run.surrogate)
+    _save(surrogates[0].replace(emulator=ensemble, trust=None), run.surrogate)
+
+
+def calibrate_surrogate(config: Config, source: Path, run: Run) -> None:
+    """Give the run's `surrogate.keras` error bars and trust, unless it has them."""
+    surrogate = load(run.surrogate)
+    if surrogate.trust is None:
+        calibrated = calibrate(surrogate, source, config)
+        if calibrated is not None:
+            _save(calibrated, run.surrogate)
 
 
 def make_autoencoder(config: Config, cache: Cache) -> Autoencoder:

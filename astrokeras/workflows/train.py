@@ -29,6 +29,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str | None = None,
+    calibrated: bool = True,
 ) -> Run:
     """Train the stages asked for and write a run directory.
 
@@ -42,6 +43,7 @@ def train(
         resume: Whether to go on from the run's checkpoints.
         overwrite: Whether an existing run of this name may be replaced.
         device: `cpu`, `gpu`, or what is there.
+        calibrated: Whether the surrogate gets error bars and trust scores.
 
     Returns:
         The run.
@@ -64,12 +66,16 @@ def train(
     if mode == "preprocess":
         return run
     if config.members > 1:
-        return _train_ensemble(config, stages, mode, resume, overwrite, device)
+        return _train_ensemble(config, source, stages, mode, resume, overwrite, device)
     if "autoencoder" not in stages:
         config.autoencoder = check_autoencoder(run, cache)
 
     start_keras(device)
-    from astrokeras.workflows.stages import train_autoencoder, train_emulator
+    from astrokeras.workflows.stages import (
+        calibrate_surrogate,
+        train_autoencoder,
+        train_emulator,
+    )
 
     run.path.mkdir(parents=True, exist_ok=True)
     if not resume:
@@ -86,12 +92,15 @@ def train(
         work[stage](config, cache, run, resume)
         record(run, config, cache, source, stage, time.time() - began)
     if run.surrogate.is_file():
+        if calibrated:
+            calibrate_surrogate(config, source, run)
         write_card(run)
     return run
 
 
 def _train_ensemble(
     config: Config,
+    source: Path,
     stages: Sequence[str],
     mode: str,
     resume: bool,
@@ -116,11 +125,13 @@ def _train_ensemble(
         mode=mode,
         overwrite=overwrite,
         device=device,
+        calibrated=False,
     )
     if "emulator" in stages:
-        from astrokeras.workflows.stages import combine
+        from astrokeras.workflows.stages import calibrate_surrogate, combine
 
         combine(members, run)
+        calibrate_surrogate(config, source, run)
         record_members(run, config, members)
         write_card(run)
     return run
