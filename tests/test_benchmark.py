@@ -51,22 +51,28 @@ def test_autoencoder_operations_are_those_of_its_products(folder):
     assert made.work % (12 * 13 // 32 * 32) == 0
 
 
-@pytest.mark.parametrize(("joint", "products"), [(False, 2), (True, 3)])
-def test_emulator_operations_follow_what_is_trained(folder, joint, products):
+@pytest.mark.parametrize(
+    ("joint", "products", "consistency"), [(False, 2, 0), (True, 3, 0), (True, 3, 1)]
+)
+def test_emulator_operations_follow_what_is_trained(
+    folder, joint, products, consistency
+):
     words = ("emulator.window=[8]", "emulator.decode=3", f"emulator.joint={joint}")
-    words += ("emulator.reconstruction=0",)
+    words += ("emulator.reconstruction=0", f"emulator.consistency={consistency}")
     config = compose(overrides(folder, *words))
     cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
     made = workloads.train_emulator(config, cache)
 
-    cell = count_products((3, 16), (16, 3))
+    cell = count_products((3, 16), (16, 3), (16, 3))  # a rate beside an equilibrium
     drive = count_products((10, 16))  # of what is told of intervals, which are data
     decoder = count_products((3, 16), (16, 10))
     encoder = count_products((10, 16), (16, 3))
     if joint:
         encoder = 3 * encoder - count_products((10, 16))
-    # Of 8 steps three states are compared; state 0 has no weight.
-    expected = 3 * cell + 2 * drive + products * decoder * 3 / 8 + encoder / 8
+    # Of 8 steps three states are compared; state 0 has no weight. Of all four, truth
+    # and prediction are encoded where they must agree.
+    encoded = 1 + 2 * 4 * consistency
+    expected = 3 * cell + 2 * drive + products * decoder * 3 / 8 + encoder * encoded / 8
     assert made.flops == pytest.approx(expected)
 
 
@@ -83,7 +89,8 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     assert everything.run().shape == (30, 13, 10)
     assert some.run().shape == (30, 13, 1)
     assert last.run().shape == (30, 1, 10)
-    cell = count_products((3, 16), (10, 16), (16, 3))  # 10 features of an interval
+    # 10 features of an interval, a rate beside an equilibrium.
+    cell = count_products((3, 16), (10, 16), (16, 3), (16, 3))
     cell += count_products((10, 16), (16, 3)) / 12  # the encoder, once
     assert some.flops == pytest.approx(cell + count_products((3, 16), (16, 1)))
     assert last.flops == pytest.approx(cell + count_products((3, 16), (16, 10)) / 12)

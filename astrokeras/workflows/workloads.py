@@ -19,6 +19,7 @@ from astrokeras.data.resident import is_resident
 from astrokeras.data.sampling import RowSampler, Sampler
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.models.emulator import Emulator
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.workflows.fit import compile_model
 from astrokeras.workflows.stages import (
@@ -85,26 +86,28 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
 
     Operations: three products of the cell a step, two of what the parameters drive;
     of each state that is compared, the decoder's product forwards and its input's
-    gradient, and with `joint` the kernels' gradients too; the encoder a window.
+    gradient, and with `joint` the kernels' gradients too; the encoder a window, and
+    with `consistency` twice for each state that is compared.
     """
     settings = config.emulator
     model = make_emulator(config, cache, make_autoencoder(config, cache))
     loss, metric = make_loss(settings.loss, cache), make_metric(cache)
     compile_model(model, loss, metric, settings.fit)
     sampler = make_window_sampler(config, cache)
-    windows = states = steps = 0
+    encoded = states = steps = 0
     for number in range(sampler.steps):
-        tracers, between, _, weight = sampler.choose(0, number)
-        windows += len(tracers)
+        tracers, between, index, weight = sampler.choose(0, number)
+        encoded += len(tracers) + 2 * index.size * (settings.consistency > 0)
         steps += len(tracers) * (between.shape[1] - 1)
         states += int((weight > 0).sum())
     sizes = autoencoder_sizes(config, len(cache.species))
     cell = product_flops([sizes[-1], *settings.hidden, sizes[-1]])
+    cell += product_flops([settings.hidden[-1], sizes[-1]]) * settings.relaxing
     drive = product_flops([model.features, settings.hidden[0]])
     through = product_flops(sizes)  # the encoder's or the decoder's
     encoder = 3 * through - product_flops(sizes[:2]) if settings.joint else through
     decoder = (3 if settings.joint else 2) * through
-    total = (3 * cell + 2 * drive) * steps + decoder * states + encoder * windows
+    total = (3 * cell + 2 * drive) * steps + decoder * states + encoder * encoded
     flops = total / steps
     run, count = _epochs(model, sampler, settings.fit)
     return Workload("emulator training", "steps", count * steps, flops, run)
@@ -142,16 +145,10 @@ def roll_out(
         block.time[index],
     )
     steps = block.physical.shape[1]
-    emulator = surrogate.emulator
-    latents = emulator.autoencoder.latents
-    cell = product_flops([latents, *emulator.hidden, latents])
-    cell += product_flops([emulator.features, emulator.hidden[0]])
     width = len(surrogate.species) if species is None else len(species)
-    decoded = steps if times is None else len(times)
-    widths = emulator.autoencoder.widths
-    encoder = product_flops([len(surrogate.species), *widths, latents])
-    decoder = product_flops([latents, *widths[::-1], width])
-    flops = cell + (decoder * decoded + encoder) / steps
+    decoded = (steps if times is None else len(times)) / steps
+    members = getattr(surrogate.emulator, "members", [surrogate.emulator])
+    flops = sum(_step_flops(member, width, decoded, steps) for member in members)
     name = "rollout"
     if species is not None:
         name += f", {len(species)} species"
@@ -162,6 +159,24 @@ def roll_out(
         return surrogate.emulate(*given, species=species, times=times)
 
     return Workload(name, "steps", count * steps, flops, run)
+
+
+def _step_flops(emulator: Emulator, width: int, decoded: float, steps: int) -> float:
+    """Return the operations of a step of a rollout.
+
+    Args:
+        emulator: The emulator.
+        width: Species that are decoded.
+        decoded: Share of the states that are.
+        steps: Of the rollout, whose state 0 is encoded.
+    """
+    autoencoder, latents = emulator.autoencoder, emulator.latents
+    cell = product_flops([latents, *emulator.hidden, latents])
+    cell += product_flops([emulator.hidden[-1], latents]) * emulator.relaxing
+    cell += product_flops([emulator.features, emulator.hidden[0]])
+    decoder = product_flops([latents, *autoencoder.widths[::-1], width])
+    encoder = product_flops([autoencoder.species, *autoencoder.widths, latents])
+    return cell + decoder * decoded + encoder / steps
 
 
 def _epochs(
