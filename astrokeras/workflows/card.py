@@ -67,7 +67,7 @@ def _limits(facts: dict[str, Any]) -> str:
             f"- held fixed in training: {', '.join(facts['fixed']) or 'nothing noted'}",
             f"- named starts: {', '.join(facts['starts'])}",
             f"- abundances below {facts['floor']:g} are not told apart",
-            "- outside these ranges it answers, with a warning: do not trust it there",
+            "- outside these ranges it answers, with a warning and a low trust score",
             _conserved(facts),
             "- charge is not conserved, as it is not by the solver",
         ]
@@ -109,8 +109,27 @@ def _figures(metrics: dict[str, Any]) -> str:
             "",
             *starts,
             *baselines,
+            *_reliability(metrics),
         ]
     )
+
+
+def _reliability(metrics: dict[str, Any]) -> list[str]:
+    """Return what holds beside one rollout from state 0."""
+    lines = []
+    if "closed_loop" in metrics:
+        lines.append(
+            "- decoded and encoded anew at every step: "
+            f"{metrics['closed_loop']['dex']:.4g} dex"
+        )
+    if "trust" in metrics:
+        bars, trust = metrics["error_bars"], metrics["trust"]
+        lines += [
+            f"- 90 % error bars cover {bars['coverage']:.1%}",
+            f"- trust below 0.5: {trust['flagged']:.1%} of the states; the others are "
+            f"off by {trust['remaining']:.4g} dex",
+        ]
+    return lines
 
 
 def _origin(origin: dict[str, Any]) -> str:
