@@ -1,12 +1,9 @@
 """What a surrogate thinks of its own rollouts: expected errors and trust."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from astrokeras.errors import InputError
 
 
 @dataclass
@@ -81,29 +78,3 @@ def reconstruction_error(surrogate: Any, abundances: np.ndarray) -> np.ndarray:
     """Return the mean error of decoding encoded states, dex, (..., S) to (...)."""
     restored = surrogate.reconstruct(abundances)
     return np.abs(np.log10(restored) - np.log10(abundances)).mean(-1)
-
-
-def solve(
-    fallback: Callable[..., Any],
-    initial: np.ndarray,
-    physical: np.ndarray,
-    time: np.ndarray,
-) -> np.ndarray:
-    """Return what the caller's solver says of tracers, (n, T+1, S).
-
-    Raises:
-        InputError: If it returns another shape or what no abundance can be.
-    """
-    solved = np.asarray(fallback(initial, physical, time))
-    wanted = (*time.shape, initial.shape[1])
-    if solved.shape != wanted:
-        raise InputError(
-            f"fallback returned shape {solved.shape} for {len(time)} tracers; return "
-            f"abundances of all states and species, {wanted}."
-        )
-    if not (np.isfinite(solved) & (solved >= 0)).all():
-        raise InputError(
-            "fallback returned abundances that are negative or not finite; return "
-            "those relative to H nuclei."
-        )
-    return solved

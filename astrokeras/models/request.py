@@ -202,13 +202,13 @@ def choose_columns(
     return tuple(column[part] for part in needed), mixing
 
 
-def choose_states(times: Sequence[int] | None, steps: int) -> np.ndarray:
+def choose_states(times: Sequence[int], steps: int) -> np.ndarray:
     """Return the numbers of the states wanted, each in [0, steps].
 
     Raises:
         InputError: For a number beyond the states.
     """
-    wanted = np.atleast_1d(np.arange(steps + 1) if times is None else times)
+    wanted = np.atleast_1d(times)
     if not np.issubdtype(wanted.dtype, np.integer):
         raise InputError(
             f"times are {wanted.tolist()}; give numbers of states, 0 to {steps}, "

@@ -13,7 +13,6 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import timed_features
-from astrokeras.data.limits import LEAST_TRUST, Limits
 from astrokeras.data.scaling import decades, scale_abundances
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
@@ -23,7 +22,8 @@ from astrokeras.layers.trust import Trust
 from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.judgement import judge, solve
+from astrokeras.models.evolve import Given, Wanted, evolve, solve_doubtful
+from astrokeras.models.facts import Facts
 from astrokeras.models.program import Programs
 
 FORMAT = 1
@@ -70,7 +70,7 @@ class Kept:
 
 
 @register
-class Surrogate(keras.Model):
+class Surrogate(Facts, keras.Model):
     """A trained emulator with its scales, names, units and limits.
 
     Everything a caller sees is in physical units; the model file needs nothing else.
@@ -280,68 +280,6 @@ class Surrogate(keras.Model):
         }
         return super().get_config() | stored | dict(self._facts)
 
-    @property
-    def species(self) -> tuple[str, ...]:
-        """Names of the species, (S,), in column order."""
-        return tuple(self._facts["species"])
-
-    # Not `parameters`: PyTorch's modules have a method of that name.
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Names of the physical parameters, (P,), in column order."""
-        return tuple(self._facts["parameters"])
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """Units of the physical parameters, (P,)."""
-        return tuple(self._facts["units"])
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Names of the elements, (E,)."""
-        return tuple(self._facts["elements"])
-
-    @property
-    def stoichiometry(self) -> np.ndarray:
-        """Atom counts, (S, E)."""
-        return np.asarray(self._facts["stoichiometry"])
-
-    @property
-    def step(self) -> tuple[float, float]:
-        """Shortest and longest trained interval between states, years."""
-        low, high = self._facts["step"]
-        return low, high
-
-    @property
-    def duration(self) -> float:
-        """Longest time that training followed a tracer, years."""
-        return self._facts["duration"]
-
-    @property
-    def box(self) -> dict[str, tuple[float, float]]:
-        """Lowest and highest trained value of each parameter, in its unit."""
-        return {name: (low, high) for name, (low, high) in self._facts["box"].items()}
-
-    @property
-    def starts(self) -> dict[str, np.ndarray]:
-        """Named initial abundances, (S,) each."""
-        return {k: np.asarray(v) for k, v in self._facts["starts"].items()}
-
-    @property
-    def floor(self) -> float:
-        """Smallest abundance relative to H nuclei."""
-        return self._facts["floor"]
-
-    @property
-    def conserve(self) -> bool:
-        """Whether rollouts keep the element totals of their state 0."""
-        return self._facts["conserve"]
-
-    @property
-    def carry(self) -> float:
-        """Path of the latents over which what was missed of state 0 fades."""
-        return self._facts["carry"]
-
     def emulate(
         self,
         initial: Any,
@@ -395,7 +333,6 @@ class Surrogate(keras.Model):
                 physical, unknown species, or intervals that were not trained; for
                 error bars or trust of a surrogate that is not calibrated.
         """
-        conserve = self.conserve if conserve is None else conserve
         judged = return_sigma or return_trust or fallback is not None
         if judged and self.trust is None:
             raise InputError(
@@ -415,55 +352,19 @@ class Surrogate(keras.Model):
         for line in outside:
             warnings.warn(line, OutsideBoxWarning, stacklevel=2)
 
-        columns, mixing = request.choose_columns(self.species, species)
-        wanted = request.choose_states(times, steps)
-        width = len(self.species) if columns is None else len(mixing)
-        result = np.empty((count, len(wanted), width), "float32")
-        sigma = np.zeros(result.shape if judged and return_sigma else 0, "float32")
-        trust = np.ones(result.shape[:2], "float32")
-        later = wanted > 0
-        given = initial if columns is None else initial[:, columns] @ mixing.T
-        result[:, ~later] = given[:, None]
-        index = (wanted[later] - 1).astype("int32")
-        asked = None if times is None else index
-        years = np.diff(time).astype("float32")
-        inputs = (initial, physical, years)
-        for start, (x, p, t) in request.equal_batches(inputs, batch_size):
-            rows = slice(start, min(start + batch_size, count))
-            if not index.size and not judged:
-                break
-            found = self.programs.rollout(x, p, t, asked, columns, conserve, judged)
-            parts = None
-            if self.trust is not None and judged:
-                found, latents, spread = found
-                every = np.zeros(t.shape, "float32")
-                every[:, index] = spread
-                said = judge(self, x, p, t, latents, every)
-                trust[rows] = said.trust[: len(trust[rows]), wanted]
-                if return_sigma:
-                    parts = self.trust.sigma(said.expected[:, wanted[later]])
-                    parts = parts if columns is None else parts[..., columns]
-            if columns is not None:
-                summed = found @ mixing.T
-                if parts is not None:
-                    # The parts of a sum are wrong together.
-                    parts = ((found * parts) @ mixing.T) / summed
-                found = summed
-            result[rows, later] = found[: len(result[rows])]
-            if parts is not None:
-                sigma[rows, later] = parts[: len(result[rows])]
+        given = Given(initial, physical, time)
+        wanted = Wanted(
+            *request.choose_columns(self.species, species),
+            None if times is None else request.choose_states(times, steps),
+            self.conserve if conserve is None else conserve,
+            return_sigma,
+            judged,
+        )
+        evolved = evolve(self, given, wanted, batch_size)
         if fallback is not None:
-            doubtful = np.flatnonzero((trust < LEAST_TRUST).any(1))
-            if len(doubtful):
-                solved = solve(
-                    fallback, initial[doubtful], physical[doubtful], time[doubtful]
-                )[:, wanted]
-                if columns is not None:
-                    solved = solved[..., columns] @ mixing.T
-                result[doubtful], trust[doubtful] = solved, 1.0
-                sigma[doubtful if return_sigma else slice(0)] = 0.0
-        extra = [sigma] * return_sigma + [trust] * return_trust
-        return (result, *extra) if extra else result
+            solve_doubtful(evolved, given, wanted, fallback)
+        extra = [evolved.sigma] * return_sigma + [evolved.trust] * return_trust
+        return (evolved.abundances, *extra) if extra else evolved.abundances
 
     def encode(self, abundances: Any) -> np.ndarray:
         """Return latents `(..., L)` of abundances `(..., S)`."""
@@ -489,32 +390,6 @@ class Surrogate(keras.Model):
     def reconstruct(self, abundances: Any) -> np.ndarray:
         """Return `decode(encode(x))` of abundances `(..., S)`, of the same shape."""
         return self.decode(self.encode(abundances))
-
-    def __repr__(self) -> str:
-        low, high = self.step
-        parts = (
-            f"{len(self.species)} species",
-            *self.parameter_names,
-            f"steps of {low:.4g} to {high:.4g} yr",
-            f"starts {', '.join(self.starts)}",
-        )
-        return f"<Surrogate: {', '.join(parts)}>"
-
-    def start(self, name: str) -> np.ndarray:
-        """Return the named initial abundances, `(S,)`.
-
-        Raises:
-            InputError: If there is no such start; the message lists those there are.
-        """
-        if name not in self.starts:
-            known = ", ".join(self.starts)
-            raise InputError(f"no start is named {name!r}; there are: {known}.")
-        return self.starts[name]
-
-    @property
-    def limits(self) -> Limits:
-        """The training ranges, without Keras."""
-        return Limits.from_metadata(self._facts)
 
 
 def _by_rows(function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> Any:

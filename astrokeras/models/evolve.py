@@ -1,0 +1,151 @@
+"""Batch by batch from checked arrays to abundances, error bars and trust."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data.limits import LEAST_TRUST
+from astrokeras.errors import InputError
+from astrokeras.models import request
+from astrokeras.models.judgement import judge
+
+
+@dataclass(frozen=True)
+class Given:
+    """Tracers to evolve: abundances (N, S), parameters (N, T, ...), years (N, T+1)."""
+
+    initial: np.ndarray
+    physical: np.ndarray
+    time: np.ndarray
+
+    def rows(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return some of them, as a solver takes them."""
+        return self.initial[rows], self.physical[rows], self.time[rows]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What of the evolved tracers is asked for.
+
+    Attributes:
+        columns: Of the species that are decoded, all if `None`.
+        mixing: How these add up to what is wanted, (wanted, columns).
+        states: Numbers of the states, (K,), `None` for all T+1.
+        conserve: Whether element totals are those of state 0.
+        sigma: Whether error bars are wanted.
+        trust: Whether trust scores are.
+    """
+
+    columns: tuple[int, ...] | None
+    mixing: np.ndarray
+    states: np.ndarray | None
+    conserve: bool
+    sigma: bool = False
+    trust: bool = False
+
+    def choose(self, abundances: np.ndarray) -> np.ndarray:
+        """Return the species wanted of all, `(..., S)` to `(..., wanted)`."""
+        if self.columns is None:
+            return abundances
+        return abundances[..., self.columns] @ self.mixing.T
+
+    def add(
+        self, decoded: np.ndarray, sigma: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return what decoded species add up to, and its error bars."""
+        if self.columns is None:
+            return decoded, sigma
+        summed = decoded @ self.mixing.T
+        if sigma is not None:
+            # The parts of a sum are wrong together.
+            parts = decoded * sigma[..., self.columns]
+            sigma = (parts @ self.mixing.T) / summed
+        return summed, sigma
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """Abundances and their error bars (N, K, wanted), trust scores (N, K)."""
+
+    abundances: np.ndarray
+    sigma: np.ndarray
+    trust: np.ndarray
+
+
+def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evolved:
+    """Evolve tracers in batches of one shape.
+
+    Args:
+        surrogate: The `Surrogate`, calibrated if error bars or trust are wanted.
+        given: The tracers.
+        wanted: What is asked for.
+        batch_size: Tracers evolved at once.
+    """
+    states = np.arange(given.time.shape[1]) if wanted.states is None else wanted.states
+    count, later = len(given.initial), states > 0
+    start = wanted.choose(given.initial)
+    abundances = np.empty((count, len(states), start.shape[-1]), "float32")
+    abundances[:, ~later] = start[:, None]
+    sigma = np.zeros(abundances.shape if wanted.sigma else (0,), "float32")
+    trust = np.ones(abundances.shape[:2], "float32")
+    judged = wanted.sigma or wanted.trust
+    index = (states[later] - 1).astype("int32")
+    asked = None if wanted.states is None else index
+    years = np.diff(given.time).astype("float32")
+    inputs = (given.initial, given.physical, years)
+    for first, (x, p, t) in request.equal_batches(inputs, batch_size):
+        if not index.size and not judged:
+            break
+        rows = slice(first, min(first + batch_size, count))
+        kept = slice(rows.stop - first)  # the rest fills up the batch
+        found = surrogate.programs.rollout(
+            x, p, t, asked, wanted.columns, wanted.conserve, judged
+        )
+        bars = None
+        if judged:
+            found, latents, spread = found
+            every = np.zeros(t.shape, "float32")
+            every[:, index] = spread
+            said = judge(surrogate, x, p, t, latents, every)
+            trust[rows] = said.trust[kept, states]
+            if wanted.sigma:
+                bars = surrogate.trust.sigma(said.expected[:, states[later]])
+        found, bars = wanted.add(found, bars)
+        abundances[rows, later] = found[kept]
+        if bars is not None:
+            sigma[rows, later] = bars[kept]
+    return Evolved(abundances, sigma, trust)
+
+
+def solve_doubtful(
+    evolved: Evolved, given: Given, wanted: Wanted, fallback: Callable[..., Any]
+) -> None:
+    """Let the caller's solver evolve the tracers that hold a state of little trust.
+
+    What it says takes the place of what was predicted, with sigma 0 and trust 1.
+
+    Raises:
+        InputError: If it returns another shape or what no abundance can be.
+    """
+    doubtful = np.flatnonzero((evolved.trust < LEAST_TRUST).any(1))
+    if not len(doubtful):
+        return
+    solved = np.asarray(fallback(*given.rows(doubtful)))
+    shape = (len(doubtful), given.time.shape[1], given.initial.shape[1])
+    if solved.shape != shape:
+        raise InputError(
+            f"fallback returned shape {solved.shape} for {len(doubtful)} tracers; "
+            f"return abundances of all states and species, {shape}."
+        )
+    if not (np.isfinite(solved) & (solved >= 0)).all():
+        raise InputError(
+            "fallback returned abundances that are negative or not finite; return "
+            "those relative to H nuclei."
+        )
+    states = slice(None) if wanted.states is None else wanted.states
+    evolved.abundances[doubtful] = wanted.choose(solved[:, states])
+    evolved.trust[doubtful] = 1.0
+    if wanted.sigma:
+        evolved.sigma[doubtful] = 0.0
