@@ -80,7 +80,7 @@ class Reference:
         x = silu(told @ self.drive[0] + self.drive[1] + latents @ self.first)
         for kernel, bias in self.inner:
             x = silu(x @ kernel + bias)
-        equilibrium = 4 * (x @ self.last[0] + self.last[1])
+        equilibrium = 10 * np.tanh(0.4 * (x @ self.last[0] + self.last[1]))
         rate = sigmoid(x @ self.rate[0] + self.rate[1])
         return np.clip(latents + rate * (equilibrium - latents), *self.bounds)
 

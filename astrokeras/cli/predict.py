@@ -48,7 +48,7 @@ def predict(
         bool, typer.Option("--json", help="Print what was written as JSON.")
     ] = False,
 ) -> None:
-    """Roll out every tracer of TRACERS.h5 and write OUT.h5 with a status per state."""
+    """Roll out every tracer of TRACERS.h5 and write OUT.h5 with status and trust."""
     from astrokeras.workflows.predict import predict as run_prediction
 
     done = run_prediction(

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 from astrokeras.layers.precision import check_precision
 from astrokeras.layers.register import register
 
-# Equilibria lie within a few spreads of the latents, rates begin at 5 % a step.
-REACH = 4.0
+# Latents lie within 10 times their spread; so do equilibria, and no rollout explodes.
+REACH = 10.0
+SLOPE = 4.0  # of an equilibrium by what the last layer says
+# Rates begin at 5 % a step.
 FIRST_RATE = -3.0  # the logit of the rate
 
 
@@ -23,7 +25,8 @@ class ResidualCell(keras.layers.Layer):
     `d[t]`, the drive, is the first layer's product with the features of an interval,
     which `Recurrence` computes for all of them at once. With `relaxing` the change is
     that of a reaction towards its equilibrium, `g = r (e - z)`, both the rate r, in
-    (0, 1), and the equilibrium e functions of `d[t]` and `z[t]`. The last layer starts
+    (0, 1), and the equilibrium e functions of `d[t]` and `z[t]`. Equilibria are bounded
+    by a `tanh`, and so is every rollout, whatever training does. The last layer starts
     at zero: an untrained cell leaves the state as it is, or relaxes it to the middle.
     The cell draws no random numbers, since JAX's scan could not carry them.
 
@@ -102,7 +105,8 @@ class ResidualCell(keras.layers.Layer):
         change = ops.cast(self.last(features), state.dtype)
         if self.relaxing:
             rate = ops.cast(self.rate(features), state.dtype)
-            change = rate * (REACH * change - state)
+            equilibrium = REACH * ops.tanh(change * (SLOPE / REACH))
+            change = rate * (equilibrium - state)
         state = ops.add(state, change)
         if self.bounds is not None:
             state = ops.clip(state, *self.bounds)
