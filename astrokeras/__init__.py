@@ -24,15 +24,19 @@ if TYPE_CHECKING:
     from astrokeras.memory import keep_memory as keep_memory
     from astrokeras.models.autoencoder import Autoencoder as Autoencoder
     from astrokeras.models.emulator import Emulator as Emulator
+    from astrokeras.models.projection import (
+        ProjectionAutoencoder as ProjectionAutoencoder,
+    )
     from astrokeras.models.surrogate import Surrogate as Surrogate
     from astrokeras.serialization import load as load
 
 _MODULES = {
     # A trained surrogate, by the name of a preset or the path of a run.
     "load": "serialization",
-    # Models: these three import Keras, and with it a backend.
+    # Models: these import Keras, and with it a backend.
     "Surrogate": "models.surrogate",
     "Autoencoder": "models.autoencoder",
+    "ProjectionAutoencoder": "models.projection",
     "Emulator": "models.emulator",
     # Tracer files.
     "TracerStore": "data.store",
@@ -50,7 +54,7 @@ _MODULES = {
     "InputError": "errors",
     "WorkError": "errors",
 }
-_NEED_KERAS = {"load", "Surrogate", "Autoencoder", "Emulator"}
+_NEED_KERAS = {"load", "Surrogate", "Autoencoder", "ProjectionAutoencoder", "Emulator"}
 
 __all__ = ["__version__", *_MODULES]
 

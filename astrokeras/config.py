@@ -107,6 +107,7 @@ class FitConfig:
 class AutoencoderConfig:
     """Architecture and training of the autoencoder."""
 
+    kind: str = _one_of("projection", "projection", "dense")
     widths: list[int] = _widths(320, 160)
     latents: int = _ranged(14, 1, 4096)
     activation: str = _activation()
@@ -132,7 +133,6 @@ class EmulatorConfig:
     decode: int = _ranged(0, 0, 100_000)
     reconstruction: float = _ranged(0.0, 0, 100)
     joint: bool = False
-    consistency: float = _ranged(0.0, 0, 100)
     relaxing: bool = False
     carry: float = _ranged(0.0, 0, 100)
     conserve: bool = True

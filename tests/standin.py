@@ -68,6 +68,44 @@ class StandIn:
         return abundances * np.float32(10.0**self.autoencoder)
 
 
+class Trusting(StandIn):
+    """A stand-in that is calibrated: with one error bar a species and known scores.
+
+    Args:
+        bars: Error bars of states 1 to T, dex, (S,).
+        score: Trust scores, `score(initial, physical)` to (n, T+1).
+        **arguments: Of `StandIn`.
+    """
+
+    def __init__(self, bars, score, **arguments):
+        super().__init__(**arguments)
+        self.bars, self.score = np.asarray(bars), score
+        self.trust = self  # knows the tolerance and fitted numbers
+        self.tolerance = 0.2
+
+    def value(self, name):
+        assert name == "constant_width"
+        return np.full(len(self.species), 0.3)
+
+    def emulate(
+        self,
+        initial,
+        physical,
+        time,
+        times=None,
+        batch_size=256,
+        species=None,
+        conserve=True,
+        return_sigma=False,
+        return_trust=False,
+    ):
+        states = super().emulate(initial, physical, time, times, batch_size)
+        sigma = np.broadcast_to(self.bars, states.shape).copy()
+        sigma[:, 0] = 0
+        extra = [sigma] * return_sigma + [self.score(initial, physical)] * return_trust
+        return (states, *extra) if extra else states
+
+
 def solve(initial, physical):
     """Abundances (n, T+1, S): they shrink the faster the lower the temperature."""
     rate = np.concatenate([0 * physical[:, :1, -1], 0.2 / physical[..., -1]], 1)

@@ -38,41 +38,38 @@ def count_products(*shapes):
     return sum(2 for a, b in shapes for _ in np.ndindex(a, b))
 
 
-def test_autoencoder_operations_are_those_of_its_products(folder):
-    config = compose(overrides(folder))
+@pytest.mark.parametrize("kind", ["projection", "dense"])
+def test_autoencoder_operations_are_those_of_its_products(folder, kind):
+    config = compose(overrides(folder, f"autoencoder.kind={kind}"))
     cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
     made = workloads.train_autoencoder(config, cache)
 
-    there, back = ((10, 16), (16, 3)), ((3, 16), (16, 10))
+    there = [(10, 16), (16, 3)] if kind == "dense" else [(10, 3)]
+    back = [(3, 16), (16, 10)]
+    back += [(10, 3), (3, 10)] * (kind == "projection")
     kernels = inputs = count_products(*there, *back)
-    inputs -= count_products((10, 16))  # of the data no gradient is needed
+    inputs -= count_products(there[0])  # of the data no gradient is needed
     assert made.flops == count_products(*there, *back) + kernels + inputs
     # 12 tracers of 13 states, in batches of 32.
     assert made.work % (12 * 13 // 32 * 32) == 0
 
 
-@pytest.mark.parametrize(
-    ("joint", "products", "consistency"), [(False, 2, 0), (True, 3, 0), (True, 3, 1)]
-)
-def test_emulator_operations_follow_what_is_trained(
-    folder, joint, products, consistency
-):
+@pytest.mark.parametrize(("joint", "products"), [(False, 2), (True, 3)])
+def test_emulator_operations_follow_what_is_trained(folder, joint, products):
     words = ("emulator.window=[8]", "emulator.decode=3", f"emulator.joint={joint}")
-    words += ("emulator.reconstruction=0", f"emulator.consistency={consistency}")
+    words += ("emulator.reconstruction=0",)
     config = compose(overrides(folder, *words))
     cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
     made = workloads.train_emulator(config, cache)
 
     cell = count_products((3, 16), (16, 3), (16, 3))  # a rate beside an equilibrium
     drive = count_products((10, 16))  # of what is told of intervals, which are data
-    decoder = count_products((3, 16), (16, 10))
-    encoder = count_products((10, 16), (16, 3))
+    decoder = count_products((3, 16), (16, 10), (10, 3), (3, 10))
+    encoder = count_products((10, 3))
     if joint:
-        encoder = 3 * encoder - count_products((10, 16))
-    # Of 8 steps three states are compared; state 0 has no weight. Of all four, truth
-    # and prediction are encoded where they must agree.
-    encoded = 1 + 2 * 4 * consistency
-    expected = 3 * cell + 2 * drive + products * decoder * 3 / 8 + encoder * encoded / 8
+        encoder = 3 * encoder - count_products((10, 3))
+    # Of 8 steps three states are compared; state 0 has no weight.
+    expected = 3 * cell + 2 * drive + products * decoder * 3 / 8 + encoder / 8
     assert made.flops == pytest.approx(expected)
 
 
@@ -91,9 +88,11 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     assert last.run().shape == (30, 1, 10)
     # 10 features of an interval, a rate beside an equilibrium.
     cell = count_products((3, 16), (10, 16), (16, 3), (16, 3))
-    cell += count_products((10, 16), (16, 3)) / 12  # the encoder, once
-    assert some.flops == pytest.approx(cell + count_products((3, 16), (16, 1)))
-    assert last.flops == pytest.approx(cell + count_products((3, 16), (16, 10)) / 12)
+    cell += count_products((10, 3)) / 12  # the encoder, once
+    one = count_products((3, 16), (16, 1), (16, 3), (3, 1))
+    whole = count_products((3, 16), (16, 10), (10, 3), (3, 10))
+    assert some.flops == pytest.approx(cell + one)
+    assert last.flops == pytest.approx(cell + whole / 12)
 
 
 def test_the_command_reports_every_piece_of_work(folder, run):

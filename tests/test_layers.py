@@ -10,6 +10,7 @@ from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.reversible_dense import ReversibleDense
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
+from astrokeras.layers.trust import Trust
 
 
 def to_numpy(tensor):
@@ -128,8 +129,8 @@ def test_compiled_steps_see_a_new_strength(rng):
     assert quiet < 1e-12
 
 
-def reference_rollout(recurrence, initial, parameters):
-    """Roll the residual cell in NumPy, step by step."""
+def reference_rollout(recurrence, initial, parameters, bounds=None):
+    """Roll the cell in NumPy, step by step; it relaxes if it has a rate."""
     weights = {w.path.split("/", 1)[1]: to_numpy(w) for w in recurrence.weights}
     named = {tuple(k.split("/")[-2:]): v for k, v in weights.items()}
     state, states = initial, []
@@ -137,7 +138,12 @@ def reference_rollout(recurrence, initial, parameters):
         hidden = step @ named["drive", "kernel"] + named["drive", "bias"]
         hidden = np.tanh(hidden + state @ named["first", "kernel"])
         hidden = np.tanh(hidden @ named["inner_0", "kernel"] + named["inner_0", "bias"])
-        state = state + hidden @ named["last", "kernel"] + named["last", "bias"]
+        change = hidden @ named["last", "kernel"] + named["last", "bias"]
+        if ("rate", "kernel") in named:
+            logit = hidden @ named["rate", "kernel"] + named["rate", "bias"]
+            change = (10 * np.tanh(0.4 * change) - state) / (1 + np.exp(-logit))
+        state = state + change
+        state = state if bounds is None else np.clip(state, *bounds)
         states.append(state)
     return np.stack(states, 1)
 
@@ -154,6 +160,45 @@ def test_the_recurrence_is_a_residual_rollout(rng):
 
     expected = reference_rollout(recurrence, initial, parameters)
     np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_relaxing_cell_goes_to_an_equilibrium_at_a_rate(rng):
+    cell = ResidualCell(3, (8, 6), "tanh", relaxing=True, name="cell")
+    recurrence = Recurrence(cell, name="r")
+    initial = rng.normal(size=(2, 3)).astype("float32")
+    parameters = rng.normal(size=(2, 7, 4)).astype("float32")
+    untrained = to_numpy(recurrence(initial, parameters))
+    left = (1 - 1 / (1 + np.exp(3.0))) ** np.arange(1, 8)  # the middle, 5 % a step
+    np.testing.assert_allclose(
+        untrained, initial[:, None] * left[:, None], rtol=1e-4, atol=1e-6
+    )
+    randomise(recurrence, rng)
+
+    states = to_numpy(recurrence(initial, parameters))
+
+    expected = reference_rollout(recurrence, initial, parameters)
+    assert np.abs(expected - untrained).max() > 0.1
+    np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("relaxing", [False, True])
+def test_bounds_hold_the_state_at_every_step(relaxing, rng):
+    bounds = np.array([[-0.4, -0.3, -0.2], [0.2, 0.3, 0.4]])
+    cell = ResidualCell(
+        3, (8, 6), "tanh", relaxing=relaxing, bounds=bounds, name="cell"
+    )
+    recurrence = Recurrence(cell, name="r")
+    initial = rng.normal(size=(5, 3)).astype("float32")
+    parameters = rng.normal(size=(5, 7, 4)).astype("float32")
+    recurrence(initial, parameters)
+    randomise(recurrence, rng)
+
+    states = to_numpy(recurrence(initial, parameters))
+
+    expected = reference_rollout(recurrence, initial, parameters, bounds)
+    np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+    for edge in bounds.astype("f4"):
+        assert (states == edge).any()
 
 
 def test_mixed_precision_leaves_the_state_in_float32(rng):
@@ -184,6 +229,8 @@ def test_mixed_precision_leaves_the_state_in_float32(rng):
         AbundanceScaler(1e-12, name="x"),
         AffineScaler(4, log=True, name="x"),
         ResidualCell(3, (5, 4), "tanh", name="x"),
+        ResidualCell(2, relaxing=True, bounds=[[-1, -2], [1, 2]], name="x"),
+        Trust(2, 3, 4, 1, references=5, tolerance=0.2, name="x"),
         Recurrence(ResidualCell(3, (5,), name="cell"), name="x"),
     ],
     ids=lambda layer: type(layer).__name__,

@@ -5,7 +5,15 @@ import json
 import h5py
 import numpy as np
 import pytest
-from standin import PARAMETERS, SPECIES, UNITS, StandIn, solve, write_tracers
+from standin import (
+    PARAMETERS,
+    SPECIES,
+    UNITS,
+    StandIn,
+    Trusting,
+    solve,
+    write_tracers,
+)
 
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
@@ -127,6 +135,45 @@ def test_what_is_not_finite_is_flagged(given):
     status = read(given[1])[0]["status"]
     assert (status[2, 5], status[3, 6], done.not_finite) == (2, 2, 2)
     assert status[2, 6] == 0
+
+
+def test_what_is_not_trusted_is_flagged_unless_it_is_outside(given):
+    """The less the warmer: each tracer has its own scores."""
+    physical = write_tracers(given[0]).physical
+    physical[3, 4, 1] = 2e4  # Radfield, driving state 4 to state 5.
+    write_tracers(given[0], physical=physical)
+
+    def score(initial, physical):
+        scores = np.ones((len(physical), 9), "float32")
+        scores[:, 1:] = 1 / (1 + np.log10(physical[..., 3]) / 2)
+        return scores
+
+    done = run(given, Trusting(np.ones(len(SPECIES)), score), batch_size=5)
+
+    content, attributes = read(given[1])
+    expected = score(None, np.nan_to_num(physical, nan=1.0))
+    expected[-1, 7:] = np.nan
+    assert content["trust"].dtype == np.float32
+    np.testing.assert_allclose(content["trust"], expected, rtol=1e-6)
+    status = np.where(expected < 0.5, 3, 0)
+    status[3, 5:] = 1
+    status[-1, 7:] = 2
+    assert {*status[3, 1:5], *status[2]} == {0, 3}
+    np.testing.assert_array_equal(content["status"], status)
+    counts = (done.fine, done.outside, done.not_finite, done.doubtful)
+    valid = np.delete(status[:, 1:].ravel(), [-2, -1])
+    assert counts == tuple(np.bincount(valid, minlength=4))
+    assert "3 inside the ranges, and its trust is below 0.5" in attributes["status"]
+
+
+def test_who_is_not_calibrated_knows_no_trust(given):
+    write_tracers(given[0])
+    done = run(given)
+
+    content, _ = read(given[1])
+    assert content["trust"].shape == content["status"].shape
+    assert np.isnan(content["trust"]).all()
+    assert (done.doubtful, (content["status"] == 3).sum()) == (0, 0)
 
 
 @pytest.mark.parametrize("kind", ["name", "file"])

@@ -7,7 +7,12 @@ from tiny import make_tracers, write_tracers
 
 from astrokeras.config import SplitConfig
 from astrokeras.data.schema import NO_SIMULATION
-from astrokeras.data.split import assign_split, make_split, split_file
+from astrokeras.data.split import (
+    assign_split,
+    calibration_rows,
+    make_split,
+    split_file,
+)
 from astrokeras.data.store import TracerStore
 from astrokeras.data.subset import sample_tracers, sampling_order
 from astrokeras.errors import InputError
@@ -107,6 +112,58 @@ def test_a_file_is_split_once(unsplit):
 
     again = split_file(unsplit, SplitConfig(seed=9), force=True)
     assert (again != first).any()
+
+
+@pytest.fixture
+def validated(tmp_path):
+    """An open file with eight simulations of validation, three tracers each, mixed."""
+    tracers = make_tracers(simulations=40, per_simulation=3)
+    mixed = np.random.default_rng(3).permutation(len(tracers.simulation))
+    for name in ("simulation", "split", "tracer"):
+        setattr(tracers, name, getattr(tracers, name)[mixed])
+    with TracerStore(write_tracers(tmp_path / "mixed.h5", tracers)) as store:
+        yield store
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.25, 2), (0.5, 4), (0.9, 7), (1, 7)])
+def test_calibration_takes_whole_simulations_and_leaves_one(validated, share, count):
+    rows = calibration_rows(validated, share)
+
+    assert (validated.split[rows] == 1).all()
+    assert (np.diff(rows) > 0).all()
+    chosen = np.unique(validated.simulation[rows])
+    assert len(chosen) == count
+    assert np.isin(validated.simulation, chosen).sum() == len(rows) == 3 * count
+    np.testing.assert_array_equal(calibration_rows(validated, share), rows)
+
+
+@pytest.mark.parametrize(("share", "simulations"), [(0, 8), (0.05, 8), (0.9, 1)])
+def test_a_small_share_or_one_simulation_gives_none(validated, share, simulations):
+    kept = np.unique(validated.simulation[validated.split == 1])[:simulations]
+    validated.split[~np.isin(validated.simulation, kept)] = 0
+
+    rows = calibration_rows(validated, share)
+
+    assert rows.shape == (0,)
+    assert np.issubdtype(rows.dtype, np.integer)
+
+
+def test_calibration_takes_other_simulations_than_the_first(validated):
+    """A choice by number would follow the order in which they were made."""
+    ids = np.unique(validated.simulation[validated.split == 1])
+
+    chosen = np.unique(validated.simulation[calibration_rows(validated, 0.5)])
+
+    assert set(chosen) not in (set(ids[:4]), set(ids[4:]))
+
+
+def test_without_simulations_calibration_takes_tracers(validated):
+    validated.simulation[:] = NO_SIMULATION
+
+    rows = calibration_rows(validated, 0.5)
+
+    assert len(rows) == 12
+    assert (validated.split[rows] == 1).all()
 
 
 def test_a_sample_inherits_the_split(tmp_path):

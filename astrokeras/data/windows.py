@@ -43,8 +43,6 @@ class WindowSampler(Sampler):
             log-uniform: every length is as likely within its decade, and some windows
             have short intervals alone.
         even: Share of the windows that keep the file's own steps.
-        teach: Whether the truth is an input too, and what is compared is wanted twice:
-            as predicted, then as reconstructed.
         chunk: Tracers a chunk.
 
     Attributes:
@@ -67,7 +65,6 @@ class WindowSampler(Sampler):
         timed: bool = False,
         stride: int = 1,
         even: float = 0.0,
-        teach: bool = False,
         chunk: int = CHUNK,
     ):
         # A batch comes from one chunk and must not hold its tracers many times.
@@ -80,7 +77,6 @@ class WindowSampler(Sampler):
         self.timed = timed
         self.stride = stride if even < 1 else 1
         self.even = even
-        self.teach = teach
         self.linear = is_linear(cache.parameters, cache.units)
         self.left_out = int((self.length - 1 < self.windows[0]).sum())
         if self.left_out == len(self.length):
@@ -111,8 +107,7 @@ class WindowSampler(Sampler):
         self.spec = (
             ((None, self.species), "float32"),
             ((None, None, feature_count(self.parameters, timed)), "float32"),
-            *([((None, None), "int32")] if decode or teach else []),
-            *([((None, None, self.species), "float32")] if teach else []),
+            *([((None, None), "int32")] if decode else []),
             ((None, None, self.species), "float32"),
             ((None, None), "float32"),
         )
@@ -153,11 +148,6 @@ class WindowSampler(Sampler):
         index = self._decoded(random, len(tracers), window)
         weight = np.ones(index.shape, "float32")
         weight[:, 0] = self.reconstruction * (index.shape[1] - 1)
-        if self.teach:
-            weight[:, 0] = 0.0
-            again = np.full(index.shape, self.reconstruction, "float32")
-            # The loss divides by the number of states, which is twice as large.
-            weight = 2.0 * np.concatenate([weight, again], axis=1)
         return tracers, states, index, weight
 
     def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
@@ -167,9 +157,6 @@ class WindowSampler(Sampler):
         initial = take(flat, begin[:, 0] + states[:, 0], xp)
         features = self._features(data, tracers - first, states, xp)
         truth = take(flat, begin + xp.take_along_axis(states, index, axis=1), xp)
-        if self.teach:
-            twice = xp.concatenate([truth, truth], axis=1)
-            return initial, features, index, truth, twice, weight
         if not self.decode:
             return initial, features, truth, weight
         return initial, features, index, truth, weight

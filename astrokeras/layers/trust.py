@@ -15,6 +15,7 @@ SMALL = 0.01  # added to distances and spreads before their logarithms
 BLOCK = 4096  # states whose distances are computed at once
 MARGIN_DEX = 0.1  # a parameter may leave its range by this much
 TOTALS_DEX = 0.02  # so may an element total of the input leave what was trained
+UNREPAIRED = 1e-5  # an element total may be off by this much where it is conserved
 RISKS = (
     "expected_error",
     "parameters",
@@ -23,6 +24,7 @@ RISKS = (
     "totals",
     "reconstruction",
     "duration",
+    "conservation",
 )
 """What speaks against a state, each as a multiple of what is still trusted."""
 
@@ -41,9 +43,10 @@ class Trust(keras.layers.Layer):
     The risk of a state is the largest of `RISKS`: its expected error beside a
     tolerance, the distance of parameters and of states so far beside what calibration
     saw, parameters outside their range beside 0.1 dex, the input's element totals
-    outside the trained ones beside 0.02 dex, its reconstruction error, and time beyond
-    the trained duration. A state is not better than those before it. The trust score
-    is `1 / (1 + risk)`: below 0.5 a state belongs to the solver.
+    outside the trained ones beside 0.02 dex, its reconstruction error, time beyond the
+    trained duration, and totals that conservation could not restore beside 1e-5. What
+    was far or outside once stays so for the rest of the rollout. The trust score is
+    `1 / (1 + risk)`: below 0.5 a state belongs to the solver.
 
     All of it is NumPy on a rollout's latents, the same on every backend; the numbers
     are weights, so that they travel with the model file.
@@ -179,6 +182,7 @@ class Trust(keras.layers.Layer):
         totals: np.ndarray,
         reconstruction: np.ndarray,
         late: np.ndarray,
+        unrepaired: np.ndarray,
     ) -> np.ndarray:
         """Return the `RISKS` of states 0 to T, `(N, T+1, len(RISKS))`.
 
@@ -191,6 +195,8 @@ class Trust(keras.layers.Layer):
             reconstruction: Error of decoding the encoded state 0, dex, `(N,)`.
             late: Elapsed time of states 1 to T beyond the trained duration, as a
                 multiple of it, 0 within, `(N, T)`.
+            unrepaired: Largest relative error of an element total that is conserved;
+                what is not a number is as bad as can be, `(N, T)`.
         """
         setting, state, restored = self.value("largest")
         low, high = self.value("totals").astype("f8")
@@ -204,6 +210,9 @@ class Trust(keras.layers.Layer):
         found[..., 4] = np.maximum(off, 0.0)[:, None] / TOTALS_DEX
         found[..., 5] = reconstruction[:, None] / restored
         found[:, 1:, 6] = late
+        found[:, 1:, 7] = (
+            np.where(np.isnan(unrepaired), np.inf, unrepaired) / UNREPAIRED
+        )
         return found
 
     def get_config(self) -> dict[str, Any]:

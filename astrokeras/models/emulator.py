@@ -13,9 +13,9 @@ from astrokeras.layers.register import register
 from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.scalers import AffineScaler
 from astrokeras.models.autoencoder import Autoencoder
+from astrokeras.models.projection import ProjectionAutoencoder
 
-# Distance of latents, in units of their spread, below which its loss is quadratic.
-WIDTH = 0.01
+AnyAutoencoder = Autoencoder | ProjectionAutoencoder
 
 
 @register
@@ -29,18 +29,13 @@ class Emulator(keras.Model):
     inference mode and is frozen unless `joint`. Its output begins with state 0,
     `decode(encode(x[0]))`, so that a joint training can hold on to the reconstruction.
 
-    Given the truth, a training with `consistency` keeps latents and abundances two ways
-    to say one thing: the output goes on with the truth's reconstruction, and the loss
-    has the distances of predicted latents to those of the truth and to those of their
-    own abundances, which a code that mixes its cells encodes anew after every step.
-
     Args:
-        autoencoder: The trained `Autoencoder` (or its serialised configuration).
+        autoencoder: The trained autoencoder of either kind (or its serialised
+            configuration).
         parameter_count: Number of physical parameters.
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
         joint: Whether training moves the autoencoder's kernels too.
-        consistency: Weight of the distances between latents.
         timed: Whether the features tell the length of an interval and what parameters
             do within it; otherwise they are the parameters alone.
         relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
@@ -51,24 +46,21 @@ class Emulator(keras.Model):
         **kwargs: Base model arguments.
 
     Call arguments:
-        inputs: `(initial, features)`, `(initial, features, index)` or `(initial,
-            features, index, truth)`: scaled abundances of state 0 `(batch, species)`,
-            features of the intervals `(batch, steps, features)`, the numbers of the
-            states to decode, `(batch, wanted)` integers in `[0, steps]`, and their
-            true scaled abundances, `(batch, wanted, species)`.
+        inputs: `(initial, features)` or `(initial, features, index)`: scaled abundances
+            of state 0 `(batch, species)`, features of the intervals `(batch, steps,
+            features)` and the numbers of the states to decode, `(batch, wanted)`
+            integers in `[0, steps]`.
 
-    Returns scaled abundances, `(batch, steps + 1 or wanted, species)`; given the truth,
-    `(batch, 2 wanted, species)`.
+    Returns scaled abundances, `(batch, steps + 1 or wanted, species)`.
     """
 
     def __init__(
         self,
-        autoencoder: Autoencoder,
+        autoencoder: AnyAutoencoder,
         parameter_count: int,
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
         joint: bool = False,
-        consistency: float = 0.0,
         timed: bool = False,
         relaxing: bool = False,
         bounds: ArrayLike | None = None,
@@ -84,7 +76,6 @@ class Emulator(keras.Model):
         self.hidden = list(hidden)
         self.activation = activation
         self.joint = joint
-        self.consistency = consistency
         self.timed = timed
         self.relaxing = relaxing
         self.precision = precision
@@ -132,23 +123,13 @@ class Emulator(keras.Model):
         return self.recurrence(latents, features)
 
     def call(self, inputs: Any) -> Any:
-        initial, features, *more = inputs
+        initial, features, *index = inputs
         encoded = self.encode(initial)
         rolled = self.rollout(encoded, features)
         latents = ops.concatenate([encoded[:, None], rolled], axis=1)
-        if more:
-            latents = ops.take_along_axis(latents, more[0][:, :, None], axis=1)
-        decoded = self.decode(latents)
-        return self._teach(latents, decoded, more[1]) if more[1:] else decoded
-
-    def _teach(self, latents: Any, decoded: Any, truth: Any) -> Any:
-        """Add the losses of latents; return predictions and reconstructions."""
-        taught = self.encode(truth)
-        # As the next step gets them: in [0, 1], the range of abundances.
-        again = self.encode(ops.clip(decoded, 0.0, 1.0))
-        apart = _distance(latents, taught) + _distance(latents, again)
-        self.add_loss(self.consistency * apart)
-        return ops.concatenate([decoded, self.decode(taught)], axis=1)
+        if index:
+            latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
+        return self.decode(latents)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -157,14 +138,8 @@ class Emulator(keras.Model):
             "hidden": self.hidden,
             "activation": self.activation,
             "joint": self.joint,
-            "consistency": self.consistency,
             "timed": self.timed,
             "relaxing": self.relaxing,
             "bounds": self.recurrence.cell.get_config()["bounds"],
             "precision": self.precision,
         }
-
-
-def _distance(one: Any, other: Any) -> Any:
-    """Return the mean distance of latents, smooth below `WIDTH`."""
-    return ops.mean(ops.sqrt(ops.square(one - other) + WIDTH**2)) - WIDTH

@@ -105,10 +105,10 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
         )
         bars = None
         if judged:
-            found, latents, spread = found
-            every = np.zeros(t.shape, "float32")
-            every[:, index] = spread
-            said = judge(surrogate, x, p, t, latents, every)
+            found, latents, *known = found
+            spread, off = np.zeros((2, *t.shape), "float32")
+            spread[:, index], off[:, index] = known
+            said = judge(surrogate, x, p, t, latents, spread, off)
             trust[rows] = said.trust[kept, states]
             if wanted.sigma:
                 bars = surrogate.trust.sigma(said.expected[:, states[later]])

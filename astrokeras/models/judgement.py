@@ -33,6 +33,7 @@ def judge(
     years: np.ndarray,
     latents: np.ndarray,
     spread: np.ndarray,
+    unrepaired: np.ndarray,
 ) -> Judgement:
     """Judge rollouts of a calibrated surrogate.
 
@@ -43,6 +44,7 @@ def judge(
         years: Length of the intervals, (N, T).
         latents: Of states 1 to T, (N, T, L).
         spread: Of an ensemble's members, mean over species, dex, (N, T).
+        unrepaired: Largest relative error of a total that is conserved, (N, T).
     """
     trust, limits = surrogate.trust, surrogate.limits
     features, far_setting, far_state = trust.features(
@@ -63,6 +65,7 @@ def judge(
         initial.astype("f8") @ surrogate.stoichiometry,
         reconstruction_error(surrogate, initial),
         np.where(elapsed > 1.001, elapsed, 0.0),
+        unrepaired,
     )
     return Judgement(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
 

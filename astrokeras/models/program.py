@@ -76,7 +76,8 @@ class Programs:
         """Return abundances of later states, all or those of `index`.
 
         If they are to be judged, the latents of all later states `(N, T, L)` follow,
-        and of those returned the spread of an ensemble, dex, `(N, T or len(index))`.
+        and of those returned, `(N, T or len(index))`, the spread of an ensemble, dex,
+        and by how much element totals are off that should be conserved.
         """
         model = self.model
 
@@ -87,8 +88,17 @@ class Programs:
                 latents = keras.ops.take(every, wanted[0], axis=1)
                 kept = kept.take(wanted[0])
             given = x if conserve else None
-            found = model.abundances(latents, given, kept, _array(columns))
-            return (found, every, model.spread(latents)) if judged else found
+            if not judged:
+                return model.abundances(latents, given, kept, _array(columns))
+            whole = model.abundances(latents, given, kept)
+            spread = model.spread(latents)
+            off = keras.ops.zeros_like(spread)
+            if conserve:
+                totals = model.conservation.totals(x)[:, None]
+                off = model.conservation.residual(whole, totals)
+            if columns is not None:
+                whole = keras.ops.take(whole, _array(columns), axis=-1)
+            return whole, every, spread, off
 
         inputs = (initial, physical, years) + (() if index is None else (index,))
         # TensorFlow would give up on the rank of an argument that has had two.

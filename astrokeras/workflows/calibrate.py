@@ -142,7 +142,7 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
     rows = np.minimum(np.arange(size), len(block) - 1)
     years = np.diff(time).astype("float32")
     initial = np.maximum(block.abundances[:, 0], surrogate.floor)
-    predicted, latents, spread = (
+    predicted, latents, spread, _ = (
         one[: len(block)]
         for one in surrogate.programs.rollout(
             initial[rows],

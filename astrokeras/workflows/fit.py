@@ -16,6 +16,7 @@ from astrokeras.callbacks import (
 from astrokeras.config import FitConfig
 from astrokeras.data.batches import EpochNumber, batches
 from astrokeras.data.resident import is_resident
+from astrokeras.optimizers import SteadyMuon
 from astrokeras.workflows.epochs import EpochBar
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.runs import Run
@@ -117,11 +118,7 @@ def compile_model(
 
 
 def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:
-    """Return Muon for the kernels, Adam for the rest; or AdamW for all.
-
-    Muon (Jordan 2024; Liu et al. 2025, arXiv:2502.16982) moves a kernel by the nearest
-    orthogonal matrix to its momentum, scaled so that learning rates are Adam's.
-    """
+    """Return Muon for the kernels, Adam for the rest; or AdamW for all."""
     common = {
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
@@ -129,7 +126,7 @@ def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:
     }
     if settings.optimizer == "adamw":
         return keras.optimizers.AdamW(**common)
-    return keras.optimizers.Muon(adam_weight_decay=settings.weight_decay, **common)
+    return SteadyMuon(adam_weight_decay=settings.weight_decay, **common)
 
 
 def _schedules(

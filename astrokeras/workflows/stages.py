@@ -1,6 +1,7 @@
 """The two stages of a training, each from a cache and a configuration to a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.config import Config, EmulatorConfig, LossConfig
+from astrokeras.config import AutoencoderConfig, Config, EmulatorConfig, LossConfig
 from astrokeras.data.cache import Cache, hash_file
 from astrokeras.data.sampling import RowSampler
 from astrokeras.data.scaling import decades
@@ -17,8 +18,9 @@ from astrokeras.data.windows import WindowSampler
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
-from astrokeras.models.emulator import Emulator
+from astrokeras.models.emulator import AnyAutoencoder, Emulator
 from astrokeras.models.ensemble import Ensemble
+from astrokeras.models.projection import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.serialization import load
 from astrokeras.workflows.calibrate import calibrate
@@ -103,21 +105,17 @@ def calibrate_surrogate(config: Config, source: Path, run: Run) -> None:
             _save(calibrated, run.surrogate)
 
 
-def make_autoencoder(config: Config, cache: Cache) -> Autoencoder:
+def make_autoencoder(config: Config, cache: Cache) -> AnyAutoencoder:
     """Return the untrained autoencoder, its scales those of the training data."""
     settings = config.autoencoder
     keras.utils.set_random_seed(config.seed)
-    model = Autoencoder(
+    model = _autoencoder(settings)(
         len(cache.species),
         settings.widths,
         settings.latents,
         activation=settings.activation,
-        latent_activation=settings.latent_activation,
-        normalise=settings.normalise,
-        output=settings.output,
         noise=settings.noise,
         dropout=settings.dropout,
-        momentum=settings.momentum,
         seed=config.seed,
         precision=config.precision,
         name="autoencoder",
@@ -131,7 +129,21 @@ def make_autoencoder(config: Config, cache: Cache) -> Autoencoder:
     return model
 
 
-def make_emulator(config: Config, cache: Cache, autoencoder: Autoencoder) -> Emulator:
+def _autoencoder(settings: AutoencoderConfig) -> Callable[..., AnyAutoencoder]:
+    if settings.kind == "projection":
+        return ProjectionAutoencoder
+    return partial(
+        Autoencoder,
+        latent_activation=settings.latent_activation,
+        normalise=settings.normalise,
+        output=settings.output,
+        momentum=settings.momentum,
+    )
+
+
+def make_emulator(
+    config: Config, cache: Cache, autoencoder: AnyAutoencoder
+) -> Emulator:
     """Return the untrained emulator of an autoencoder."""
     settings = config.emulator
     keras.utils.set_random_seed(config.seed)
@@ -141,7 +153,6 @@ def make_emulator(config: Config, cache: Cache, autoencoder: Autoencoder) -> Emu
         settings.hidden,
         activation=settings.activation,
         joint=settings.joint,
-        consistency=settings.consistency,
         timed=settings.timed,
         relaxing=settings.relaxing,
         precision=config.precision,
@@ -165,7 +176,6 @@ def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
         timed=settings.timed,
         stride=settings.stride,
         even=settings.even,
-        teach=settings.consistency > 0,
     )
 
 
@@ -202,7 +212,7 @@ def make_metric(cache: Cache) -> Dex:
 
 
 def _latent_scales(
-    autoencoder: Autoencoder, cache: Cache, seed: int
+    autoencoder: AnyAutoencoder, cache: Cache, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return centre and spread of each latent on training states.
 
@@ -223,7 +233,7 @@ def _latent_bounds(emulator: Emulator, cache: Cache, seed: int) -> np.ndarray:
 
 
 def _encode_sample(
-    model: Autoencoder | Emulator, cache: Cache, seed: int
+    model: AnyAutoencoder | Emulator, cache: Cache, seed: int
 ) -> np.ndarray:
     sampler = RowSampler(cache, 4096, seed)
     batches = min(sampler.steps, max(1, LATENT_SAMPLE // sampler.batch_size))
@@ -276,7 +286,7 @@ def make_surrogate(
 
 
 def _copy(
-    model: Autoencoder | Emulator, precision: str = "float32", **settings: Any
+    model: AnyAutoencoder | Emulator, precision: str = "float32", **settings: Any
 ) -> Any:
     """Return a copy without optimiser and loss, which a model file need not carry.
 

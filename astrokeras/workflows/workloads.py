@@ -19,7 +19,8 @@ from astrokeras.data.resident import is_resident
 from astrokeras.data.sampling import RowSampler, Sampler
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.models.emulator import Emulator
+from astrokeras.models.emulator import AnyAutoencoder, Emulator
+from astrokeras.models.projection import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.workflows.fit import compile_model
 from astrokeras.workflows.stages import (
@@ -58,9 +59,36 @@ def product_flops(sizes: Sequence[int]) -> int:
     return 2 * sum(a * b for a, b in pairwise(sizes))
 
 
-def autoencoder_sizes(config: Config, species: int) -> list[int]:
-    """Return the widths from the species to the latents."""
-    return [species, *config.autoencoder.widths, config.autoencoder.latents]
+@dataclass(frozen=True)
+class CoderFlops:
+    """Operations of an autoencoder's products, one state.
+
+    Attributes:
+        encoder: From abundances to latents.
+        decoder: From latents to `width` species.
+        first: Of the product with the abundances, whose gradient nobody needs.
+    """
+
+    encoder: int
+    decoder: int
+    first: int
+
+    @classmethod
+    def of(cls, model: AnyAutoencoder, width: int | None = None) -> "CoderFlops":
+        """Count those of an autoencoder, all species by default."""
+        species, latents, hidden = model.species, model.latents, model.widths
+        width = width or species
+        decoder = product_flops([latents, *hidden[::-1], width])
+        if isinstance(model, ProjectionAutoencoder):
+            # Coordinates of what the network says, and the directions' share of u. For
+            # some species the coordinates come from the last hidden layer.
+            said = species if width == species else hidden[0]
+            decoder += product_flops([said, latents, width])
+            encoder = first = product_flops([species, latents])
+        else:
+            encoder = product_flops([species, *hidden, latents])
+            first = product_flops([species, [*hidden, latents][0]])
+        return cls(encoder, decoder, first)
 
 
 def train_autoencoder(config: Config, cache: Cache) -> Workload:
@@ -74,8 +102,8 @@ def train_autoencoder(config: Config, cache: Cache) -> Workload:
     loss, metric = make_loss(settings.loss, cache), make_metric(cache)
     compile_model(model, loss, metric, settings.fit)
     sampler = RowSampler(cache, settings.fit.batch_size, config.seed)
-    sizes = autoencoder_sizes(config, len(cache.species))
-    flops = 6 * product_flops(sizes) - product_flops(sizes[:2])
+    coder = CoderFlops.of(model)
+    flops = 3 * (coder.encoder + coder.decoder) - coder.first
     run, count = _epochs(model, sampler, settings.fit)
     work = count * sampler.steps * sampler.batch_size
     return Workload("autoencoder training", "rows", work, flops, run)
@@ -86,8 +114,7 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
 
     Operations: three products of the cell a step, two of what the parameters drive;
     of each state that is compared, the decoder's product forwards and its input's
-    gradient, and with `joint` the kernels' gradients too; the encoder a window, and
-    with `consistency` twice for each state that is compared.
+    gradient, and with `joint` the kernels' gradients too; the encoder a window.
     """
     settings = config.emulator
     model = make_emulator(config, cache, make_autoencoder(config, cache))
@@ -96,17 +123,17 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
     sampler = make_window_sampler(config, cache)
     encoded = states = steps = 0
     for number in range(sampler.steps):
-        tracers, between, index, weight = sampler.choose(0, number)
-        encoded += len(tracers) + 2 * index.size * (settings.consistency > 0)
+        tracers, between, _, weight = sampler.choose(0, number)
+        encoded += len(tracers)
         steps += len(tracers) * (between.shape[1] - 1)
         states += int((weight > 0).sum())
-    sizes = autoencoder_sizes(config, len(cache.species))
-    cell = product_flops([sizes[-1], *settings.hidden, sizes[-1]])
-    cell += product_flops([settings.hidden[-1], sizes[-1]]) * settings.relaxing
+    latents = model.latents
+    cell = product_flops([latents, *settings.hidden, latents])
+    cell += product_flops([settings.hidden[-1], latents]) * settings.relaxing
     drive = product_flops([model.features, settings.hidden[0]])
-    through = product_flops(sizes)  # the encoder's or the decoder's
-    encoder = 3 * through - product_flops(sizes[:2]) if settings.joint else through
-    decoder = (3 if settings.joint else 2) * through
+    coder = CoderFlops.of(model.autoencoder)
+    encoder = 3 * coder.encoder - coder.first if settings.joint else coder.encoder
+    decoder = (3 if settings.joint else 2) * coder.decoder
     total = (3 * cell + 2 * drive) * steps + decoder * states + encoder * encoded
     flops = total / steps
     run, count = _epochs(model, sampler, settings.fit)
@@ -170,13 +197,12 @@ def _step_flops(emulator: Emulator, width: int, decoded: float, steps: int) -> f
         decoded: Share of the states that are.
         steps: Of the rollout, whose state 0 is encoded.
     """
-    autoencoder, latents = emulator.autoencoder, emulator.latents
+    latents = emulator.latents
     cell = product_flops([latents, *emulator.hidden, latents])
     cell += product_flops([emulator.hidden[-1], latents]) * emulator.relaxing
     cell += product_flops([emulator.features, emulator.hidden[0]])
-    decoder = product_flops([latents, *autoencoder.widths[::-1], width])
-    encoder = product_flops([autoencoder.species, *autoencoder.widths, latents])
-    return cell + decoder * decoded + encoder / steps
+    coder = CoderFlops.of(emulator.autoencoder, width)
+    return cell + coder.decoder * decoded + coder.encoder / steps
 
 
 def _epochs(

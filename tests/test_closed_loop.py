@@ -1,0 +1,129 @@
+"""Codes that decode and encode at every step: what is carried."""
+
+import numpy as np
+import pytest
+from test_models import bounded, make_surrogate, to_numpy
+from tiny import PARAMETERS, SPECIES, STEP, make_tracers
+
+import astrokeras
+from astrokeras.models.ensemble import Ensemble
+
+S, P = len(SPECIES), len(PARAMETERS)
+CARRY = 0.2
+
+
+@pytest.fixture(scope="module")
+def tracers():
+    return make_tracers(simulations=3)
+
+
+def logs(abundances):
+    return np.log10(abundances.astype("f8"))
+
+
+@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+class TestWhatIsCarried:
+    """What the decoder missed of state 0 is added to states that are close to it."""
+
+    @pytest.fixture
+    def surrogate(self, rng):
+        return make_surrogate(rng).replace(carry=CARRY, conserve=False)
+
+    def given(self, tracers):
+        return tracers.abundances[:, 0], tracers.physical, STEP
+
+    def test_a_loop_loses_nothing_where_the_latents_stay(self, rng, tracers):
+        still = make_surrogate(rng)
+        cell = still.emulator.recurrence.cell
+        for weight in cell.last.weights:
+            weight.assign(np.zeros(weight.shape))
+        initial, physical, _ = self.given(tracers)
+        state = dict.fromkeys((CARRY, 0.0), initial)
+        for carry in state:
+            surrogate = still.replace(carry=carry, conserve=False)
+            for t in range(6):
+                told = state[carry], physical[:, t : t + 1], STEP
+                state[carry] = surrogate.emulate(*told)[:, 1]
+
+        np.testing.assert_allclose(logs(state[CARRY]), logs(initial), atol=1e-4)
+        assert np.abs(logs(state[0.0]) - logs(initial)).mean() > 1
+
+    def test_it_fades_along_the_path_of_the_latents(self, surrogate, tracers):
+        initial, physical, _ = given = self.given(tracers)
+        emulator = surrogate.emulator
+        scaled = (1 + logs(initial) / 20).astype("f4")
+        encoded = emulator.encode(scaled)
+        rolled = to_numpy(emulator.rollout(encoded, np.log10(physical)))
+        states = np.concatenate([to_numpy(encoded)[:, None], rolled], axis=1)
+        steps = np.sqrt(np.square(np.diff(states, axis=1)).mean(-1))
+        fade = np.exp(-np.cumsum(steps, axis=1) / CARRY)
+        decoded = bounded(surrogate, to_numpy(emulator.decode(states)))
+        missed = scaled - decoded[:, 0]
+        expected = decoded[:, 1:] + missed[:, None] * fade[..., None]
+
+        result = surrogate.emulate(*given)[:, 1:]
+
+        assert fade.max() > 0.5
+        assert fade.min() < 0.05
+        assert np.abs(missed).max() > 0.1
+        np.testing.assert_allclose(
+            logs(result), 20 * (np.clip(expected, 0, 1) - 1), atol=2e-3
+        )
+
+    @pytest.mark.parametrize("conserve", [True, False])
+    def test_asking_for_less_gives_parts_of_the_whole(
+        self, surrogate, tracers, conserve
+    ):
+        given = self.given(tracers)
+        whole = surrogate.emulate(*given, conserve=conserve)
+
+        species = ["CO", "$H2O", "H"]
+        some = surrogate.emulate(
+            *given, species=species, times=[3, 0, -1], batch_size=4, conserve=conserve
+        )
+
+        columns = [SPECIES.index(name) for name in ("CO", "#H2O", "@H2O", "H")]
+        co, surface, bulk, hydrogen = np.moveaxis(whole[..., columns], -1, 0)
+        expected = np.stack([co, surface + bulk, hydrogen], -1)[:, [3, 0, -1]]
+        np.testing.assert_allclose(some, expected, rtol=1e-4)
+
+    def test_element_totals_are_kept_besides(self, surrogate, tracers):
+        result = surrogate.emulate(*self.given(tracers), conserve=True)
+
+        totals = result.astype("f8") @ surrogate.stoichiometry
+        np.testing.assert_allclose(totals / totals[:, :1], 1.0, atol=2e-6)
+
+    def test_an_ensemble_carries_what_its_mean_missed(self, rng, tracers):
+        one = make_surrogate(rng)
+        pair = Ensemble([one.emulator, one.emulator], name="ensemble")
+        given = self.given(tracers)
+
+        single = one.replace(carry=CARRY).emulate(*given)
+        double = one.replace(carry=CARRY, emulator=pair).emulate(*given)
+
+        np.testing.assert_allclose(double, single, rtol=1e-4)
+
+    def test_a_file_keeps_it(self, surrogate, tracers, tmp_path):
+        surrogate.save(tmp_path / "surrogate.keras")
+        loaded = astrokeras.load(tmp_path / "surrogate.keras")
+
+        assert loaded.carry == CARRY
+        given = self.given(tracers)
+        expected = surrogate.emulate(*given)
+        np.testing.assert_allclose(loaded.emulate(*given), expected, rtol=1e-5)
+
+
+def test_a_surrogate_with_other_parts_is_else_the_same(rng, tracers):
+    surrogate = make_surrogate(rng)
+    surrogate.parameter_scaler.set_scales(np.ones(P), np.array([0.5, 2.0, 1.0]))
+    given = tracers.abundances[:, 0], tracers.physical, STEP
+
+    other = surrogate.replace(conserve=False)
+
+    assert surrogate.conserve
+    assert not other.conserve
+    assert other.get_config() == surrogate.get_config() | {"conserve": False}
+    assert other.emulator is surrogate.emulator
+    np.testing.assert_array_equal(
+        other.emulate(*given), surrogate.emulate(*given, conserve=False)
+    )
