@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.data.scaling import MARGIN_DEX
 from astrokeras.layers.register import register
 
 
@@ -72,7 +73,8 @@ class DexLoss(_AbundanceLoss):
 
     It is linear in large errors and quadratic below `width`. Where the truth is at the
     floor it is known only to be at most the floor: with `censored` a prediction below
-    costs nothing there, as in a Tobit model (Tobin 1958, Econometrica 26, 24).
+    costs nothing there, as in a Tobit model (Tobin 1958, Econometrica 26, 24), as long
+    as it is within the half decade below that a surrogate hands out.
 
     Args:
         stoichiometry: Atom counts, `(species, elements)`.
@@ -80,7 +82,8 @@ class DexLoss(_AbundanceLoss):
         width: Error in dex below which the loss is quadratic.
         tail: Weight of the root mean square over species.
         conservation: Weight of the element totals.
-        censored: Whether predictions below the floor are free where the truth is at it.
+        censored: Whether predictions within half a decade below the floor are free
+            where the truth is at it.
         **kwargs: Base loss arguments.
     """
 
@@ -103,7 +106,9 @@ class DexLoss(_AbundanceLoss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         error = (y_pred - y_true) * self.decades
         if self.censored:
-            error = ops.where(y_true > 1e-6, error, ops.maximum(error, 0.0))
+            below = ops.minimum(error + MARGIN_DEX, 0.0)
+            free = ops.maximum(error, 0.0) + below
+            error = ops.where(y_true > 1e-6, error, free)
         square = ops.square(error)
         loss = ops.mean(ops.sqrt(square + self.width**2), axis=-1) - self.width
         if self.tail:

@@ -11,6 +11,7 @@ import astrokeras
 from astrokeras.data.store import TracerStore
 
 SCALED, ROLLOUT_DEX = 5e-6, 5e-4  # half of what two backends may differ by
+MARGIN_DEX = 0.5  # by which a decoded species leaves its trained range
 
 
 def value(weight):
@@ -27,22 +28,18 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-class Reference:
-    """What the shipped variant computes, written without Keras."""
+class Member:
+    """What an emulator of the shipped variant computes, written without Keras."""
 
-    def __init__(self, surrogate):
-        emulator = surrogate.emulator
+    def __init__(self, emulator):
         autoencoder = emulator.autoencoder
-        self.kernels = [value(layer.kernel) for layer in autoencoder.dense]
-        self.biases = [value(layer.bias) for layer in autoencoder.dense]
-        self.reverse = [value(layer.reverse_bias) for layer in autoencoder.dense]
-        self.mean, self.spread = (
-            value(w) for w in autoencoder.species_scaler.weights[:2]
-        )
-        self.centre, self.unit = (value(w) for w in emulator.latent_scaler.weights[:2])
-        self.offset, self.scale = (
-            value(w) for w in surrogate.parameter_scaler.weights[:2]
-        )
+        self.kernel = value(autoencoder.kernel)
+        self.dense = [
+            (value(d.kernel), value(d.bias))
+            for d in (*autoencoder.dense, autoencoder.last)
+        ]
+        self.mean, self.spread = map(value, autoencoder.species_scaler.weights[:2])
+        self.centre, self.unit = map(value, emulator.latent_scaler.weights[:2])
         cell = emulator.recurrence.cell
         self.drive = [value(w) for w in emulator.recurrence.drive.weights]
         self.first = value(cell.first.kernel)
@@ -50,39 +47,61 @@ class Reference:
         self.last = value(cell.last.kernel), value(cell.last.bias)
         self.rate = value(cell.rate.kernel), value(cell.rate.bias)
         self.bounds = np.asarray(cell.bounds, "f8")
-        self.atoms = surrogate.stoichiometry
-        low, high = to_scaled(surrogate.limits.species_box)
-        self.low = np.clip(low - 0.5 / 20, 0, 1)
-        self.high = np.clip(high + 0.5 / 20, 0, 1)
-        self.carry = surrogate.carry
 
     def encode(self, scaled):
-        x = (scaled - self.mean) / self.spread
-        for kernel, bias in zip(self.kernels[:-1], self.biases[:-1], strict=True):
-            x = silu(x @ kernel + bias)
-        x = x @ self.kernels[-1] + self.biases[-1]
+        x = (scaled - self.mean) / self.spread @ self.kernel
         return (x - self.centre) / self.unit
 
     def decode(self, latents):
-        x = latents * self.unit + self.centre
-        for kernel, bias in zip(self.kernels[:0:-1], self.reverse[:0:-1], strict=True):
-            x = silu(x @ kernel.T + bias)
-        x = x @ self.kernels[0].T + self.reverse[0]
+        x = z = latents * self.unit + self.centre
+        for kernel, bias in self.dense[:-1]:
+            x = silu(x @ kernel + bias)
+        x = x @ self.dense[-1][0] + self.dense[-1][1]
+        x = x + (z - x @ self.kernel) @ self.kernel.T
         return x * self.spread + self.mean
 
-    def bounded(self, latents):
-        return np.clip(self.decode(latents), self.low, self.high)
-
-    def step(self, latents, physical):
-        """One interval of the shortest length, parameters held."""
-        p = (np.log10(physical) - self.offset) / self.scale
-        told = np.concatenate([p, 0 * p, 0 * p, 0 * p[:, :1]], axis=-1)
+    def step(self, latents, told):
         x = silu(told @ self.drive[0] + self.drive[1] + latents @ self.first)
         for kernel, bias in self.inner:
             x = silu(x @ kernel + bias)
         equilibrium = 10 * np.tanh(0.4 * (x @ self.last[0] + self.last[1]))
         rate = sigmoid(x @ self.rate[0] + self.rate[1])
         return np.clip(latents + rate * (equilibrium - latents), *self.bounds)
+
+
+class Reference:
+    """The shipped surrogate, of one emulator or several, written without Keras."""
+
+    def __init__(self, surrogate):
+        emulator = surrogate.emulator
+        emulators = getattr(emulator, "members", [emulator])
+        self.members = [Member(one) for one in emulators]
+        self.offset, self.scale = map(value, surrogate.parameter_scaler.weights[:2])
+        self.atoms = surrogate.stoichiometry
+        low, high = to_scaled(surrogate.limits.species_box)
+        margin = MARGIN_DEX / 20
+        self.low, self.high = low - margin, np.minimum(high + margin, 1)
+        self.carry = surrogate.carry
+
+    def each(self, latents):
+        parts = np.split(latents, len(self.members), axis=-1)
+        return zip(self.members, parts, strict=True)
+
+    def encode(self, scaled):
+        return np.concatenate([one.encode(scaled) for one in self.members], -1)
+
+    def decode(self, latents):
+        return np.mean([one.decode(z) for one, z in self.each(latents)], axis=0)
+
+    def abundances(self, latents, kept):
+        scaled = np.clip(self.decode(latents) + kept, self.low, self.high)
+        return 10 ** (20 * (scaled - 1))
+
+    def step(self, latents, physical):
+        """One interval of the shortest length, parameters held."""
+        p = (np.log10(physical) - self.offset) / self.scale
+        told = np.concatenate([p, 0 * p, 0 * p, 0 * p[:, :1]], axis=-1)
+        return np.concatenate([one.step(z, told) for one, z in self.each(latents)], -1)
 
     def conserve(self, abundances, totals):
         """Give one state its totals, with SciPy's solver instead of Newton's steps."""
@@ -146,15 +165,14 @@ def test_every_state_of_a_long_rollout_agrees(surrogate, reference, tracers):
 
     scaled = to_scaled(tracers.abundances[:, 0])
     latents = reference.encode(scaled)
-    missed, path = scaled - reference.bounded(latents), np.zeros((len(latents), 1))
+    missed, path = scaled - reference.decode(latents), np.zeros((len(latents), 1))
     totals = tracers.abundances[:, 0].astype("f8") @ surrogate.stoichiometry
     for t in range(tracers.physical.shape[1]):
         before = latents
         latents = reference.step(latents, tracers.physical[:, t].astype("f8"))
         path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
         kept = missed * np.exp(-path / reference.carry)
-        decoded = reference.bounded(latents) + kept
-        decoded = 10 ** (20 * (np.clip(decoded, 0, 1) - 1))
+        decoded = reference.abundances(latents, kept)
         pairs = zip(decoded, totals, strict=True)
         expected = np.log10([reference.conserve(*pair) for pair in pairs])
         error = np.abs(np.log10(rolled[:, t + 1]) - expected)

@@ -57,9 +57,10 @@ def test_abundance_scaler_follows_its_formula():
 
     scaled = to_numpy(layer(abundances))
 
-    np.testing.assert_allclose(scaled, [[0, 0, 0.5, 1]], atol=1e-6)
-    restored = to_numpy(layer(scaled, reverse=True))
-    np.testing.assert_allclose(restored, [[1e-20, 1e-20, 1e-10, 1]], rtol=1e-4)
+    # Half a decade below the floor is kept, no more.
+    np.testing.assert_allclose(scaled, [[-0.025, 0, 0.5, 1]], atol=1e-6)
+    restored = to_numpy(layer(scaled - [[1, 0, 0, 0]], reverse=True))
+    np.testing.assert_allclose(restored, [[10**-20.5, 1e-20, 1e-10, 1]], rtol=1e-4)
 
 
 def test_affine_scaler_goes_there_and_back(rng):

@@ -37,15 +37,17 @@ def test_dex_loss_follows_its_formula(pair):
     np.testing.assert_allclose(value, expected, rtol=1e-3)
 
 
-def test_below_the_floor_costs_nothing_when_censored():
+@pytest.mark.parametrize(("decades", "counted"), [(0.4, 0.0), (2.0, 1.5)])
+def test_half_a_decade_below_the_floor_costs_nothing_when_censored(decades, counted):
     truth = np.zeros((1, 4), "float32")
-    below = np.full((1, 4), -0.1, "float32")
+    below = np.full((1, 4), -decades / 20, "float32")
 
     free = DexLoss(MATRIX, censored=True).call(truth, below)
     dear = DexLoss(MATRIX, censored=False).call(truth, below)
 
-    assert float(free[0]) == pytest.approx(0, abs=1e-6)
-    assert float(dear[0]) == pytest.approx(np.sqrt(4.01) - 0.1, rel=1e-4)
+    for value, error in ((free, counted), (dear, decades)):
+        expected = np.sqrt(error**2 + 0.01) - 0.1
+        assert float(value[0]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_each_weight_of_the_dex_loss_matters(pair):

@@ -20,6 +20,7 @@ from astrokeras.backend import (
 from astrokeras.cli import data, models
 from astrokeras.cli.benchmark import benchmark
 from astrokeras.cli.evaluate import evaluate
+from astrokeras.cli.export import export
 from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
 from astrokeras.errors import InputError, WorkError
@@ -110,6 +111,7 @@ def program(
 app.command()(train)
 app.command()(evaluate)
 app.command()(predict)
+app.command()(export)
 app.command()(benchmark)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

@@ -9,19 +9,30 @@ from typing import Any
 
 import numpy as np
 
+MARGIN_DEX = 0.5
+"""What a surrogate says may leave the trained range, and the floor, by this much."""
+
 
 def decades(floor: float) -> float:
     """Return how many decades lie between `floor` and an abundance of 1."""
     return -math.log10(floor)
 
 
-def scale_abundances(abundances: Any, floor: float, xp: ModuleType = np) -> Any:
-    """Return `1 + log10(max(x, floor)) / decades`: 0 at the floor, 1 at x = 1."""
-    span = decades(floor)
-    return xp.log10(xp.maximum(abundances, floor)) / span + 1.0
+def scale_abundances(
+    abundances: Any, floor: float, xp: ModuleType = np, margin: float = 0.0
+) -> Any:
+    """Return `1 + log10(x) / decades`: 0 at the floor, 1 at x = 1.
+
+    What lies more than `margin` dex below the floor is brought there.
+    """
+    lowest = floor * 10.0**-margin
+    return xp.log10(xp.maximum(abundances, lowest)) / decades(floor) + 1.0
 
 
-def unscale_abundances(scaled: Any, floor: float, xp: ModuleType = np) -> Any:
-    """Undo `scale_abundances`; what lies outside [0, 1] is brought back to its edge."""
+def unscale_abundances(
+    scaled: Any, floor: float, xp: ModuleType = np, margin: float = 0.0
+) -> Any:
+    """Undo `scale_abundances`; what lies outside its range is brought to its edge."""
     span = decades(floor)
-    return xp.exp((xp.clip(scaled, 0.0, 1.0) - 1.0) * (span * math.log(10.0)))
+    inside = xp.clip(scaled, -margin / span, 1.0)
+    return xp.exp((inside - 1.0) * (span * math.log(10.0)))

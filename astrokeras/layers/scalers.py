@@ -6,16 +6,23 @@ import keras
 import numpy as np
 from keras import ops
 
-from astrokeras.data.scaling import scale_abundances, unscale_abundances
+from astrokeras.data.scaling import (
+    MARGIN_DEX,
+    scale_abundances,
+    unscale_abundances,
+)
 from astrokeras.layers.register import register
 
 
 @register
 class AbundanceScaler(keras.layers.Layer):
-    """Maps abundances to [0, 1], the share of the decades above the floor, and back.
+    """Maps abundances to the share of the decades above the floor, and back.
+
+    1 maps to 1 and the floor to 0. What a decoder says of species at the floor may lie
+    up to half a decade below and is kept, so that encoding it again finds its latents.
 
     Args:
-        floor: Smallest abundance, relative to H nuclei; maps to 0 as 1 maps to 1.
+        floor: Smallest abundance that is told from none, relative to H nuclei.
         **kwargs: Base layer arguments.
     """
 
@@ -25,7 +32,7 @@ class AbundanceScaler(keras.layers.Layer):
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
         scale = unscale_abundances if reverse else scale_abundances
-        return scale(inputs, self.floor, xp=ops)
+        return scale(inputs, self.floor, xp=ops, margin=MARGIN_DEX)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"floor": self.floor}

@@ -13,7 +13,7 @@ from astrokeras.layers.register import register
 
 SMALL = 0.01  # added to distances and spreads before their logarithms
 BLOCK = 4096  # states whose distances are computed at once
-MARGIN_DEX = 0.1  # a parameter may leave its range by this much
+BOX_DEX = 0.1  # a parameter may leave its range by this much
 TOTALS_DEX = 0.02  # so may an element total of the input leave what was trained
 UNREPAIRED = 1e-5  # an element total may be off by this much where it is conserved
 RISKS = (
@@ -206,7 +206,7 @@ class Trust(keras.layers.Layer):
         found[:, 1:, 0] = expected / self.tolerance
         found[:, 1:, 1] = far_setting / setting
         found[:, 1:, 2] = far_state / state
-        found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / MARGIN_DEX
+        found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / BOX_DEX
         found[..., 4] = np.maximum(off, 0.0)[:, None] / TOTALS_DEX
         found[..., 5] = reconstruction[:, None] / restored
         found[:, 1:, 6] = late

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.limits import Limits
+from astrokeras.data.scaling import MARGIN_DEX
 from astrokeras.errors import InputError
 
 
@@ -69,7 +70,11 @@ def check_initial(limits: Limits, initial: Any, count: int) -> np.ndarray:
 
 
 def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
-    """Return abundances `(..., S)` as float32, raised to the floor."""
+    """Return abundances `(..., S)` as float32, raised to the floor.
+
+    Those within half a decade below it are kept: a surrogate says them of species at
+    the floor, and finds its latents by them where a code encodes what was decoded.
+    """
     abundances = as_numbers("abundances", abundances)
     if abundances.shape[-1:] != (len(limits.species),):
         raise InputError(
@@ -84,7 +89,9 @@ def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
             f"{', '.join(map(str, bad[:-1])) or 0}; it must lie in [0, 1], relative "
             "to H nuclei."
         )
-    return np.clip(abundances, limits.floor, 1.0)
+    least = limits.floor * 10.0 ** (-MARGIN_DEX - 0.01)
+    raised = np.where(abundances < least, limits.floor, abundances)
+    return np.minimum(raised, 1.0).astype("float32")
 
 
 def check_time(limits: Limits, time: Any, count: int, steps: int) -> np.ndarray:

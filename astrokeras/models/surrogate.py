@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import timed_features
-from astrokeras.data.scaling import decades, scale_abundances
+from astrokeras.data.scaling import MARGIN_DEX, decades, scale_abundances
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
@@ -28,7 +28,6 @@ from astrokeras.models.program import Programs
 
 FORMAT = 1
 ROWS = 8192  # states encoded or decoded at once
-MARGIN_DEX = 0.5
 
 
 class OutsideBoxWarning(UserWarning):
@@ -166,8 +165,9 @@ class Surrogate(Facts, keras.Model):
             len(self._facts["parameters"]), log=True, name="parameter_scaler"
         )
         margin = np.array([[10.0**-MARGIN_DEX], [10.0**MARGIN_DEX]])
-        bounds = scale_abundances(self.limits.species_box * margin, floor)
-        self._bounds = np.clip(bounds, 0.0, 1.0).astype("float32")
+        edges = self.limits.species_box * margin
+        bounds = scale_abundances(edges, floor, margin=MARGIN_DEX)
+        self.decoded_range = np.minimum(bounds, 1.0).astype("float32")
         self.conservation = Conservation(stoichiometry, name="conservation")
         self.programs = Programs(self)
 
@@ -208,7 +208,7 @@ class Surrogate(Facts, keras.Model):
             return latents, Kept()
         moves = ops.diff(ops.concatenate([encoded[:, None], latents], axis=1), axis=1)
         path = ops.cumsum(ops.sqrt(ops.mean(ops.square(moves), axis=-1)), axis=1)
-        missed = scaled - self._decode(encoded)
+        missed = scaled - self.emulator.decode(encoded)
         return latents, Kept(missed, ops.exp(-path / self.carry))
 
     def features(self, physical: Any, years: Any) -> Any:
@@ -247,19 +247,21 @@ class Surrogate(Facts, keras.Model):
         """
         kept = kept or Kept()
         if initial is None:
-            scaled = self._decode(latents, outputs) + kept.share(outputs)
+            scaled = self._decode(latents, kept, outputs)
             return self.abundance_scaler(scaled, reverse=True)
         # Who carries the atoms is known once all species are.
-        scaled = self._decode(latents) + kept.share()
+        scaled = self._decode(latents, kept)
         abundances = self.abundance_scaler(scaled, reverse=True)
         totals = self.conservation.totals(initial)
         abundances = self.conservation(abundances, totals[:, None])
         return abundances if outputs is None else ops.take(abundances, outputs, axis=-1)
 
-    def _decode(self, latents: Any, outputs: Any = None) -> Any:
+    def _decode(self, latents: Any, kept: Kept, outputs: Any = None) -> Any:
         """Return scaled abundances that leave the trained range by `MARGIN_DEX`."""
-        scaled = self.emulator.decode(latents, outputs)
-        low, high = self._bounds if outputs is None else self._bounds[:, outputs]
+        scaled = self.emulator.decode(latents, outputs) + kept.share(outputs)
+        low, high = self.decoded_range
+        if outputs is not None:
+            low, high = low[outputs], high[outputs]
         return ops.clip(scaled, low, high)
 
     def spread(self, latents: Any) -> Any:
@@ -269,7 +271,7 @@ class Surrogate(Facts, keras.Model):
         """
         if not isinstance(self.emulator, Ensemble):
             return ops.zeros_like(latents[..., 0])
-        scaled = ops.clip(self.emulator.decode_members(latents), *self._bounds)
+        scaled = ops.clip(self.emulator.decode_members(latents), *self.decoded_range)
         return ops.mean(ops.std(scaled, axis=0), axis=-1) * decades(self.floor)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,0 +1,32 @@
+"""`astrokeras export`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    run: Annotated[
+        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
+    ],
+    to: Annotated[
+        Literal["onnx", "savedmodel", "torch", "numpy"],
+        typer.Option(help="The format; it decides the backend that writes it."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; exports/RUN-FORMAT by default.")
+    ] = None,
+    tracers: Annotated[
+        Path | None,
+        typer.Option(help="Solved tracers to check with; the run's own by default."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that exists.")
+    ] = False,
+) -> None:
+    """Write encode, decode, step and rollout for other codes, and check each."""
+    from astrokeras.workflows.export import export as run_export
+    from astrokeras.workflows.export import show
+
+    show(run_export(run, to, out, tracers, overwrite))
