@@ -18,6 +18,7 @@ MIXED = 0.1  # of another tracer in each step of the loop with mixing
 SHARES = (0.25, 0.5, 0.75)  # of a tracer's steps that are over at a later start
 LONG = 10_000  # steps
 LOOKED_AT = 100  # states of a long rollout
+LEAST = 1e-20  # for what is not a number
 
 
 def judge_coupled(judge: Judge) -> dict[str, Any]:
@@ -91,9 +92,14 @@ def _closed_loop(judge: Judge, block: Tracers) -> np.ndarray:
     state = _filled(judge, block)
     states = [state]
     for physical, time in _steps(judge, block):
-        state = judge.emulate(state, physical, time, times=[1])[:, 0]
+        state = judge.emulate(_usable(state), physical, time, times=[1])[:, 0]
         states.append(state)
     return np.stack(states, axis=1)[: len(block)]
+
+
+def _usable(state: np.ndarray) -> np.ndarray:
+    """Return a state that can be given, where one that was predicted is broken."""
+    return np.nan_to_num(state, nan=LEAST).clip(0, 1)
 
 
 def _mixed_loop(judge: Judge, block: Tracers) -> tuple[int, float]:
@@ -108,7 +114,7 @@ def _mixed_loop(judge: Judge, block: Tracers) -> tuple[int, float]:
         state = judge.emulate(state, physical, time, times=[1])[:, 0]
         bad += int((~np.isfinite(state) | (state < 0)).sum())
         off = max(off, _largest_error(judge.totals(state), given))
-        state = np.nan_to_num(state, nan=1e-20).clip(0, 1)
+        state = _usable(state)
     return bad, off
 
 
