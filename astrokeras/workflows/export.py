@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import shutil
 import warnings
@@ -82,6 +83,8 @@ def export(
     select_backend(BACKENDS.get(to))
     from astrokeras.models.graphs import make_graphs
 
+    # Each batch below is a shape of its own, which TensorFlow warns of compiling.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     surrogate = target.load()
     target_format = importlib.import_module(f"astrokeras.workflows.export_{to}")
     beside = folder.with_name(f"{folder.name}.partial")
@@ -110,10 +113,12 @@ def describe(surrogate: Any) -> dict[str, Any]:
 
 def show(done: Export) -> None:
     """Print where an export lies and how far its graphs are from Keras."""
+    batches = ", ".join(map(str, BATCHES))
+    print(f"Largest difference from Keras, at batches of {batches}:")
     for name, by_batch in done.differences.items():
-        unit = "dex at most" if name == "rollout" else "of scaled values at most"
-        apart = ", ".join(f"{value:.0e} at {n}" for n, value in by_batch.items())
-        print(f"{name:8} agrees with Keras to {unit} by batch: {apart}")
+        unit = "dex" if name == "rollout" else "of scaled values"
+        apart = ", ".join(f"{value:.0e}" for value in by_batch.values())
+        print(f"{name:8} {apart} {unit}")
     print(done.folder)
 
 
