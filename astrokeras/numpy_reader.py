@@ -53,7 +53,7 @@ class Surrogate:
 
     def decode(self, latents):
         """Return abundances, (N, S), of latents, (N, L)."""
-        return self._unscale(self._decode(np.asarray(latents, "f4")))
+        return self._finish(self._decode(np.asarray(latents, "f4")))
 
     def step(self, abundances, physical, years):
         """Return abundances after one interval, (N, S)."""
@@ -74,7 +74,7 @@ class Surrogate:
             found = self._decode(latents)
             if self.facts["carry"]:
                 found = found + missed * np.exp(-path / self.facts["carry"])
-            found = self._unscale(found)
+            found = self._finish(found)
             states.append(self._conserve(found, totals) if self.conserves else found)
         return np.stack(states, 1)
 
@@ -90,9 +90,10 @@ class Surrogate:
         logs = np.log10(np.where(abundances < least, floor, abundances))
         return (1 - logs / np.log10(floor)).astype("f4")
 
-    def _unscale(self, scaled):
+    def _finish(self, scaled):
+        """Return abundances, within the trained range and its margin."""
         decades = -np.log10(self.about["floor"])
-        inside = np.clip(scaled, -self.facts["margin"] / decades, 1)
+        inside = np.clip(scaled, self.weights["low"], self.weights["high"])
         return np.power(10.0, (inside - 1) * decades).astype("f4")
 
     def _affine(self, name, x, reverse=False):
@@ -128,8 +129,7 @@ class Surrogate:
 
     def _decode(self, latents):
         parts = np.split(latents, len(self.members), axis=-1)
-        mean = sum(map(self._decode_one, self.members, parts)) / len(self.members)
-        return np.clip(mean, self.weights["low"], self.weights["high"])
+        return sum(map(self._decode_one, self.members, parts)) / len(self.members)
 
     def _decode_one(self, k, latents):
         x = z = self._affine(f"{k}/latents", latents, reverse=True)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from test_models import make_projection, make_surrogate
 from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
+from typer.testing import CliRunner
 
+from astrokeras.cli import app
 from astrokeras.errors import InputError, WorkError
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.workflows import export as module
@@ -147,3 +149,22 @@ def test_an_unknown_format_or_activation_is_refused(rng, path, tmp_path):
     with pytest.raises(InputError, match="no activation 'mish'"):
         export(surrogate, "numpy", tmp_path / "out", path)
     assert not (tmp_path / "out.partial").exists()
+
+
+def test_the_command_tells_what_it_wrote(rng, path, tmp_path):
+    make_projection(rng).save(tmp_path / "mine.keras")
+    words = [tmp_path / "mine.keras", "--to", "numpy", "--tracers", path]
+    words += ["--out", tmp_path / "out"]
+    result = CliRunner().invoke(app, ["export", *map(str, words)])
+
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == [
+        "encode",
+        "decode",
+        "step",
+        "rollout",
+    ]
+    assert lines[-1] == str(tmp_path / "out")
+    again = CliRunner().invoke(app, ["export", *map(str, words)])
+    assert again.exit_code == 2
