@@ -78,13 +78,15 @@ def make_projection(rng):
     emulator.build()
     for weight in emulator.trainable_weights:
         if not weight.path.endswith("autoencoder/kernel"):
-            # So little that no prediction is cut off at the trained range.
             weight.assign(rng.normal(0, 0.15, weight.shape))
     logs = np.log10(make_tracers().abundances.reshape(-1, S))
-    coder.species_scaler.set_scales(1 + logs.mean(0) / 20, np.full(S, 0.02))
+    # Far from all bounds: no prediction is cut off.
+    middle = np.clip(1 + logs.mean(0) / 20, 0.2, 0.9)
+    coder.species_scaler.set_scales(middle, np.full(S, 0.02))
     emulator.latent_scaler.set_scales(rng.normal(size=3), np.array([0.5, 1, 2]))
     whole = make_surrogate(rng, timed=True, step=(10.0, 1000.0))
-    return whole.replace(emulator=emulator, carry=0.3)
+    box = [[1e-20] * S, [1.0] * S]
+    return whole.replace(emulator=emulator, carry=0.3, species_box=box)
 
 
 def bounded(surrogate, scaled):
