@@ -23,6 +23,8 @@ RIDGE = 30.0  # in states, on standardised features
 LEVELS = np.linspace(0.8, 0.995, 40)
 EVERY = 3  # neighbours in time are alike: so many states apart will do
 LEAST_ERROR = 1e-3  # dex
+# Of an interval, in expected errors: species that are always at the floor have none.
+LEAST_WIDTH = 0.01
 # Distances up to this quantile of good calibration states are trusted.
 QUANTILE = 0.965
 # An input may be reconstructed so many times worse than all but 1 % of true states.
@@ -190,7 +192,7 @@ def _fit(trust: Trust, found: Calibration) -> None:
     trust.assign(
         coefficients=coefficients,
         error_range=[error.min(), error.max()],
-        half_width=np.quantile(scores[::EVERY], level, axis=0),
+        half_width=np.maximum(np.quantile(scores[::EVERY], level, axis=0), LEAST_WIDTH),
         constant_width=np.quantile(found.errors[::EVERY], COVERAGE, axis=0),
         largest=[
             *np.quantile(found.distances[good], QUANTILE, axis=0),
