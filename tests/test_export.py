@@ -39,7 +39,10 @@ CASES = [
     ]
 ]
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning"
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    # Of torch.export, about where weights lie.
+    "ignore:No complete tensor found:UserWarning",
 )
 
 

@@ -92,7 +92,9 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
     trust = np.ones(abundances.shape[:2], "float32")
     judged = wanted.sigma or wanted.trust
     index = (states[later] - 1).astype("int32")
-    asked = None if wanted.states is None else index
+    # State 0 alone is judged with a state that is dropped: PyTorch reduces no nothing.
+    least = index if index.size else np.zeros(1, "int32")
+    asked = None if wanted.states is None else least
     years = np.diff(given.time).astype("float32")
     inputs = (given.initial, given.physical, years)
     for first, (x, p, t) in request.equal_batches(inputs, batch_size):
@@ -107,7 +109,8 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
         if judged:
             found, latents, *known = found
             spread, off = np.zeros((2, *t.shape), "float32")
-            spread[:, index], off[:, index] = known
+            spread[:, least], off[:, least] = known
+            found = found[:, : index.size]
             said = judge(surrogate, x, p, t, latents, spread, off)
             trust[rows] = said.trust[kept, states]
             if wanted.sigma:
