@@ -111,7 +111,7 @@ class ProjectionAutoencoder(keras.Model):
 
         With `outputs`, indices of species, only these are returned.
         """
-        features = latents
+        features = latents = ops.convert_to_tensor(latents)
         for layer in self.dense:
             features = self.drop(layer(features), training=training)
         said, along = self._say(features, outputs)
