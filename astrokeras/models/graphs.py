@@ -6,6 +6,8 @@ from typing import Any
 
 from astrokeras.models.surrogate import Surrogate
 
+NAMES = ("encode", "decode", "step", "rollout")
+
 
 @dataclass(frozen=True)
 class Graph:

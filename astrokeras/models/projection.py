@@ -44,7 +44,7 @@ class ProjectionAutoencoder(keras.Model):
         **kwargs: Base model arguments.
 
     Call arguments:
-        inputs: Scaled abundances, `(..., species)`, in [0, 1].
+        inputs: Scaled abundances, `(..., species)`.
         training: Whether noise and dropout are used.
 
     Returns scaled abundances of the same shape.

@@ -13,7 +13,7 @@ import astrokeras.numpy_reader as reader
 from astrokeras.data.scaling import MARGIN_DEX
 from astrokeras.errors import InputError
 from astrokeras.layers.residual_cell import REACH, SLOPE
-from astrokeras.models.graphs import Graph
+from astrokeras.models.graphs import NAMES, Graph
 from astrokeras.models.projection import ProjectionAutoencoder
 from astrokeras.workflows.export import Functions, describe
 
@@ -54,15 +54,13 @@ def read(folder: Path) -> Functions:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model = module.Surrogate(folder / FILE)
-    return {
-        name: getattr(model, name) for name in ("encode", "decode", "step", "rollout")
-    }
+    return {name: getattr(model, name) for name in NAMES}
 
 
-def _named(name: str, layer: Any, end: str = "") -> dict[str, np.ndarray]:
+def _named(name: str, layer: Any) -> dict[str, np.ndarray]:
     """Return a layer's weights by the last part of their paths."""
     return {
-        f"{name}/{weight.path.split('/')[-1]}{end}": ops.convert_to_numpy(weight.value)
+        f"{name}/{weight.path.split('/')[-1]}": ops.convert_to_numpy(weight.value)
         for weight in layer.weights
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 from astrokeras.errors import InputError
 from astrokeras.models.graphs import Graph
 from astrokeras.workflows.export import Functions, describe
+from astrokeras.workflows.export_savedmodel import signature
 
 OPSET = 18
 MISSING = (
@@ -48,15 +49,9 @@ def _convert(graph: Graph) -> Any:
         raise InputError(MISSING) from None
     import tensorflow as tf
 
-    signature = [
-        tf.TensorSpec(
-            [size if isinstance(size, int) else None for size in sizes], name=name
-        )
-        for name, sizes in graph.inputs.items()
-    ]
     model, _ = tf2onnx.convert.from_function(
         tf.function(graph.function, autograph=False),
-        signature,
+        signature(graph),
         opset=OPSET,
         custom_op_handlers={"Erfc": (_erfc, [])},
     )

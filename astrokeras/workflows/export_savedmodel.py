@@ -5,24 +5,16 @@ from typing import Any
 
 import keras
 
-from astrokeras.models.graphs import Graph
+from astrokeras.models.graphs import NAMES, Graph
 from astrokeras.workflows.export import Functions
 
 
 def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
     """Write a SavedModel whose endpoints are the graphs."""
-    import tensorflow as tf
-
     archive = keras.export.ExportArchive()
     archive.track(surrogate)
     for graph in graphs.values():
-        signature = [
-            tf.TensorSpec(
-                [size if isinstance(size, int) else None for size in sizes], name=name
-            )
-            for name, sizes in graph.inputs.items()
-        ]
-        archive.add_endpoint(graph.name, graph.function, signature)
+        archive.add_endpoint(graph.name, graph.function, signature(graph))
     archive.write_out(str(folder), verbose=False)
 
 
@@ -31,8 +23,19 @@ def read(folder: Path) -> Functions:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(folder))
-    names = ("encode", "decode", "step", "rollout")
-    functions = {name: getattr(model, name) for name in names}
+    functions = {name: getattr(model, name) for name in NAMES}
     # A function dies with the model that it belongs to.
     functions["encode"].model = model
     return functions
+
+
+def signature(graph: Graph) -> list[Any]:
+    """Return TensorFlow's description of a graph's inputs."""
+    import tensorflow as tf
+
+    return [
+        tf.TensorSpec(
+            [size if isinstance(size, int) else None for size in sizes], name=name
+        )
+        for name, sizes in graph.inputs.items()
+    ]
