@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from astrokeras.data.store import TracerStore
-from astrokeras.data.writer import TracerWriter
+from astrokeras.data.subset import write_rows
 
 TRAIN = 0  # the number of the split
 SHARES = [0.125, 0.25, 0.5, 1.0]
@@ -30,17 +30,7 @@ def write_share(data: Path, out: Path, share: float, seed: int) -> int:
         count = max(1, round(share * len(training)))
         chosen = np.random.default_rng(seed).permutation(training)[:count]
         kept = (store.split != TRAIN) | np.isin(store.simulation, chosen)
-        with TracerWriter(
-            out,
-            species=store.species,
-            parameters=store.parameters,
-            units=store.units,
-            states=store.states,
-            attributes={k: v for k, v in store.attributes.items() if k != "format"},
-            solved=store.solved,
-        ) as writer:
-            for block in store.blocks(np.flatnonzero(kept)):
-                writer.append(block)
+        write_rows(store, np.flatnonzero(kept), out, {"training_share": share})
     return count
 
 

@@ -3,6 +3,7 @@
 import os
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,20 +57,37 @@ def sample_tracers(
                 f"{path}: not a tracer fits into {max_mb:g} MB; allow more."
             )
         rows = np.sort(rows)
-        told = {k: v for k, v in store.attributes.items() if k != "format"}
-        with TracerWriter(
-            out,
-            species=store.species,
-            parameters=store.parameters,
-            units=store.units,
-            states=store.states,
-            attributes=told | {"sample_of": path.name, "sample_seed": seed},
-            compression=_LEVEL,
-            solved=store.solved,
-        ) as writer:
-            for block in store.blocks(rows):
-                writer.append(block)
+        write_rows(store, rows, out, {"sample_of": path.name, "sample_seed": seed})
     return rows
+
+
+def write_rows(
+    store: TracerStore, rows: np.ndarray, out: Path, told: dict[str, Any]
+) -> None:
+    """Write some rows of a tracer file, and all that the file says about itself.
+
+    Args:
+        store: The open file.
+        rows: Row numbers, in the order of the new file, (n,).
+        out: The new file.
+        told: Further attributes.
+
+    Raises:
+        WorkError: If it cannot be written.
+    """
+    known = {k: v for k, v in store.attributes.items() if k != "format"}
+    with TracerWriter(
+        out,
+        species=store.species,
+        parameters=store.parameters,
+        units=store.units,
+        states=store.states,
+        attributes=known | told,
+        compression=_LEVEL,
+        solved=store.solved,
+    ) as writer:
+        for block in store.blocks(rows):
+            writer.append(block)
 
 
 def sampling_order(
