@@ -14,7 +14,8 @@ SCALED = 5e-6  # half of what two backends may differ by
 # Of a rollout in float32 from one in float64: where chemistry turns over within a few
 # steps, rounding grows a thousandfold.
 ROLLOUT_DEX = 1e-3
-MARGIN_DEX = 0.5  # by which a decoded species leaves its trained range
+RANGE_DEX = 0.2  # by which a decoded species leaves its trained range
+MARGIN_DEX = 0.5  # by which it lies below the floor
 
 
 def value(weight):
@@ -82,8 +83,8 @@ class Reference:
         self.offset, self.scale = map(value, surrogate.parameter_scaler.weights[:2])
         self.atoms = surrogate.stoichiometry
         low, high = to_scaled(surrogate.limits.species_box)
-        margin = MARGIN_DEX / 20
-        self.low, self.high = low - margin, np.minimum(high + margin, 1)
+        self.low = low - np.where(low > 0, RANGE_DEX, MARGIN_DEX) / 20
+        self.high = np.minimum(high + RANGE_DEX / 20, 1)
         self.carry = surrogate.carry
 
     def each(self, latents):

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 MARGIN_DEX = 0.5
-"""What a surrogate says may leave the trained range, and the floor, by this much."""
+"""What a surrogate says of species at the floor may lie so far below it."""
+
+RANGE_DEX = 0.2
+"""Elsewhere what a decoder says may leave a species' trained range by this much."""
 
 
 def decades(floor: float) -> float:

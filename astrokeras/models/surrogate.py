@@ -13,7 +13,12 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import timed_features
-from astrokeras.data.scaling import MARGIN_DEX, decades, scale_abundances
+from astrokeras.data.scaling import (
+    MARGIN_DEX,
+    RANGE_DEX,
+    decades,
+    scale_abundances,
+)
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
@@ -164,8 +169,9 @@ class Surrogate(Facts, keras.Model):
         self.parameter_scaler = AffineScaler(
             len(self._facts["parameters"]), log=True, name="parameter_scaler"
         )
-        margin = np.array([[10.0**-MARGIN_DEX], [10.0**MARGIN_DEX]])
-        edges = self.limits.species_box * margin
+        low, high = self.limits.species_box
+        below = 10.0 ** -np.where(low > floor, RANGE_DEX, MARGIN_DEX)
+        edges = np.stack([low * below, high * 10.0**RANGE_DEX])
         bounds = scale_abundances(edges, floor, margin=MARGIN_DEX)
         self.decoded_range = np.minimum(bounds, 1.0).astype("float32")
         self.conservation = Conservation(stoichiometry, name="conservation")
@@ -257,7 +263,7 @@ class Surrogate(Facts, keras.Model):
         return abundances if outputs is None else ops.take(abundances, outputs, axis=-1)
 
     def _decode(self, latents: Any, kept: Kept, outputs: Any = None) -> Any:
-        """Return scaled abundances that leave the trained range by `MARGIN_DEX`."""
+        """Return scaled abundances, within a margin of the trained range."""
         scaled = self.emulator.decode(latents, outputs) + kept.share(outputs)
         low, high = self.decoded_range
         if outputs is not None:
