@@ -90,9 +90,10 @@ def make_projection(rng):
 
 
 def bounded(surrogate, scaled):
-    """Half a decade beyond the trained range and no further."""
+    """Half a decade below the floor, a fifth beyond a range that ends elsewhere."""
     low, high = 1 + np.log10(surrogate.limits.species_box) / 20
-    return np.clip(scaled, low - 0.5 / 20, np.minimum(high + 0.5 / 20, 1))
+    below = np.where(low > 0, 0.2, 0.5) / 20
+    return np.clip(scaled, low - below, np.minimum(high + 0.2 / 20, 1))
 
 
 @pytest.fixture
