@@ -13,6 +13,7 @@ PAGES = sorted(
     for page in ROOT.rglob("*.md")
     if not {"build", ".venv"} & set(page.relative_to(ROOT).parts)
 )
+LINK = re.compile(r"\]\(([^)#\s:]+)(?:#([^)\s]*))?\)")  # none to elsewhere
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 
 
@@ -24,7 +25,7 @@ def anchors(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
-    for target, anchor in re.findall(r"\]\(([^)#\s:]+)#?([^)\s]*)\)", page.read_text()):
+    for target, anchor in LINK.findall(page.read_text()):
         found = (page.parent / target).resolve()
         assert found.exists(), f"{target} is not there"
         assert not anchor or anchor in anchors(found), f"{target} has no #{anchor}"
