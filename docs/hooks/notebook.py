@@ -38,17 +38,12 @@ def execute() -> None:
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
-    from traitlets.config import Config
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         try:
             NotebookClient(
-                notebook,
-                timeout=SECONDS,
-                resources={"metadata": {"path": folder}},
-                # Over TCP, others on the machine could listen: Jupyter warns of it.
-                config=Config(KernelManager={"transport": "ipc"}),
+                notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}
             ).execute()
         except CellExecutionError as error:
             raise PluginError(f"{NOTEBOOK.name}: {error}") from error
