@@ -33,6 +33,18 @@ test backend="tensorflow" *options:
 # Run the tests on the three backends, each in a process of its own.
 test-all: (test "tensorflow") (test "jax") (test "torch")
 
+# Build the site into build/site; any warning is an error.
+docs:
+    {{bin}}/mkdocs build --strict
+
+# Show the site while it is written.
+docs-serve:
+    {{bin}}/mkdocs serve
+
+# Run the tutorial's notebook again, for the site to show what it gives now.
+notebook:
+    {{bin}}/python docs/hooks/notebook.py
+
 # Train on the sample that ships, and evaluate.
 quickstart:
     ./quickstart.sh

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from astrokeras.data.tracers import Tracers as Tracers
     from astrokeras.data.writer import TracerWriter as TracerWriter
     from astrokeras.errors import InputError as InputError
+    from astrokeras.errors import OutsideBoxWarning as OutsideBoxWarning
     from astrokeras.errors import WorkError as WorkError
     from astrokeras.memory import keep_memory as keep_memory
     from astrokeras.models.autoencoder import Autoencoder as Autoencoder
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         ProjectionAutoencoder as ProjectionAutoencoder,
     )
     from astrokeras.models.surrogate import Surrogate as Surrogate
+    from astrokeras.resources import resource as resource
     from astrokeras.serialization import load as load
 
 _MODULES = {
@@ -42,6 +44,8 @@ _MODULES = {
     "TracerStore": "data.store",
     "TracerWriter": "data.writer",
     "Tracers": "data.tracers",
+    # What ships: the folders `data`, `configs` and `saved_models`.
+    "resource": "resources",
     # Chemistry of species names.
     "parse_species": "chemistry.species",
     "stoichiometric_matrix": "chemistry.stoichiometry",
@@ -50,8 +54,9 @@ _MODULES = {
     "Config": "config",
     # Speed: freed memory stays with the process.
     "keep_memory": "memory",
-    # Errors.
+    # Errors, and the warning of what lies outside the training ranges.
     "InputError": "errors",
+    "OutsideBoxWarning": "errors",
     "WorkError": "errors",
 }
 _NEED_KERAS = {"load", "Surrogate", "Autoencoder", "ProjectionAutoencoder", "Emulator"}

@@ -9,6 +9,7 @@ which do without Keras pay nothing.
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,8 @@ def start_keras(device: str | None = None) -> None:
     select_device(device)
     with _without_chatter(backend):
         import keras  # noqa: F401
+    # TensorFlow counts all programs of a surrogate as one that is compiled too often.
+    logging.getLogger("tensorflow").addFilter(_not_retracing)
     check_device(device)
 
 
@@ -179,6 +182,10 @@ def _without_chatter(backend: str | None) -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+def _not_retracing(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def _default() -> str | None:

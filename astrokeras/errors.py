@@ -1,4 +1,4 @@
-"""The two ways in which a command can end badly."""
+"""The two ways in which a command can end badly, and a warning."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class WorkError(RuntimeError):
     """The work itself failed although its input was right; exit code 1."""
+
+
+class OutsideBoxWarning(UserWarning):
+    """Parameters or a start lie outside what the surrogate was trained on."""

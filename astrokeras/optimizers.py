@@ -20,10 +20,7 @@ class SteadyMuon(keras.optimizers.Muon):
 
     Muon (Jordan 2024; Liu et al. 2025, arXiv:2502.16982) moves a kernel by the nearest
     orthogonal matrix to its momentum, scaled so that learning rates are Adam's; what
-    is no kernel is moved by Adam.
-
-    Args:
-        **kwargs: Those of `keras.optimizers.Muon`.
+    is no kernel is moved by Adam. Its arguments are those of `keras.optimizers.Muon`.
     """
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:

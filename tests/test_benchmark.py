@@ -15,9 +15,7 @@ from astrokeras.workflows import workloads
 from astrokeras.workflows.benchmark import WORK, benchmark
 from astrokeras.workflows.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 
 
 @pytest.fixture(scope="module")

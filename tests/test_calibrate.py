@@ -13,9 +13,7 @@ from astrokeras.errors import InputError
 from astrokeras.workflows.calibrate import calibrate
 from astrokeras.workflows.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 SIMULATIONS = 20
 # A tiny surrogate errs by 0.35 dex: so that what it expects of itself is fine here.
 SETTINGS = ("calibration=0.5", "tolerance=3", "emulator.stride=1")

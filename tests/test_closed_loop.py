@@ -21,7 +21,7 @@ def logs(abundances):
     return np.log10(abundances.astype("f8"))
 
 
-@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 class TestWhatIsCarried:
     """What the decoder missed of state 0 is added to states that are close to it."""
 
@@ -128,7 +128,7 @@ def test_a_surrogate_with_other_parts_is_else_the_same(rng, tracers):
     )
 
 
-@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 @pytest.mark.parametrize("carry", [0.0, 0.3])
 def test_a_loop_through_a_projection_is_the_rollout(rng, tracers, carry):
     """Its encoder finds the latents that were decoded, and none of what is kept."""

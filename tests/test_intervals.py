@@ -7,6 +7,7 @@ from standin import PARAMETERS, StandIn, write_tracers
 from astrokeras.data.intervals import average, coarsen, feature_count, is_linear
 from astrokeras.data.limits import Limits
 from astrokeras.data.store import TracerStore
+from astrokeras.errors import InputError
 from astrokeras.workflows.intervals import judge_intervals
 from astrokeras.workflows.judge import Judge
 
@@ -53,6 +54,20 @@ def test_several_steps_become_one(rng):
             logs = np.average(np.log10(physical[i, steps, 1]), weights=weight)
             expected = [linear, 10**logs], physical[i, 3 * j], physical[i, 3 * j + 2]
             np.testing.assert_allclose(coarse[i, j], expected, rtol=1e-6)
+
+
+def test_states_may_stay_at_uneven_distances(rng):
+    physical = 10 ** rng.uniform(0, 3, (2, 7, 2))
+    time = np.pad(np.cumsum(rng.uniform(1, 5, (2, 7)), axis=1), ((0, 0), (1, 0)))
+    linear = np.array([True, False])
+    uneven = coarsen(physical, time, [1, 2, 5], linear)
+
+    np.testing.assert_allclose(uneven[:, 0], physical[:, 1:2].repeat(3, 1), rtol=1e-6)
+    later = coarsen(physical[:, 2:], time[:, 2:], 3, linear)
+    np.testing.assert_array_equal(uneven[:, 1], later[:, 0])
+    for states in ([0], [0, 0, 2], [-1, 3], [0, 8]):
+        with pytest.raises(InputError, match="states 0 to 7, ascending"):
+            coarsen(physical, time, states, linear)
 
 
 class Timed(StandIn):

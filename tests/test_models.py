@@ -11,11 +11,11 @@ from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 import astrokeras
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.errors import InputError
+from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.projection import ProjectionAutoencoder
-from astrokeras.models.surrogate import OutsideBoxWarning, Surrogate
+from astrokeras.models.surrogate import Surrogate
 from astrokeras.serialization import read_metadata
 
 S, P = len(SPECIES), len(PARAMETERS)
@@ -225,7 +225,7 @@ def test_emulate_is_encode_roll_decode_in_physical_units(surrogate, tracers):
     np.testing.assert_allclose(np.log10(result[:, 1:]), 20 * (decoded - 1), atol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 class TestAnyInterval:
     """A surrogate that is told how long intervals are, and what parameters do there."""
 

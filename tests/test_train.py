@@ -16,9 +16,7 @@ from astrokeras.workflows.predict import predict
 from astrokeras.workflows.runs import find_run
 from astrokeras.workflows.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 
 
 @pytest.fixture(scope="module")

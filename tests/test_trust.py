@@ -203,7 +203,7 @@ def test_parameters_outside_once_speak_against_all_later_states(rng):
     assert (np.diff(trust[:, 1:], axis=1) <= 0).all()
 
 
-@pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning")
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 class TestThroughASurrogate:
     """The same of `emulate`, with numbers that nothing was fitted to."""
 

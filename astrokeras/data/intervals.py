@@ -6,10 +6,13 @@ NumPy and `keras.ops`: `xp` is the module to use.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from astrokeras.errors import InputError
 
 
 def feature_count(parameters: int, timed: bool) -> int:
@@ -72,24 +75,39 @@ def timed_features(
 
 
 def coarsen(
-    physical: np.ndarray, time: np.ndarray, stride: int, linear: np.ndarray
+    physical: np.ndarray,
+    time: np.ndarray,
+    states: int | Sequence[int],
+    linear: np.ndarray,
 ) -> np.ndarray:
-    """Return what `Surrogate.emulate` takes for each `stride` steps taken as one.
+    """Return what `Surrogate.emulate` takes where some of the states are left out.
 
     Args:
         physical: Parameters in their units, `(N, T, P)`, each held for a step.
-        time: Years of the states, `(N, T+1)`; those that stay are `time[:, ::stride]`.
-        stride: Steps that become one; those left over at the end are dropped.
+        time: Years of the states, `(N, T+1)`.
+        states: Numbers of the K+1 states that stay, ascending; their times are
+            `time[:, states]`. A single number k keeps every k-th, `time[:, ::k]`.
         linear: Which parameters have a linear mean, `(P,)`, as `is_linear` tells.
 
     Returns:
-        Mean, first and last of each interval, `(N, T // stride, 3, P)` float32.
+        Mean, first and last of each interval, `(N, K, 3, P)` float32.
+
+    Raises:
+        InputError: If the numbers do not ascend, or there are no such states.
     """
-    count = physical.shape[1] // stride
-    shape = (len(physical), count, stride)
-    logs = np.log10(physical[:, : count * stride].astype("float64"))
-    logs = logs.reshape(*shape, -1)
-    years = np.diff(time)[:, : count * stride].reshape(shape)
-    mean = average(logs, years, linear, 1.0)
-    ends = logs[:, :, 0], logs[:, :, -1]
-    return (10.0 ** np.stack([mean, *ends], axis=2)).astype("float32")
+    last = physical.shape[1]
+    if isinstance(states, int):
+        states = range(0, last + 1, states)
+    edges = np.asarray(states)
+    if len(edges) < 2 or (np.diff(edges) < 1).any() or edges[0] < 0 or edges[-1] > last:
+        raise InputError(
+            f"states are {edges.tolist()}; give two numbers or more of states 0 to "
+            f"{last}, ascending."
+        )
+    logs, years = np.log10(physical.astype("float64")), np.diff(time)
+    mean = [
+        average(logs[:, a:b], years[:, a:b], linear, 1.0) for a, b in pairwise(edges)
+    ]
+    ends = logs[:, edges[:-1]], logs[:, edges[1:] - 1]
+    kept = np.stack([np.stack(mean, axis=1), *ends], axis=2)
+    return (10.0**kept).astype("float32")

@@ -19,7 +19,7 @@ from astrokeras.data.scaling import (
     decades,
     scale_abundances,
 )
-from astrokeras.errors import InputError
+from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
@@ -33,10 +33,6 @@ from astrokeras.models.program import Programs
 
 FORMAT = 1
 ROWS = 8192  # states encoded or decoded at once
-
-
-class OutsideBoxWarning(UserWarning):
-    """Parameters or a start lie outside what the surrogate was trained on."""
 
 
 @dataclass(frozen=True)

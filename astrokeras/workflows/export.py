@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import logging
 import os
 import shutil
 import warnings
@@ -83,8 +82,6 @@ def export(
     select_backend(BACKENDS.get(to))
     from astrokeras.models.graphs import make_graphs
 
-    # Each batch below is a shape of its own, which TensorFlow warns of compiling.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     surrogate = target.load()
     target_format = importlib.import_module(f"astrokeras.workflows.export_{to}")
     beside = folder.with_name(f"{folder.name}.partial")

@@ -1,0 +1,94 @@
+"""Tables of the configuration's keys, made of its YAML files and of its schema.
+
+`<!-- keys: emulator -->` on a page becomes the table of that group.
+"""
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+
+from astrokeras.config import GROUPS, Config, compose
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+MARK = re.compile(r"<!-- keys: (\w+) -->")
+LINE = re.compile(r"( *)(\w+):(.*?)(?:\s+# (.*))?$")
+FILES = {
+    "root": "config.yaml",
+    "dataset": "dataset/grav.yaml",
+    "autoencoder": "autoencoder/default.yaml",
+    "emulator": "emulator/default.yaml",
+}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the tables where they are asked for."""
+    return MARK.sub(lambda match: table(match[1]), markdown)
+
+
+def table(group: str) -> str:
+    """Return the table of a group, `root` for the keys that are in none."""
+    config = compose()
+    config = config if group == "root" else getattr(config, group)
+    lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
+    meanings = comments(CONFIGS / FILES[group])
+    for key, value, field in leaves(config):
+        if key not in meanings:
+            raise PluginError(f"configs/{FILES[group]}: {key} has no comment")
+        cells = (f"`{key}`", f"`{shown(value)}`", allowed(value, field), meanings[key])
+        lines.append("| " + " | ".join(one.replace("|", "\\|") for one in cells) + " |")
+    return "\n".join(lines)
+
+
+def leaves(config: Any, prefix: str = "") -> Any:
+    """Yield key, value and field of all that is no group of its own."""
+    for field in dataclasses.fields(config):
+        if isinstance(config, Config) and field.name in GROUPS:
+            continue
+        value, key = getattr(config, field.name), f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value, field
+
+
+def comments(path: Path) -> dict[str, str]:
+    """Return what a YAML file says of each key, by its dotted path."""
+    found: dict[str, str] = {}
+    parents: list[str] = []
+    for match in map(LINE.match, path.read_text().splitlines()):
+        if match is None:
+            continue
+        depth = len(match[1]) // 2
+        parents = [*parents[:depth], match[2]]
+        if match[4]:
+            found[".".join(parents)] = match[4]
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value as it is written in YAML, long ones cut short."""
+    if isinstance(value, dict):
+        value = "{" + ", ".join(f"{k}: {v}" for k, v in value.items()) + "}"
+    elif isinstance(value, list):
+        value = "[" + ", ".join(map(str, value)) + "]"
+    elif isinstance(value, bool) or value is None:
+        value = {True: "true", False: "false", None: "null"}[value]
+    elif isinstance(value, float):
+        value = f"{value:g}"
+    return str(value)
+
+
+def allowed(value: Any, field: Any) -> str:
+    """Return the choices or the range of a key."""
+    if choices := field.metadata.get("choices"):
+        return ", ".join(f"`{one}`" for one in choices)
+    if isinstance(value, bool):
+        return "`true`, `false`"
+    if limits := field.metadata.get("range"):
+        low, high = limits
+        return f"≥ {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+    return ""
