@@ -144,6 +144,43 @@ class EmulatorConfig:
 
 
 @dataclass
+class TrialEpochsConfig:
+    """Epochs of a trial's stages; None for those of the stage's own configuration."""
+
+    autoencoder: int | None = _ranged(20, 1, 1_000_000)
+    emulator: int | None = _ranged(60, 1, 1_000_000)
+
+
+@dataclass
+class RangeConfig:
+    """What a search tries of one field; what is left out follows from the field."""
+
+    kind: str | None = _one_of(None, None, "int", "float", "bool", "choice")
+    min: float | None = None
+    max: float | None = None
+    step: float | None = None
+    log: bool = False
+    values: list[Any] = field(default_factory=list)
+    when: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TunerConfig:
+    """A search for a better configuration."""
+
+    stage: str = _one_of("both", "both", "autoencoder", "emulator")
+    algorithm: str = _one_of("bayesian", "bayesian", "random", "hyperband")
+    trials: int = _ranged(30, 1, 1_000_000)
+    initial: int = _ranged(10, 1, 1_000_000)
+    factor: int = _ranged(3, 2, 100)
+    seed: int = _ranged(0, 0, 2**31)
+    best: int = _ranged(3, 1, 1000)
+    autoencoder: str | None = None
+    epochs: TrialEpochsConfig = field(default_factory=TrialEpochsConfig)
+    space: dict[str, RangeConfig] = field(default_factory=dict)
+
+
+@dataclass
 class Config:
     """Everything a run is made of."""
 
@@ -167,7 +204,10 @@ GROUPS = {
     "dataset": DatasetConfig,
     "autoencoder": AutoencoderConfig,
     "emulator": EmulatorConfig,
+    "tuner": TunerConfig,
 }
+SEARCH = "search_root"
+"""The root of a search's own settings: the group `tuner` alone."""
 
 
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
@@ -175,8 +215,8 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
 
     Args:
         overrides: Hydra's overrides, such as `dataset=grav` or `emulator.window=128`.
-        config_dir: Folder with the user's own groups, searched before the package's;
-            by default `configs/` in the working directory, if there is one.
+        config_dir: Folder with more variants, searched first. The user's own folder,
+            `configs/` in the working directory, comes next, then the package's.
 
     Returns:
         The composed configuration, as nested dataclasses.
@@ -185,6 +225,41 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
         ConfigError: For an unknown key or variant, a wrong type or a value out of
             range: one line that names the key, the value and what is allowed.
     """
+    composed, home = _compose("config", overrides, config_dir)
+    if not isinstance(composed, Config):
+        raise ConfigError(
+            f"{home}/config.yaml lacks 'schema' in its defaults; copy the package's."
+        )
+    check(composed)
+    return composed
+
+
+def compose_tuner(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> TunerConfig:
+    """Compose and check the settings of a search, the group `tuner`.
+
+    Args:
+        overrides: Such as `tuner=emulator` or `tuner.trials=50`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does.
+    """
+    composed, _ = _compose(SEARCH, overrides, config_dir)
+    settings = composed["tuner"]
+    if not isinstance(settings, TunerConfig):
+        raise ConfigError("configs/tuner: the variant lacks 'schema' in its defaults.")
+    check(settings, "tuner.")
+    for path, tried in settings.space.items():
+        check(tried, f"tuner.space {path} ")
+    return settings
+
+
+def _compose(
+    root: str, overrides: Sequence[str], config_dir: Path | None
+) -> tuple[Any, Path]:
+    """Return the objects of a root, and the folder of `config.yaml`."""
     import hydra
     import yaml
     from hydra.core.config_store import ConfigStore
@@ -196,28 +271,25 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
     store.store(name="schema", node=Config)
     for group, schema in GROUPS.items():
         store.store(group=group, name="schema", node=schema)
+    store.store(name=SEARCH, node={"defaults": ["_self_", {"tuner": "default"}]})
 
-    own = config_dir or Path("configs")
     shipped = resource("configs")
-    first = own.resolve() if own.is_dir() else shipped
-    root = "config"
-    if not (first / "config.yaml").is_file():
+    folders = [config_dir, Path("configs"), shipped]
+    found = [path.resolve() for path in folders if path and path.is_dir()]
+    home = next(path for path in found if (path / "config.yaml").is_file())
+    if root == "config" and home != found[0]:
         # Hydra looks for the root before it knows the search path.
-        root = "shipped_config"
-        store.store(name=root, node=OmegaConf.load(shipped / "config.yaml"))
-    search = f"hydra.searchpath=[file://{shipped}]"
+        root = "own_config"
+        store.store(name=root, node=OmegaConf.load(home / "config.yaml"))
+    search = ",".join(f'"file://{path}"' for path in found[1:])
     try:
-        with hydra.initialize_config_dir(str(first), version_base="1.3"):
-            composed = hydra.compose(root, overrides=[*_listed(overrides), search])
-        config = OmegaConf.to_object(composed)
+        with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
+            composed = hydra.compose(
+                root, overrides=[*_listed(overrides), f"hydra.searchpath=[{search}]"]
+            )
+        return OmegaConf.to_object(composed), home
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(_one_line(error, overrides)) from error
-    if not isinstance(config, Config):
-        raise ConfigError(
-            f"{first}/config.yaml lacks 'schema' in its defaults; copy the package's."
-        )
-    check(config)
-    return config
 
 
 def _listed(overrides: Sequence[str]) -> list[str]:
@@ -262,18 +334,29 @@ def check(config: Any, prefix: str = "") -> None:
         value, key = getattr(config, item.name), f"{prefix}{item.name}"
         if dataclasses.is_dataclass(value):
             check(value, f"{key}.")
-        choices = item.metadata.get("choices")
-        if choices and value not in choices:
-            allowed = ", ".join(map(str, choices))
-            raise ConfigError(f"{key} is {value!r}; allowed are: {allowed}.")
-        pattern = item.metadata.get("pattern")
-        if pattern and not re.fullmatch(pattern, value):
-            raise ConfigError(
-                f"{key} is {value!r}; give letters, digits, '.', '_' and '-' alone."
-            )
-        low, high = item.metadata.get("range", (None, None))
-        values = value if isinstance(value, list) else [value]
-        if low is not None and not values:
-            raise ConfigError(f"{key} is empty; give at least one value.")
-        if low is not None and not all(low <= v <= high for v in values):
-            raise ConfigError(f"{key} is {value}; it must lie in [{low:g}, {high:g}].")
+        check_field(item, value, key)
+
+
+def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
+    """Check one value against the range or the choices that its field declares.
+
+    Raises:
+        ConfigError: If the field does not allow it.
+    """
+    choices = item.metadata.get("choices")
+    if choices and value not in choices:
+        allowed = ", ".join(str(choice) for choice in choices if choice is not None)
+        raise ConfigError(f"{key} is {value!r}; allowed are: {allowed}.")
+    pattern = item.metadata.get("pattern")
+    if pattern and not re.fullmatch(pattern, value):
+        raise ConfigError(
+            f"{key} is {value!r}; give letters, digits, '.', '_' and '-' alone."
+        )
+    low, high = item.metadata.get("range", (None, None))
+    if low is None or value is None:
+        return
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ConfigError(f"{key} is empty; give at least one value.")
+    if not all(low <= v <= high for v in values):
+        raise ConfigError(f"{key} is {value}; it must lie in [{low:g}, {high:g}].")

@@ -11,7 +11,7 @@ from astrokeras import backend, cli
 from astrokeras.errors import InputError, WorkError
 from astrokeras.workflows.runs import Run
 
-COMMANDS = {"train", "evaluate", "predict", "benchmark", "data", "models"}
+COMMANDS = {"train", "tune", "evaluate", "predict", "benchmark", "data", "models"}
 
 
 @pytest.fixture

@@ -113,7 +113,14 @@ def test_importing_the_package_loads_no_library(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["train", "--help"], ["models", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["models", "--help"],
+        ["tune", "--help"],
+    ],
 )
 def test_help_loads_no_library(words, tmp_path):
     # Only the last line tells: help itself is printed before it.
@@ -132,6 +139,12 @@ def test_help_loads_no_library(words, tmp_path):
         ["train", "--no-such-option"],
         ["train", "dataset.path=absent.h5"],
         ["train", "no_such_key=1"],
+        ["train", "--config-dir", "absent"],
+        ["tune", "tuner=absent"],
+        ["tune", "tuner.trials=0"],
+        ["tune", "no_such_key=1"],
+        ["tune", "--show"],
+        ["tune", "--worker", "w0"],
         ["evaluate", "absent"],
         ["predict", "absent", "absent.h5", "out.h5"],
         ["data", "inspect", "bad.h5"],

@@ -23,6 +23,7 @@ from astrokeras.cli.evaluate import evaluate
 from astrokeras.cli.export import export
 from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
+from astrokeras.cli.tune import tune
 from astrokeras.errors import InputError, WorkError
 from astrokeras.memory import keep_memory
 
@@ -109,6 +110,7 @@ def program(
 
 
 app.command()(train)
+app.command()(tune)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(export)

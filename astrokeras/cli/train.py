@@ -1,5 +1,6 @@
 """`astrokeras train`."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -26,6 +27,13 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run of the same name.")
     ] = False,
+    config_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with more variants, searched before configs/, such as those "
+            "that tune wrote."
+        ),
+    ] = None,
     device: Annotated[
         Literal["cpu", "gpu"] | None,
         typer.Option(help="What is there by default."),
@@ -45,7 +53,12 @@ def train(
                 f"{word!r} is neither a stage ({', '.join(STAGES)}) nor an override "
                 "KEY=VALUE, such as seed=3."
             )
-    config = compose(overrides)
+    if config_dir is not None and not config_dir.is_dir():
+        raise InputError(
+            f"--config-dir {config_dir}: no such folder; give one with the folders "
+            "autoencoder/, emulator/ or dataset/."
+        )
+    config = compose(overrides, config_dir)
     run = run_training(config, stages, mode, resume, overwrite, device)
     if mode != "preprocess":
         typer.echo(str(run.path))

@@ -57,12 +57,9 @@ def train(
     check_backend(config, stages)
     check_intervals(config)
     run = Run(Path(config.runs_dir) / config.name)
-    source = find_data(config.dataset.path, "dataset.path")
     if mode != "preprocess" and config.members == 1:
         _check_run(run, stages, resume, overwrite)
-    cache = _prepare(config, source, build=mode != "train")
-    _add_starts(config, cache)
-    _check_data(config, cache, source, stages)
+    source, cache = prepare_data(config, stages, build=mode != "train")
     if mode == "preprocess":
         return run
     if config.members > 1:
@@ -163,6 +160,29 @@ def check_intervals(config: Config) -> None:
             "emulator would not know how long an interval is; give stride=1 or "
             "timed=true."
         )
+
+
+def prepare_data(
+    config: Config, stages: Sequence[str], build: bool = True
+) -> tuple[Path, Cache]:
+    """Find or make the training cache, and refuse data that cannot be learned from.
+
+    Args:
+        config: The composed configuration.
+        stages: What will be trained.
+        build: Whether to make a missing cache.
+
+    Returns:
+        The tracer file and its cache.
+
+    Raises:
+        InputError: If the file or the cache is missing, or not fit for the stages.
+    """
+    source = find_data(config.dataset.path, "dataset.path")
+    cache = _prepare(config, source, build)
+    _add_starts(config, cache)
+    _check_data(config, cache, source, stages)
+    return source, cache
 
 
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:
