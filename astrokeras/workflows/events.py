@@ -76,9 +76,9 @@ class EventWriter:
         metadata.data_class = DATA_CLASS_TENSOR
         self.tensor(tag, make_tensor_proto(buckets), step, metadata)
 
-    def image(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
-        """Append a picture, PNG, of a width and a height in pixels."""
-        width, height = size
+    def image(self, tag: str, png: bytes, step: int) -> None:
+        """Append a picture, PNG, which tells its width and height in bytes 16 to 23."""
+        width, height = struct.unpack(">II", png[16:24])
         value = make_tensor_proto([str(width).encode(), str(height).encode(), png])
         metadata = images.create_summary_metadata("", "")
         metadata.data_class = DATA_CLASS_BLOB_SEQUENCE

@@ -56,6 +56,7 @@ def train(
     select_device(device)
     check_backend(config, stages)
     check_intervals(config)
+    check_profile(config.board.profile)
     run = Run(Path(config.runs_dir) / config.name)
     source = find_data(config.dataset.path, "dataset.path")
     if mode != "preprocess" and config.members == 1:
@@ -162,6 +163,15 @@ def check_intervals(config: Config) -> None:
             f"emulator.stride is {settings.stride}, and emulator.timed false: the "
             "emulator would not know how long an interval is; give stride=1 or "
             "timed=true."
+        )
+
+
+def check_profile(batches: Sequence[int]) -> None:
+    """Refuse a profile of anything but a first and a last batch."""
+    if batches and not (len(batches) == 2 and 1 <= batches[0] <= batches[1]):
+        raise ConfigError(
+            f"board.profile is {list(batches)}; give the first and the last batch, "
+            "such as [10,20], or [] for none."
         )
 
 
