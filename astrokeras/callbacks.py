@@ -1,4 +1,4 @@
-"""Callbacks: schedules that survive an interruption, and what a run writes down.
+"""Callbacks: schedules that survive an interruption, and what makes them survive.
 
 Variables are read and assigned at the ends of epochs only: during an epoch JAX holds
 them elsewhere.
@@ -207,38 +207,6 @@ class HistoryWriter(keras.callbacks.Callback):
         writer.writerows(rows)
         write_text(self.path.with_suffix(".csv"), text.getvalue())
         write_text(self.path, json.dumps(stages, indent=1))
-
-
-class TensorBoardScalars(keras.callbacks.Callback):
-    """Writes every figure of each epoch for TensorBoard, without TensorFlow.
-
-    Args:
-        folder: Where the event file goes.
-        layers: Layers with a weight `strength`, written under their names.
-    """
-
-    def __init__(self, folder: Path, layers: Sequence[Any] = ()):
-        super().__init__()
-        self.folder = Path(folder)
-        self.layers = layers
-        self.writer: Any = None
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        from tensorboard.summary import Writer
-
-        self.writer = Writer(str(self.folder))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        scalars = dict(logs or {})
-        scalars |= {layer.name: float(layer.strength) for layer in self.layers}
-        for name, value in scalars.items():
-            self.writer.add_scalar(name, float(value), epoch + 1)
-        self.writer.flush()
-
-    def close(self) -> None:
-        """Close the event file, however the training ended."""
-        if self.writer is not None:
-            self.writer.close()
 
 
 def _write_variables(path: Path, variables: Sequence[Any]) -> None:

@@ -181,6 +181,14 @@ class TunerConfig:
 
 
 @dataclass
+class BoardConfig:
+    """What a training writes for TensorBoard beside the figures of each epoch."""
+
+    every: int = _ranged(10, 0, 1_000_000)
+    profile: list[int] = field(default_factory=list)
+
+
+@dataclass
 class Config:
     """Everything a run is made of."""
 
@@ -198,6 +206,7 @@ class Config:
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     emulator: EmulatorConfig = field(default_factory=EmulatorConfig)
+    board: BoardConfig = field(default_factory=BoardConfig)
 
 
 GROUPS = {

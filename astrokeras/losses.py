@@ -5,6 +5,8 @@ in float32 whatever the policy of the model.
 """
 
 import math
+import operator
+from functools import reduce
 from typing import Any
 
 import keras
@@ -31,7 +33,11 @@ def _element_dex(y_true: Any, y_pred: Any, matrix: Any, decades: float) -> Any:
 
 
 class _AbundanceLoss(keras.losses.Loss):
-    """Keeps the decades and the stoichiometric matrix that both losses need."""
+    """A sum of named terms, with the decades and the stoichiometric matrix they need.
+
+    `terms(y_true, y_pred)` returns those whose weight is not zero, weighted, of each
+    state: what the loss consists of.
+    """
 
     def __init__(
         self,
@@ -50,6 +56,12 @@ class _AbundanceLoss(keras.losses.Loss):
             raise ValueError(msg)
         self.decades = decades
         self.conservation = conservation
+
+    def terms(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return reduce(operator.add, self.terms(y_true, y_pred).values())
 
     def _element_term(self, y_true: Any, y_pred: Any) -> Any:
         return _element_dex(y_true, y_pred, self.stoichiometry, self.decades)
@@ -103,20 +115,21 @@ class DexLoss(_AbundanceLoss):
         self.tail = tail
         self.censored = censored
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def terms(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
         error = (y_pred - y_true) * self.decades
         if self.censored:
             below = ops.minimum(error + MARGIN_DEX, 0.0)
             free = ops.maximum(error, 0.0) + below
             error = ops.where(y_true > 1e-6, error, free)
         square = ops.square(error)
-        loss = ops.mean(ops.sqrt(square + self.width**2), axis=-1) - self.width
+        huber = ops.mean(ops.sqrt(square + self.width**2), axis=-1) - self.width
+        terms = {"huber": huber}
         if self.tail:
-            loss += self.tail * ops.sqrt(ops.mean(square, axis=-1) + 1e-8)
+            terms["tail"] = self.tail * ops.sqrt(ops.mean(square, axis=-1) + 1e-8)
         if self.conservation:
             elements = self._element_term(y_true, ops.clip(y_pred, 0.0, 1.0))
-            loss += self.conservation * ops.mean(elements, axis=-1)
-        return loss
+            terms["conservation"] = self.conservation * ops.mean(elements, axis=-1)
+        return terms
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
@@ -155,13 +168,15 @@ class ReferenceLoss(_AbundanceLoss):
         super().__init__(stoichiometry, decades, conservation, name=name, **kwargs)
         self.weight = weight
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def terms(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
         distance = ops.abs(y_pred - y_true)
         excess = ops.expm1(distance * (self.weight * math.log(10.0)))
         worst = ops.max(excess, axis=-1)
-        loss = 1e-3 * (ops.sum(excess, axis=-1) + 2.0 * worst)
         elements = ops.sum(self._element_term(y_true, y_pred), axis=-1)
-        return loss + self.conservation * elements
+        return {
+            "excess": 1e-3 * (ops.sum(excess, axis=-1) + 2.0 * worst),
+            "conservation": self.conservation * elements,
+        }
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"weight": self.weight}

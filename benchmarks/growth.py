@@ -46,9 +46,9 @@ def ends(folder: Path) -> list[float]:
     """Return the seconds of all epochs but the first, by TensorBoard's clock."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-    (path,) = folder.glob("events.*")
     times = [
         event.wall_time
+        for path in sorted(folder.glob("events.*"))
         for event in EventFileLoader(str(path)).Load()
         if any(value.tag == "loss" for value in event.summary.value)
     ]

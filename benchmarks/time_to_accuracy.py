@@ -61,8 +61,6 @@ def ours(settings: list[str], seed: int) -> Training:
 
     start_keras("cpu")
     # What `train` imports on its way; the clock starts when all is there.
-    import tensorboard.summary  # noqa: F401
-
     import astrokeras.workflows.stages  # noqa: F401
     from astrokeras.workflows.train import train
 
@@ -91,9 +89,9 @@ def validations(folder: Path) -> list[tuple[float, float]]:
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
     from tensorboard.util.tensor_util import make_ndarray
 
-    (path,) = folder.glob("events.*")
     return [
         (event.wall_time, float(make_ndarray(value.tensor)))
+        for path in sorted(folder.glob("events.*"))
         for event in EventFileLoader(str(path)).Load()
         for value in event.summary.value
         if value.tag == "val_dex"

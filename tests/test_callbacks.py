@@ -1,11 +1,11 @@
-"""Callbacks on their own: annealing, checkpoints on disk, TensorBoard's files."""
+"""Callbacks on their own: annealing, and checkpoints on disk."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from astrokeras.callbacks import AnnealOnPlateau, Checkpoint, TensorBoardScalars
+from astrokeras.callbacks import AnnealOnPlateau, Checkpoint
 from astrokeras.errors import InputError
 from astrokeras.layers.noise import AnnealedDropout
 
@@ -67,22 +67,3 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
 
     with pytest.raises(InputError, match=r"shape \(3, 2\), the model's is \(4, 2\)"):
         Checkpoint(tmp_path, "val_dex", [], {}).restore(other)
-
-
-def test_tensorboard_reads_what_was_written(tmp_path):
-    accumulator = pytest.importorskip(
-        "tensorboard.backend.event_processing.event_accumulator"
-    )
-    layer = AnnealedDropout(0.25, name="drop")
-    callback = TensorBoardScalars(tmp_path, [layer])
-    callback.on_train_begin()
-    for epoch in range(3):
-        callback.on_epoch_end(epoch, {"loss": 1.0 / (epoch + 1), "val_dex": 0.5})
-    callback.close()
-
-    events = accumulator.EventAccumulator(str(tmp_path))
-    events.Reload()
-    found = {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
-    assert set(found) == {"loss", "val_dex", "drop"}
-    assert [event.step for event in found["loss"]] == [1, 2, 3]
-    assert found["drop"][0].tensor_proto.float_val[0] == pytest.approx(0.25)

@@ -37,6 +37,21 @@ def test_dex_loss_follows_its_formula(pair):
     np.testing.assert_allclose(value, expected, rtol=1e-3)
 
 
+def test_a_loss_is_the_sum_of_its_terms(pair):
+    weighted = DexLoss(MATRIX, tail=0.5, conservation=2.0)
+
+    parts = weighted.terms(*pair)
+
+    assert set(parts) == {"huber", "tail", "conservation"}
+    assert set(DexLoss(MATRIX).terms(*pair)) == {"huber"}
+    assert set(ReferenceLoss(MATRIX).terms(*pair)) == {"excess", "conservation"}
+    expected = 2 * element_dex(*pair).mean(-1)
+    found = ops.convert_to_numpy(parts["conservation"])
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+    total = sum(ops.convert_to_numpy(part) for part in parts.values())
+    np.testing.assert_allclose(ops.convert_to_numpy(weighted.call(*pair)), total, 1e-6)
+
+
 @pytest.mark.parametrize(("decades", "counted"), [(0.4, 0.0), (2.0, 1.5)])
 def test_half_a_decade_below_the_floor_costs_nothing_when_censored(decades, counted):
     truth = np.zeros((1, 4), "float32")

@@ -19,6 +19,7 @@ from astrokeras.backend import (
 )
 from astrokeras.cli import data, models
 from astrokeras.cli.benchmark import benchmark
+from astrokeras.cli.board import board
 from astrokeras.cli.evaluate import evaluate
 from astrokeras.cli.export import export
 from astrokeras.cli.predict import predict
@@ -114,6 +115,7 @@ app.command()(tune)
 app.command()(evaluate)
 app.command()(predict)
 app.command()(export)
+app.command()(board)
 app.command()(benchmark)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

@@ -11,26 +11,34 @@ from astrokeras.callbacks import (
     Checkpoint,
     HistoryWriter,
     StopOnNonFinite,
-    TensorBoardScalars,
 )
-from astrokeras.config import FitConfig
+from astrokeras.config import BoardConfig, FitConfig
 from astrokeras.data.batches import EpochNumber, batches
 from astrokeras.data.resident import is_resident
+from astrokeras.data.sampling import Sampler
+from astrokeras.errors import WorkError
+from astrokeras.metrics import Dex
 from astrokeras.optimizers import SteadyMuon
 from astrokeras.workflows.epochs import EpochBar
+from astrokeras.workflows.hparams import write_hparams
+from astrokeras.workflows.profile import Profile
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.runs import Run
+from astrokeras.workflows.sample import Sample
+from astrokeras.workflows.tensorboard import Board
 
 MONITOR = "val_dex"
 
 
 def fit(
     model: keras.Model,
-    training: Any,
-    validation: Any,
+    training: Sampler,
+    validation: Sampler,
+    watched: Sampler,
     loss: keras.losses.Loss,
-    metric: keras.metrics.Metric,
+    metric: Dex,
     settings: FitConfig,
+    board: BoardConfig,
     annealed: Sequence[Any],
     run: Run,
     stage: str,
@@ -43,9 +51,11 @@ def fit(
         model: Built, not compiled.
         training: Sampler of the training batches.
         validation: Sampler of the validation batches.
+        watched: Sampler whose first batch is the validation tracers to look at closely.
         loss: The loss.
         metric: The metric called `dex`, watched as `val_dex`.
         settings: Optimiser and schedules.
+        board: What is written for TensorBoard.
         annealed: Layers whose `strength` is lowered on stagnation.
         run: Where checkpoints, history and TensorBoard files go.
         stage: Name of the stage.
@@ -59,10 +69,12 @@ def fit(
     if resume and checkpoint.state_path.is_file():
         first = checkpoint.restore(model)
         report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
-    shown = [
-        TensorBoardScalars(run.tensorboard / stage, annealed),
-        EpochBar(stage, settings.epochs, MONITOR),
-    ]
+    folder = run.tensorboard / stage
+    seen = Board(folder, loss, metric, annealed, Sample.of(watched), board.every, first)
+    shown: list[Any] = [EpochBar(stage, settings.epochs, MONITOR)]
+    if board.profile:
+        # Not otherwise: a callback that looks at batches makes JAX wait for each.
+        shown.append(Profile(folder, board.profile))
     try:
         if first < settings.epochs and not checkpoint.waited(settings.patience):
             epoch = EpochNumber(first)
@@ -78,6 +90,7 @@ def fit(
                 callbacks=[
                     epoch,
                     StopOnNonFinite(),
+                    seen,
                     *schedules,
                     checkpoint,
                     HistoryWriter(run.path, stage, checkpoint),
@@ -95,9 +108,14 @@ def fit(
             )
         )
         raise
+    except WorkError:
+        write_hparams(folder, _hparams(facts), {}, failed=True)
+        raise
     finally:
-        for open_one in (*shown, training, validation):
+        for open_one in (seen, *shown, training, validation):
             open_one.close()
+    best = {f"best_{MONITOR}": checkpoint.best, "epochs": len(checkpoint.history)}
+    write_hparams(folder, _hparams(facts), best)
     checkpoint.restore_best(model)
     report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
 
@@ -115,6 +133,20 @@ def compile_model(
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,
     )
+
+
+def _hparams(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a training depends on but for its data, names joined by dots."""
+
+    def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in settings.items():
+            inside = isinstance(value, dict)
+            values |= flat(value, f"{key}.") if inside else {f"{prefix}{key}": value}
+        return values
+
+    common = {key: facts[key] for key in ("seed", "precision")}
+    return flat(facts["settings"]) | common | {"backend": keras.config.backend()}
 
 
 def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:

@@ -28,6 +28,7 @@ from astrokeras.workflows.fit import fit
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.record import learned
 from astrokeras.workflows.runs import Run
+from astrokeras.workflows.sample import WATCHED
 
 # States from which the spread of the latents is measured.
 LATENT_SAMPLE = 65536
@@ -43,9 +44,11 @@ def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> N
         model,
         RowSampler(cache, settings.fit.batch_size, config.seed),
         StateSampler(cache, 14),
+        StateSampler(cache, WATCHED),
         loss=make_loss(settings.loss, cache),
         metric=make_metric(cache),
         settings=settings.fit,
+        board=config.board,
         annealed=[model.drop, model.latent_noise],
         run=run,
         stage="autoencoder",
@@ -72,9 +75,11 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
         model,
         sampler,
         RolloutSampler(cache, VALIDATED, settings.timed),
+        RolloutSampler(cache, WATCHED, settings.timed),
         loss=make_loss(settings.loss, cache),
         metric=make_metric(cache),
         settings=settings.fit,
+        board=config.board,
         annealed=[],
         run=run,
         stage="emulator",

@@ -56,6 +56,7 @@ def train(
     select_device(device)
     check_backend(config, stages)
     check_intervals(config)
+    check_profile(config.board.profile)
     run = Run(Path(config.runs_dir) / config.name)
     if mode != "preprocess" and config.members == 1:
         _check_run(run, stages, resume, overwrite)
@@ -183,6 +184,15 @@ def prepare_data(
     _add_starts(config, cache)
     _check_data(config, cache, source, stages)
     return source, cache
+
+
+def check_profile(batches: Sequence[int]) -> None:
+    """Refuse a profile of anything but a first and a last batch."""
+    if batches and not (len(batches) == 2 and 1 <= batches[0] <= batches[1]):
+        raise ConfigError(
+            f"board.profile is {list(batches)}; give the first and the last batch, "
+            "such as [10,20], or [] for none."
+        )
 
 
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:

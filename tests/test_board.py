@@ -1,0 +1,143 @@
+"""`astrokeras board`: which folders it shows, and the page that it serves."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import BACKEND, ROOT
+from tiny import overrides, write_tracers
+
+from astrokeras.config import compose
+from astrokeras.errors import InputError
+from astrokeras.workflows.board import find_boards
+from astrokeras.workflows.events import EventWriter
+
+
+def write_run(path: Path) -> Path:
+    writer = EventWriter(path / "tensorboard" / "emulator")
+    writer.scalar("val_dex", 0.5, 1)
+    writer.close()
+    return path
+
+
+def start(*words: object, cwd: Path) -> subprocess.Popen:
+    """Start the command in a process of its own, where TensorFlow cannot slow it."""
+    code = (
+        "import sys, types\n"
+        "sys.modules['tensorboard.compat.notf'] = types.ModuleType('notf')\n"
+        "from astrokeras.cli import main; main()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "board", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "KERAS_BACKEND": BACKEND, "HOME": str(cwd)},
+    )
+
+
+@contextmanager
+def serving(*words: object, cwd: Path):
+    """Give the address that the command prints, and interrupt it as people do."""
+    process = start(*words, "--port", 0, cwd=cwd)
+    try:
+        address = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://localhost:\d+/", address), process.stderr.read()
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.communicate(timeout=60)[1]
+        assert process.returncode == 0
+
+
+def ask(address: str, route: str):
+    with urllib.request.urlopen(f"{address}data/{route}") as answer:
+        return json.loads(answer.read())
+
+
+def test_a_run_is_found_by_name_and_by_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = write_run(tmp_path / "saved_models" / "first")
+    other = write_run(tmp_path / "elsewhere")
+
+    assert find_boards([]) == {"saved_models": tmp_path / "saved_models"}
+    assert find_boards(["first"]) == {"first": run}
+    assert find_boards(["first", "elsewhere"]) == {"first": run, "elsewhere": other}
+
+
+def test_what_cannot_be_shown_is_refused(tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="saved_models: no such folder"):
+        find_boards([])
+    write_run(tmp_path / "saved_models" / "first")
+    write_run(tmp_path / "elsewhere" / "first")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: nothing in it was written"):
+        find_boards(["empty"])
+    with pytest.raises(InputError, match=r"would call it 'first', as it does .*saved"):
+        find_boards(["first", "elsewhere/first"])
+
+    result = cli("board", "absent")
+
+    assert result.exit_code == 2
+    message = "Error: absent: no such run or folder; runs here: first.\n"
+    assert result.stderr == message
+
+
+def test_a_port_in_use_is_told(tmp_path):
+    write_run(tmp_path / "run")
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        process = start("run", "--port", port, cwd=tmp_path)
+        out, errors = process.communicate(timeout=100)
+
+    assert process.returncode == 2
+    assert out == ""
+    assert re.match(f"Error: .*port {port}.* give another", errors.splitlines()[-1])
+
+
+def test_two_runs_are_served_by_their_names(tmp_path):
+    folders = [write_run(tmp_path / name) for name in ("one", "two")]
+
+    with serving(*folders, cwd=tmp_path) as address:
+        for _ in range(60):
+            if len(runs := ask(address, "runs")) == 2:
+                break
+            subprocess.run(["sleep", "0.5"], check=True)
+
+    assert sorted(runs) == ["one/tensorboard/emulator", "two/tensorboard/emulator"]
+
+
+@pytest.mark.slow
+def test_a_browser_shows_scalars_and_pictures(tmp_path):
+    """Chromium through playwright, where both are installed."""
+    api = pytest.importorskip("playwright.sync_api")
+    from astrokeras.workflows.train import train
+
+    write_tracers(tmp_path / "tiny.h5")
+    run = train(compose(overrides(tmp_path)))
+    with serving(run.path, cwd=tmp_path) as address, api.sync_playwright() as kit:
+        try:
+            browser = kit.chromium.launch(args=["--no-sandbox"])
+        except api.Error as error:
+            pytest.skip(f"no browser: {str(error).splitlines()[0]}")
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        page.goto(f"{address}#timeseries")
+        page.get_by_text("val_dex", exact=True).first.wait_for(timeout=60_000)
+        picture = page.locator("image-card img, tb-image-data img").first
+        picture.scroll_into_view_if_needed(timeout=60_000)
+        width = picture.evaluate("image => image.naturalWidth")
+        assert width > 300
+        assert len(page.screenshot()) > 20_000
+        browser.close()

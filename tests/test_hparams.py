@@ -1,0 +1,103 @@
+"""TensorBoard's own server finds the sessions that are written for its HParams."""
+
+import json
+import sys
+import urllib.parse
+import urllib.request
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from astrokeras.workflows.events import PATTERN
+from astrokeras.workflows.hparams import write_hparams
+
+# TensorBoard's server warns of what it was made of.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+VALUES = {
+    "fit.learning_rate": 2e-3,
+    "epochs": 60,
+    "joint": True,
+    "even": np.float32(0.5),
+    "kind": "projection",
+    "widths": [320, 160],
+    "floor": None,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A TensorBoard over two sessions, the second of which failed."""
+    # Where TensorBoard finds this module, it reads files without TensorFlow.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
+    from tensorboard import default, program
+
+    folder = tmp_path_factory.mktemp("hparams")
+    write_hparams(folder / "first", {"epochs": 1}, {"val_dex": 9.0})
+    write_hparams(folder / "first", VALUES, {"val_dex": 0.25, "wall_seconds": 12.5})
+    later = VALUES | {"kind": "dense", "epochs": 30}
+    write_hparams(folder / "second", later, {"val_dex": 0.5}, failed=True)
+    board = program.TensorBoard(plugins=default.get_static_plugins())
+    board.configure(
+        [None, "--logdir", str(folder), "--port", "0", "--load_fast", "false"]
+    )
+    return folder, board.launch()
+
+
+def ask(server, route, **request):
+    """Return the answer of the plugin's HTTP interface."""
+    query = urllib.parse.urlencode({"request": json.dumps(request)})
+    url = f"{server[1]}data/plugin/hparams/{route}?{query}"
+    with urllib.request.urlopen(url) as answer:
+        return json.loads(answer.read())
+
+
+def test_the_experiment_has_a_column_for_each_setting_and_figure(server):
+    experiment = ask(server, "experiment", experimentName="")
+
+    types = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
+    assert types == {
+        "fit.learning_rate": "DATA_TYPE_FLOAT64",
+        "epochs": "DATA_TYPE_FLOAT64",
+        "joint": "DATA_TYPE_BOOL",
+        "even": "DATA_TYPE_FLOAT64",
+        "kind": "DATA_TYPE_STRING",
+        "widths": "DATA_TYPE_STRING",
+    }
+    tags = {info["name"]["tag"] for info in experiment["metricInfos"]}
+    assert tags == {"val_dex", "wall_seconds"}
+
+
+def test_each_session_is_listed_with_its_values_and_how_it_ended(server):
+    answer = ask(
+        server,
+        "session_groups",
+        experimentName="",
+        allowedStatuses=["STATUS_SUCCESS", "STATUS_FAILURE"],
+        colParams=[{"metric": {"tag": "val_dex", "group": ""}}],
+        startIndex=0,
+        sliceSize=10,
+    )
+
+    groups = {g["sessions"][0]["name"]: g for g in answer["sessionGroups"]}
+    assert set(groups) == {"first", "second"}
+    assert groups["first"]["sessions"][0]["status"] == "STATUS_SUCCESS"
+    assert groups["second"]["sessions"][0]["status"] == "STATUS_FAILURE"
+    assert groups["first"]["hparams"] == {
+        "fit.learning_rate": 2e-3,
+        "epochs": 60,
+        "joint": True,
+        "even": 0.5,
+        "kind": "projection",
+        "widths": "[320, 160]",
+    }
+    values = {
+        name: {m["name"]["tag"]: m["value"] for m in group["metricValues"]}
+        for name, group in groups.items()
+    }
+    assert values["first"] == {"val_dex": 0.25, "wall_seconds": 12.5}
+    assert values["second"]["val_dex"] == 0.5
+
+
+def test_a_second_session_of_a_folder_replaces_the_first(server):
+    assert len(list((server[0] / "first").glob(PATTERN))) == 1
