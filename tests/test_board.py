@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from astrokeras.config import compose
 from astrokeras.errors import InputError
 from astrokeras.workflows.board import find_boards
 from astrokeras.workflows.events import EventWriter
+from astrokeras.workflows.sample import DPI, SIZE
 
 
 def write_run(path: Path) -> Path:
@@ -129,15 +131,17 @@ def test_a_browser_shows_scalars_and_pictures(tmp_path):
     run = train(compose(overrides(tmp_path)))
     with serving(run.path, cwd=tmp_path) as address, api.sync_playwright() as kit:
         try:
-            browser = kit.chromium.launch(args=["--no-sandbox"])
+            browser = kit.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
         except api.Error as error:
             pytest.skip(f"no browser: {str(error).splitlines()[0]}")
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{address}#timeseries")
-        page.get_by_text("val_dex", exact=True).first.wait_for(timeout=60_000)
-        picture = page.locator("image-card img, tb-image-data img").first
-        picture.scroll_into_view_if_needed(timeout=60_000)
-        width = picture.evaluate("image => image.naturalWidth")
-        assert width > 300
-        assert len(page.screenshot()) > 20_000
+        page.goto(f"{address}?tagFilter=^val_dex$%7Ctracers#timeseries")
+        page.locator("scalar-card svg").first.wait_for(timeout=60_000)
+        picture = page.locator("image-card img").first
+        picture.wait_for(timeout=60_000)
+        loaded = "image => image.decode().then(() => image.naturalWidth)"
+        assert picture.evaluate(loaded) == SIZE[0] * DPI
+        assert page.get_by_text("tensorboard/emulator").count() > 0
         browser.close()

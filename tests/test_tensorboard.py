@@ -277,7 +277,9 @@ def test_the_hparams_are_the_settings_of_the_stage(run, events):
     assert values["conserve"].bool_value
     assert values["backend"].string_value == BACKEND
     best = min(row["val_dex"] for row in history(run, "emulator"))
-    assert float(events["emulator"]["best_val_dex"][0][1]) == pytest.approx(best)
+    assert float(events["emulator"]["hparams/best_val_dex"][0][1]) == pytest.approx(
+        best
+    )
 
 
 @pytest.mark.parametrize(
@@ -424,7 +426,7 @@ def test_the_graph_leads_from_the_input_to_the_output(run, stage):
         for node in graphs[0].node
     }
     assert set().union(*inputs.values()) <= set(inputs)
-    assert any("dense" in name for name in inputs)
+    assert any("species_scaler" in name for name in inputs)
     ends = set(inputs) - set().union(*inputs.values())
     assert any(
         any("given" in name or "input" in name for name in behind(inputs, end))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -109,13 +110,12 @@ def fit(
         )
         raise
     except WorkError:
-        write_hparams(folder, _hparams(facts), {}, failed=True)
+        _write_session(folder, facts, checkpoint, failed=True)
         raise
     finally:
         for open_one in (seen, *shown, training, validation):
             open_one.close()
-    best = {f"best_{MONITOR}": checkpoint.best, "epochs": len(checkpoint.history)}
-    write_hparams(folder, _hparams(facts), best)
+    _write_session(folder, facts, checkpoint)
     checkpoint.restore_best(model)
     report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
 
@@ -135,18 +135,25 @@ def compile_model(
     )
 
 
-def _hparams(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what a training depends on but for its data, names joined by dots."""
-
-    def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for key, value in settings.items():
-            inside = isinstance(value, dict)
-            values |= flat(value, f"{key}.") if inside else {f"{prefix}{key}": value}
-        return values
-
+def _write_session(
+    folder: Path, facts: dict[str, Any], checkpoint: Checkpoint, failed: bool = False
+) -> None:
+    """Write what the training depends on, but for its data, and how it ended."""
     common = {key: facts[key] for key in ("seed", "precision")}
-    return flat(facts["settings"]) | common | {"backend": keras.config.backend()}
+    values = common | {"backend": keras.config.backend()} | _flat(facts["settings"])
+    figures: dict[str, float] = {"hparams/epochs": len(checkpoint.history)}
+    if math.isfinite(checkpoint.best):
+        figures[f"hparams/best_{MONITOR}"] = checkpoint.best
+    write_hparams(folder, values, figures, failed)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their whole name, such as `fit.learning_rate`."""
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        values |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return values
 
 
 def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:

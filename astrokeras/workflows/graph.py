@@ -44,6 +44,11 @@ class _Nodes:
         self.names |= {id(one): node.name for one in outputs}
         return node
 
+    def same(self, output: Any, given: Any) -> None:
+        """Say that an output is what was given, in a precision that it has already."""
+        if id(given) in self.names:
+            self.names[id(output)] = self.names[id(given)]
+
     def shape(self, node: Any, sizes: Sequence[int]) -> None:
         """Say the shape of an operation's output."""
         shape = node.attr["_output_shapes"].list.shape.add()
@@ -87,16 +92,21 @@ def _torch(model: keras.Model, inputs: Any) -> bytes:
             return self.model(given, training=False)
 
     given = keras.tree.map_structure(keras.ops.convert_to_tensor, inputs)
+    program = torch.export.export(Module(), (given,))
+    own = set(program.graph_signature.user_inputs)
     nodes = _Nodes()
-    for one in torch.export.export(Module(), (given,)).graph.nodes:
+    for one in program.graph.nodes:
         value = one.meta.get("val")
-        if value is None or (one.op == "placeholder" and one.target.startswith("p_")):
+        if value is None or (one.op == "placeholder" and one.name not in own):
+            continue
+        kind = one.target if isinstance(one.target, str) else one.target.__name__
+        if kind.startswith("to."):
+            nodes.same(one, one.all_input_nodes[0])
             continue
         scopes = list(one.meta.get("nn_module_stack", {}).values())
         scope = scopes[-1][0].replace(".", "/") if scopes else ""
-        kind = one.target if isinstance(one.target, str) else one.target.__name__
         name = f"{scope}/{one.name}" if scope else one.name
-        node = nodes.add(name, str(kind), one.all_input_nodes, [one])
+        node = nodes.add(name, kind, one.all_input_nodes, [one])
         if hasattr(value, "shape"):
             nodes.shape(node, value.shape)
     return nodes.graph.SerializeToString()
