@@ -20,11 +20,11 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 
 # Who may import whom: a part imports from its own level and from those above.
 LEVELS = [
-    {"errors", "resources", "backend", "files", "memory", "numpy_reader"},
+    {"errors", "resources", "backend", "files", "memory", "numpy_reader", "peers"},
     {"chemistry", "config"},
     {"data"},
     {"layers"},
-    {"models", "losses", "metrics", "callbacks", "optimizers"},
+    {"models", "losses", "metrics", "callbacks", "optimizers", "distribution"},
     {"workflows", "serialization"},
     {"cli"},
 ]

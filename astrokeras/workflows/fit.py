@@ -16,6 +16,7 @@ from astrokeras.callbacks import (
 from astrokeras.config import FitConfig
 from astrokeras.data.batches import EpochNumber, batches
 from astrokeras.data.resident import is_resident
+from astrokeras.distribution import Cluster
 from astrokeras.optimizers import SteadyMuon
 from astrokeras.workflows.epochs import EpochBar
 from astrokeras.workflows.progress import report
@@ -29,13 +30,14 @@ def fit(
     training: Any,
     validation: Any,
     loss: keras.losses.Loss,
-    metric: keras.metrics.Metric,
+    metric: Callable[[], keras.metrics.Metric],
     settings: FitConfig,
-    annealed: Sequence[Any],
+    annealed: Sequence[str],
     run: Run,
     stage: str,
     facts: dict[str, Any],
     resume: bool,
+    cluster: Cluster,
 ) -> None:
     """Fit a model and leave it with the weights of its best validation.
 
@@ -44,46 +46,81 @@ def fit(
         training: Sampler of the training batches.
         validation: Sampler of the validation batches.
         loss: The loss.
-        metric: The metric called `dex`, watched as `val_dex`.
+        metric: Makes the metric called `dex`, watched as `val_dex`.
         settings: Optimiser and schedules.
-        annealed: Layers whose `strength` is lowered on stagnation.
+        annealed: Names of the layers whose `strength` is lowered on stagnation.
         run: Where checkpoints, history and TensorBoard files go.
         stage: Name of the stage.
         facts: What a checkpoint must agree with to be resumed.
         resume: Whether to go on from the checkpoint, if the stage has one.
+        cluster: The devices. Only the process that leads writes, and only its model is
+            left with the best weights.
     """
-    compile_model(model, loss, metric, settings)
-    schedules = _schedules(settings, annealed)
-    checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)
+    with cluster.spread(model) as spread:
+        compile_model(spread, loss, metric(), settings, cluster)
+        layers = [getattr(spread, name) for name in annealed]
+        schedules = _schedules(settings, layers)
+        checkpoint = Checkpoint(
+            run.checkpoint(stage), MONITOR, schedules, facts, cluster.leads
+        )
+        kept, shown = [*schedules, checkpoint], []
+        if cluster.leads:
+            kept.append(HistoryWriter(run.path, stage, checkpoint))
+            shown = [
+                TensorBoardScalars(run.tensorboard / stage, layers),
+                EpochBar(stage, settings.epochs, MONITOR),
+            ]
+        try:
+            _fit_epochs(
+                spread,
+                training,
+                validation,
+                settings,
+                checkpoint,
+                [*kept, *shown],
+                stage,
+                resume,
+            )
+        finally:
+            for open_one in (*shown, training, validation):
+                open_one.close()
+    cluster.meet(f"epoch {len(checkpoint.history)}, the last of the {stage}")
+    who = "" if cluster.leads else f"Rank {cluster.share.rank}: "
+    report(f"{who}Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
+    if cluster.leads:
+        checkpoint.restore_best(model)
+
+
+def _fit_epochs(
+    model: keras.Model,
+    training: Any,
+    validation: Any,
+    settings: FitConfig,
+    checkpoint: Checkpoint,
+    callbacks: Sequence[Any],
+    stage: str,
+    resume: bool,
+) -> None:
+    """Fit a compiled model from its checkpoint, if it is resumed, to the last epoch."""
     first = 0
     if resume and checkpoint.state_path.is_file():
         first = checkpoint.restore(model)
         report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
-    shown = [
-        TensorBoardScalars(run.tensorboard / stage, annealed),
-        EpochBar(stage, settings.epochs, MONITOR),
-    ]
+    if first >= settings.epochs or checkpoint.waited(settings.patience):
+        return
+    epoch = EpochNumber(first)
+    resident = is_resident(settings.resident, (training, validation))
     try:
-        if first < settings.epochs and not checkpoint.waited(settings.patience):
-            epoch = EpochNumber(first)
-            resident = is_resident(settings.resident, (training, validation))
-            model.fit(
-                # Each lasts an epoch, so that no call of several steps runs past it.
-                batches(training, epoch, resident),
-                validation_data=batches(validation, resident=resident),
-                epochs=settings.epochs,
-                initial_epoch=first,
-                shuffle=False,
-                verbose=0,
-                callbacks=[
-                    epoch,
-                    StopOnNonFinite(),
-                    *schedules,
-                    checkpoint,
-                    HistoryWriter(run.path, stage, checkpoint),
-                    *shown,
-                ],
-            )
+        model.fit(
+            # Each lasts an epoch, so that no call of several steps runs past it.
+            batches(training, epoch, resident),
+            validation_data=batches(validation, resident=resident),
+            epochs=settings.epochs,
+            initial_epoch=first,
+            shuffle=False,
+            verbose=0,
+            callbacks=[epoch, StopOnNonFinite(), *callbacks],
+        )
     except KeyboardInterrupt:
         done = len(checkpoint.history)
         report(
@@ -95,11 +132,6 @@ def fit(
             )
         )
         raise
-    finally:
-        for open_one in (*shown, training, validation):
-            open_one.close()
-    checkpoint.restore_best(model)
-    report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
 
 
 def compile_model(
@@ -107,10 +139,12 @@ def compile_model(
     loss: keras.losses.Loss,
     metric: keras.metrics.Metric,
     settings: FitConfig,
+    cluster: Cluster | None = None,
 ) -> None:
     """Compile a model with the optimiser that a stage's settings ask for."""
+    optimizer = _optimizer(settings)
     model.compile(
-        _optimizer(settings),
+        cluster.whole_gradients(optimizer) if cluster else optimizer,
         loss=loss,
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,
