@@ -34,7 +34,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         self, layers: Sequence[Any], monitor: str, factor: float, patience: int
     ):
         super().__init__()
-        self.layers = [layer for layer in layers if float(layer.strength) > 0]
+        self.layers = [layer for layer in layers if _strength(layer) > 0]
         self.monitor = monitor
         self.factor = factor
         self.patience = patience
@@ -238,7 +238,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         scalars = dict(logs or {})
-        scalars |= {layer.name: float(layer.strength) for layer in self.layers}
+        scalars |= {layer.name: _strength(layer) for layer in self.layers}
         for name, value in scalars.items():
             self.writer.add_scalar(name, float(value), epoch + 1)
         self.writer.flush()
@@ -249,9 +249,14 @@ class TensorBoardScalars(keras.callbacks.Callback):
             self.writer.close()
 
 
+def _strength(layer: Any) -> float:
+    """Return the strength of a layer that may live on several devices."""
+    return float(ops.convert_to_numpy(layer.strength))
+
+
 def _write_variables(path: Path, variables: Sequence[Any]) -> None:
     """Write the values of variables, in order, as an .npz file."""
-    values = [ops.convert_to_numpy(variable.value) for variable in variables]
+    values = [ops.convert_to_numpy(variable) for variable in variables]
     write_arrays(path, {str(i): value for i, value in enumerate(values)})
 
 
