@@ -127,6 +127,7 @@ def main() -> None:
     taken: dict[str, list[float]] = {name: [] for name in TRAININGS}
     with tempfile.TemporaryDirectory() as name:
         trainings = start(Path(name), given.data.resolve())
+        print("All are compiled.", flush=True)
         try:
             for _ in range(given.repeats):
                 for kind, training in trainings.items():
