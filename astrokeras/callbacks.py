@@ -34,7 +34,7 @@ class AnnealOnPlateau(keras.callbacks.Callback):
         self, layers: Sequence[Any], monitor: str, factor: float, patience: int
     ):
         super().__init__()
-        self.layers = [layer for layer in layers if float(layer.strength) > 0]
+        self.layers = [layer for layer in layers if _strength(layer) > 0]
         self.monitor = monitor
         self.factor = factor
         self.patience = patience
@@ -79,6 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
         monitor: Name of the watched figure; smaller is better.
         others: Callbacks whose numbers are kept and restored.
         facts: What must not change between interruption and resumption.
+        writes: Whether it writes files, which one process does for all.
     """
 
     def __init__(
@@ -87,12 +88,14 @@ class Checkpoint(keras.callbacks.Callback):
         monitor: str,
         others: Sequence[keras.callbacks.Callback],
         facts: dict[str, Any],
+        writes: bool = True,
     ):
         super().__init__()
         self.folder = Path(folder)
         self.monitor = monitor
         self.others = others
         self.facts = json.loads(json.dumps(facts))
+        self.writes = writes
         self.best = math.inf
         self.history: list[dict[str, float]] = []
         self._restored: list[dict[str, Any]] | None = None
@@ -158,9 +161,14 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = {key: float(value) for key, value in (logs or {}).items()}
         self.history.append({"epoch": epoch + 1, **logs})
+        best = logs[self.monitor] < self.best
+        self.best = min(self.best, logs[self.monitor])
+        if self.writes:
+            self._write(epoch, best)
+
+    def _write(self, epoch: int, best: bool) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        if logs[self.monitor] < self.best:
-            self.best = logs[self.monitor]
+        if best:
             _write_variables(self.best_path, self.model.weights)
         arrays = self.folder / f"epoch-{epoch + 1}.npz"
         _write_variables(arrays, _variables(self.model))
@@ -209,9 +217,14 @@ class HistoryWriter(keras.callbacks.Callback):
         write_text(self.path, json.dumps(stages, indent=1))
 
 
+def _strength(layer: Any) -> float:
+    """Return the strength of a layer that may live on several devices."""
+    return float(ops.convert_to_numpy(layer.strength))
+
+
 def _write_variables(path: Path, variables: Sequence[Any]) -> None:
     """Write the values of variables, in order, as an .npz file."""
-    values = [ops.convert_to_numpy(variable.value) for variable in variables]
+    values = [ops.convert_to_numpy(variable) for variable in variables]
     write_arrays(path, {str(i): value for i, value in enumerate(values)})
 
 

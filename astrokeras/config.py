@@ -189,6 +189,16 @@ class BoardConfig:
 
 
 @dataclass
+class TrainingConfig:
+    """The devices and processes that train together; see `astrokeras.distribution`."""
+
+    distribution: str = _one_of("none", "none", "data_parallel")
+    coordinator: str | None = None
+    processes: int | None = _ranged(None, 1, 100_000)
+    rank: int | None = _ranged(None, 0, 100_000)
+
+
+@dataclass
 class Config:
     """Everything a run is made of."""
 
@@ -203,6 +213,7 @@ class Config:
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"
     cache_compression: str = _one_of("none", "none", "blosc")
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     emulator: EmulatorConfig = field(default_factory=EmulatorConfig)

@@ -36,8 +36,10 @@ class _SpeciesError(keras.metrics.Metric):
         self.species = species
         self.decades = decades
         self.reduction = reduction
+        # Sums, so that those of several devices may be added.
         self.total = self.add_variable((species,), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
+        self.mean = self.add_variable((species,), "zeros", name="mean")
 
     def error(self, truth: Any, prediction: Any) -> Any:
         raise NotImplementedError
@@ -54,15 +56,21 @@ class _SpeciesError(keras.metrics.Metric):
             error, count = error * weight, ops.sum(weight)
         # Batch means first: float32 sums of 1e9 states would lose their small terms.
         self.count.assign_add(count)
-        share = ops.sum(error, axis=0) - count * self.total
-        self.total.assign_add(share / ops.maximum(self.count, 1.0))
+        share = ops.sum(error, axis=0) - count * self.mean
+        self.mean.assign_add(share / ops.maximum(self.count, 1.0))
+        self.total.assign(self.mean * self.count)
 
     def per_species(self) -> np.ndarray:
         """Return the mean error of each species, `(species,)`."""
-        return ops.convert_to_numpy(self.total.value)
+        return ops.convert_to_numpy(self._mean())
 
     def result(self) -> Any:
-        return ops.max(self.total) if self.reduction == "max" else ops.mean(self.total)
+        return (
+            ops.max(self._mean()) if self.reduction == "max" else ops.mean(self._mean())
+        )
+
+    def _mean(self) -> Any:
+        return self.total / ops.maximum(self.count, 1.0)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

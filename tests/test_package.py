@@ -20,11 +20,11 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 
 # Who may import whom: a part imports from its own level and from those above.
 LEVELS = [
-    {"errors", "resources", "backend", "files", "memory", "numpy_reader"},
+    {"errors", "resources", "backend", "files", "memory", "numpy_reader", "peers"},
     {"chemistry", "config"},
     {"data"},
     {"layers"},
-    {"models", "losses", "metrics", "callbacks", "optimizers"},
+    {"models", "losses", "metrics", "callbacks", "optimizers", "distribution"},
     {"workflows", "serialization"},
     {"cli"},
 ]
@@ -58,8 +58,8 @@ def test_dependencies_point_one_way(path):
 
 
 def test_few_modules_import_a_backend():
-    """Built on tf.data, asking for the accelerator's memory or what the backend does,
-    or writing for others.
+    """Built on tf.data, asking for memory or what the backend does, spreading
+    training, or writing for others.
     """
     importers = {
         str(path.relative_to(PACKAGE))
@@ -72,6 +72,7 @@ def test_few_modules_import_a_backend():
     assert {one for one in importers if "/export_" not in one} <= {
         "data/pipeline.py",
         "data/resident.py",
+        "distribution.py",
         "workflows/graph.py",
         "workflows/profile.py",
     }

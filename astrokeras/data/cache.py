@@ -43,6 +43,7 @@ class Cache:
         elements: Symbols that the species names are read by.
         fixed: What the data held fixed, as their file notes it.
         statistics: Of the training tracers.
+        tracers: How many of them there are.
         starts: Named initial abundances, (S,) each, for whoever names them.
     """
 
@@ -55,6 +56,7 @@ class Cache:
     elements: tuple[str, ...]
     fixed: list[str]
     statistics: Statistics
+    tracers: int
     starts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -116,6 +118,7 @@ def prepare(
             tuple(store.attributes.get("elements", [])) or find_elements(store.species),
             list(store.attributes.get("fixed", [])),
             Statistics(**statistics),
+            len(rows["train"]),
         )
 
 

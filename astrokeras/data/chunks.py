@@ -10,6 +10,7 @@ import numpy as np
 from astrokeras.data.cache import Cache
 
 Chunk = tuple[np.ndarray, np.ndarray, np.ndarray]
+Key = tuple[int, tuple[tuple[int, int], ...]]  # a chunk, and what is read of it
 # So few that the two of them are little beside what a backend itself takes.
 CHUNK_BYTES = 2**25
 
@@ -50,8 +51,8 @@ class ChunkReader:
         # New memory has to be cleared page by page, which takes longer than reading.
         self._memory: dict[int, np.ndarray] = {}
         self._turn = 0
-        self._held: tuple[int, Chunk] | None = None
-        self._ahead: tuple[int, Future[Chunk]] | None = None
+        self._held: tuple[Key, Chunk] | None = None
+        self._ahead: tuple[Key, Future[Chunk]] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -59,20 +60,32 @@ class ChunkReader:
         names = ("abundances", "physical", "years")
         return 4 * sum(self.group[name].size for name in names)
 
-    def read(self, chunk: int, following: int | None = None) -> Chunk:
+    def read(
+        self,
+        chunk: int,
+        following: int | None = None,
+        tracers: np.ndarray | None = None,
+        tracers_following: np.ndarray | None = None,
+    ) -> Chunk:
         """Return a chunk's abundances and parameters, scaled, and its intervals, years.
 
         Args:
             chunk: Its number.
             following: The chunk that will be asked for next, if that is known.
+            tracers: Those that are needed, sorted; what stands for the others is of no
+                meaning. All of the chunk if `None`.
+            tracers_following: The same for the next chunk.
         """
-        if self._held is None or self._held[0] != chunk:
+        key = chunk, self._runs(chunk, tracers)
+        if self._held is None or self._held[0] != key:
             self._held = None  # its memory may be overwritten, also by a failed read
-            self._held = (chunk, self._take(chunk))
-            if following is not None and following != chunk:
-                if self._thread is None:
-                    self._thread = ThreadPoolExecutor(1, "read-ahead")
-                self._ahead = (following, self._thread.submit(self._load, following))
+            self._held = (key, self._take(key))
+            if following is not None:
+                ahead = following, self._runs(following, tracers_following)
+                if ahead != key:
+                    if self._thread is None:
+                        self._thread = ThreadPoolExecutor(1, "read-ahead")
+                    self._ahead = (ahead, self._thread.submit(self._load, ahead))
         return self._held[1]
 
     def pieces(self) -> Iterator[Chunk]:
@@ -89,17 +102,27 @@ class ChunkReader:
         self._memory = {}
         self.file.close()
 
-    def _take(self, chunk: int) -> Chunk:
+    def _runs(
+        self, chunk: int, tracers: np.ndarray | None
+    ) -> tuple[tuple[int, int], ...]:
+        """Return the first and the last but one of each run of consecutive tracers."""
+        if tracers is None:
+            return ((int(self.bounds[chunk]), int(self.bounds[chunk + 1])),)
+        runs = np.split(tracers, np.flatnonzero(np.diff(tracers) > 1) + 1)
+        return tuple((int(run[0]), int(run[-1]) + 1) for run in runs)
+
+    def _take(self, key: Key) -> Chunk:
         """Return the chunk that was read ahead, or read it now."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            number, future = ahead
+            known, future = ahead
             wait([future])
-            if number == chunk:
+            if known == key:
                 return future.result()
-        return self._load(chunk)
+        return self._load(key)
 
-    def _load(self, chunk: int) -> Chunk:
+    def _load(self, key: Key) -> Chunk:
+        chunk, runs = key
         start, stop = self.bounds[chunk], self.bounds[chunk + 1]
         self._turn = 1 - self._turn  # the memory that the chunk in use does not take
         if self._turn not in self._memory:
@@ -107,7 +130,9 @@ class ChunkReader:
             shape = (largest, self.states, self.species)
             self._memory[self._turn] = np.empty(shape, "f4")
         abundances = self._memory[self._turn][: stop - start]
-        self.group["abundances"].read_direct(abundances, np.s_[start:stop])
+        for first, end in runs:
+            there, here = np.s_[first:end], np.s_[first - start : end - start]
+            self.group["abundances"].read_direct(abundances, there, here)
         return abundances, *self._forcing(start, stop)
 
     def _forcing(self, start: int, stop: int) -> tuple[Any, Any]:

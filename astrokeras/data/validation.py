@@ -8,6 +8,7 @@ import numpy as np
 from astrokeras.data.cache import Cache
 from astrokeras.data.intervals import feature_count, timed_features
 from astrokeras.data.sampling import Arrays, Data, Sampler, take
+from astrokeras.data.share import Share
 
 
 class RolloutSampler(Sampler):
@@ -17,12 +18,19 @@ class RolloutSampler(Sampler):
         cache: The training cache.
         batch_size: Tracers a batch.
         timed: Whether the emulator is told the length of each interval.
+        share: The part of each batch that is made here.
     """
 
     ahead = 1  # of batches that are larger than those of the training
 
-    def __init__(self, cache: Cache, batch_size: int, timed: bool = False):
-        super().__init__(cache, "validation", 0, batch_size)
+    def __init__(
+        self,
+        cache: Cache,
+        batch_size: int,
+        timed: bool = False,
+        share: Share | None = None,
+    ):
+        super().__init__(cache, "validation", 0, batch_size, share=share)
         self.timed = timed
         features = feature_count(self.parameters, timed)
         self.parts = [1] * (len(self.bounds) - 1)
@@ -33,6 +41,12 @@ class RolloutSampler(Sampler):
             ((None, None, self.species), "float32"),
             ((None, None), "float32"),
         )
+
+    def counted(self, weight: np.ndarray, counts: np.ndarray, whole: float) -> Any:
+        # Here the batches' means are averaged, each weighed by its filled size.
+        sizes = np.diff(self.bounds)
+        filled = sum(map(self.share.whole, sizes.tolist()))
+        return super().counted(weight, counts, filled / int(sizes.sum()))
 
     def _order(self, epoch: int) -> list[tuple[int, int]]:
         return self._in_order
@@ -58,18 +72,18 @@ class RolloutSampler(Sampler):
 class StateSampler(RolloutSampler):
     """All states of whole validation tracers: `(x, weight)`."""
 
-    def __init__(self, cache: Cache, batch_size: int):
-        super().__init__(cache, batch_size)
+    def __init__(self, cache: Cache, batch_size: int, share: Share | None = None):
+        super().__init__(cache, batch_size, share=share)
         self.spec = (((None, self.species), "float32"), ((None,), "float32"))
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
         tracers, weight = self._states_of(chunk)
-        return tracers, weight.reshape(-1).astype("float32")
+        return tracers, weight.astype("float32")
 
     def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         tracers, weight = drawn
         states = take(data[0], tracers - first, xp)
-        return xp.reshape(states, (-1, self.species)), weight
+        return xp.reshape(states, (-1, self.species)), xp.reshape(weight, (-1,))
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         states, weight = arrays

@@ -14,6 +14,7 @@ from astrokeras.data.intervals import (
     timed_features,
 )
 from astrokeras.data.sampling import CHUNK, Arrays, Data, Sampler, take
+from astrokeras.data.share import Share
 from astrokeras.errors import InputError
 
 
@@ -44,6 +45,7 @@ class WindowSampler(Sampler):
             have short intervals alone.
         even: Share of the windows that keep the file's own steps.
         chunk: Tracers a chunk.
+        share: The part of each batch that is made here.
 
     Attributes:
         left_out: Tracers shorter than every window.
@@ -66,9 +68,10 @@ class WindowSampler(Sampler):
         stride: int = 1,
         even: float = 0.0,
         chunk: int = CHUNK,
+        share: Share | None = None,
     ):
         # A batch comes from one chunk and must not hold its tracers many times.
-        super().__init__(cache, "train", seed, chunk, least=2 * batch_size)
+        super().__init__(cache, "train", seed, chunk, 2 * batch_size, share)
         self.windows = sorted(windows)
         self.batch_size = batch_size
         self.from_start = from_start

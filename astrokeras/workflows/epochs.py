@@ -38,7 +38,7 @@ class EpochBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
-        rate = float(self.model.optimizer.learning_rate)
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         note = (
             f"loss {logs.get('loss', 0):.4f}  {self.monitor} "
             f"{logs.get(self.monitor, 0):.4f}  learning rate {rate:.1e}"

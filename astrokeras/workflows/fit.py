@@ -17,6 +17,7 @@ from astrokeras.config import BoardConfig, FitConfig
 from astrokeras.data.batches import EpochNumber, batches
 from astrokeras.data.resident import is_resident
 from astrokeras.data.sampling import Sampler
+from astrokeras.distribution import Cluster
 from astrokeras.errors import WorkError
 from astrokeras.metrics import Dex
 from astrokeras.optimizers import SteadyMuon
@@ -37,14 +38,15 @@ def fit(
     validation: Sampler,
     watched: Sampler,
     loss: keras.losses.Loss,
-    metric: Dex,
+    metric: Callable[[], Dex],
     settings: FitConfig,
     board: BoardConfig,
-    annealed: Sequence[Any],
+    annealed: Sequence[str],
     run: Run,
     stage: str,
     facts: dict[str, Any],
     resume: bool,
+    cluster: Cluster,
 ) -> None:
     """Fit a model and leave it with the weights of its best validation.
 
@@ -54,70 +56,93 @@ def fit(
         validation: Sampler of the validation batches.
         watched: Sampler whose first batch is the validation tracers to look at closely.
         loss: The loss.
-        metric: The metric called `dex`, watched as `val_dex`.
+        metric: Makes the metric called `dex`, watched as `val_dex`.
         settings: Optimiser and schedules.
         board: What is written for TensorBoard.
-        annealed: Layers whose `strength` is lowered on stagnation.
+        annealed: Names of the layers whose `strength` is lowered on stagnation.
         run: Where checkpoints, history and TensorBoard files go.
         stage: Name of the stage.
         facts: What a checkpoint must agree with to be resumed.
         resume: Whether to go on from the checkpoint, if the stage has one.
+        cluster: The devices. Only the process that leads writes, and only its model is
+            left with the best weights.
     """
-    compile_model(model, loss, metric, settings)
-    schedules = _schedules(settings, annealed)
-    checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)
-    first = 0
-    if resume and checkpoint.state_path.is_file():
-        first = checkpoint.restore(model)
-        report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
     folder = run.tensorboard / stage
-    seen = Board(folder, loss, metric, annealed, Sample.of(watched), board.every, first)
-    shown: list[Any] = [EpochBar(stage, settings.epochs, MONITOR)]
-    if board.profile:
-        # Not otherwise: a callback that looks at batches makes JAX wait for each.
-        shown.append(Profile(folder, board.profile))
-    try:
-        if first < settings.epochs and not checkpoint.waited(settings.patience):
-            epoch = EpochNumber(first)
-            resident = is_resident(settings.resident, (training, validation))
-            model.fit(
-                # Each lasts an epoch, so that no call of several steps runs past it.
-                batches(training, epoch, resident),
-                validation_data=batches(validation, resident=resident),
-                epochs=settings.epochs,
-                initial_epoch=first,
-                shuffle=False,
-                verbose=0,
-                callbacks=[
-                    epoch,
-                    StopOnNonFinite(),
-                    seen,
-                    *schedules,
-                    checkpoint,
-                    HistoryWriter(run.path, stage, checkpoint),
-                    *shown,
-                ],
-            )
-    except KeyboardInterrupt:
-        done = len(checkpoint.history)
-        report(
-            f"Interrupted after epoch {done} of the {stage}; "
-            + (
-                "the same command with --resume goes on from there."
-                if done
-                else "nothing of this stage is kept."
-            )
+    opened: list[Any] = [training, validation, watched]
+    with cluster.spread(model) as spread:
+        measured = metric()
+        compile_model(spread, loss, measured, settings, cluster)
+        layers = [getattr(spread, name) for name in annealed]
+        schedules = _schedules(settings, layers)
+        checkpoint = Checkpoint(
+            run.checkpoint(stage), MONITOR, schedules, facts, cluster.leads
         )
-        raise
-    except WorkError:
-        _write_session(folder, facts, checkpoint, failed=True)
-        raise
-    finally:
-        for open_one in (seen, *shown, training, validation):
-            open_one.close()
-    _write_session(folder, facts, checkpoint)
-    checkpoint.restore_best(model)
-    report(f"Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
+        first = 0
+        if resume and checkpoint.state_path.is_file():
+            first = checkpoint.restore(spread)
+            report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
+        callbacks = [*schedules, checkpoint]
+        if cluster.leads:
+            # All devices would have to look at the sample together.
+            every = 0 if cluster.strategy else board.every
+            sample = Sample.of(watched)
+            seen = Board(folder, loss, measured, layers, sample, every, first)
+            shown: list[Any] = [EpochBar(stage, settings.epochs, MONITOR)]
+            if board.profile:
+                # Not otherwise: a callback that looks at batches makes JAX wait for
+                # each.
+                shown.append(Profile(folder, board.profile))
+            opened += [seen, *shown]
+            history = HistoryWriter(run.path, stage, checkpoint)
+            callbacks = [seen, *callbacks, history, *shown]
+        try:
+            if first < settings.epochs and not checkpoint.waited(settings.patience):
+                _fit_epochs(spread, training, validation, settings, first, callbacks)
+        except KeyboardInterrupt:
+            _report_interruption(len(checkpoint.history), stage)
+            raise
+        except WorkError:
+            if cluster.leads:
+                _write_session(folder, facts, checkpoint, failed=True)
+            raise
+        finally:
+            for one in opened:
+                one.close()
+    cluster.meet(f"epoch {len(checkpoint.history)}, the last of the {stage}")
+    who = "" if cluster.leads else f"Rank {cluster.share.rank}: "
+    report(f"{who}Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
+    if cluster.leads:
+        _write_session(folder, facts, checkpoint)
+        checkpoint.restore_best(model)
+
+
+def _fit_epochs(
+    model: keras.Model,
+    training: Sampler,
+    validation: Sampler,
+    settings: FitConfig,
+    first: int,
+    callbacks: Sequence[Any],
+) -> None:
+    """Fit a compiled model from an epoch on to the last."""
+    epoch = EpochNumber(first)
+    resident = is_resident(settings.resident, (training, validation))
+    model.fit(
+        # Each lasts an epoch, so that no call of several steps runs past it.
+        batches(training, epoch, resident),
+        validation_data=batches(validation, resident=resident),
+        epochs=settings.epochs,
+        initial_epoch=first,
+        shuffle=False,
+        verbose=0,
+        callbacks=[epoch, StopOnNonFinite(), *callbacks],
+    )
+
+
+def _report_interruption(done: int, stage: str) -> None:
+    kept = "the same command with --resume goes on from there."
+    lost = "nothing of this stage is kept."
+    report(f"Interrupted after epoch {done} of the {stage}; {kept if done else lost}")
 
 
 def compile_model(
@@ -125,10 +150,12 @@ def compile_model(
     loss: keras.losses.Loss,
     metric: keras.metrics.Metric,
     settings: FitConfig,
+    cluster: Cluster | None = None,
 ) -> None:
     """Compile a model with the optimiser that a stage's settings ask for."""
+    optimizer = _optimizer(settings)
     model.compile(
-        _optimizer(settings),
+        cluster.whole_gradients(optimizer) if cluster else optimizer,
         loss=loss,
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,

@@ -13,8 +13,10 @@ from astrokeras.config import AutoencoderConfig, Config, EmulatorConfig, LossCon
 from astrokeras.data.cache import Cache, hash_file
 from astrokeras.data.sampling import RowSampler
 from astrokeras.data.scaling import decades
+from astrokeras.data.share import Share
 from astrokeras.data.validation import RolloutSampler, StateSampler
 from astrokeras.data.windows import WindowSampler
+from astrokeras.distribution import Cluster
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
@@ -36,37 +38,43 @@ LATENT_SAMPLE = 65536
 VALIDATED = 24
 
 
-def train_autoencoder(config: Config, cache: Cache, run: Run, resume: bool) -> None:
+def train_autoencoder(
+    config: Config, cache: Cache, run: Run, resume: bool, cluster: Cluster
+) -> None:
     """Train the autoencoder and write `autoencoder.keras`."""
     settings = config.autoencoder
     model = make_autoencoder(config, cache)
     fit(
         model,
-        RowSampler(cache, settings.fit.batch_size, config.seed),
-        StateSampler(cache, 14),
+        RowSampler(cache, settings.fit.batch_size, config.seed, share=cluster.share),
+        StateSampler(cache, 14, share=cluster.share),
         StateSampler(cache, WATCHED),
         loss=make_loss(settings.loss, cache),
-        metric=make_metric(cache),
+        metric=partial(make_metric, cache),
         settings=settings.fit,
         board=config.board,
-        annealed=[model.drop, model.latent_noise],
+        annealed=("drop", "latent_noise"),
         run=run,
         stage="autoencoder",
         facts=_facts(config, cache, learned(settings)),
         resume=resume,
+        cluster=cluster,
     )
-    _save(_copy(model), run.autoencoder)
+    if cluster.leads:
+        _save(_copy(model), run.autoencoder)
 
 
-def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None:
+def train_emulator(
+    config: Config, cache: Cache, run: Run, resume: bool, cluster: Cluster
+) -> None:
     """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
     settings = config.emulator
     saved = keras.saving.load_model(run.autoencoder, compile=False)
     autoencoder = _copy(saved, config.precision)
     model = make_emulator(config, cache, autoencoder)
     model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
-    sampler = make_window_sampler(config, cache)
-    if sampler.left_out:
+    sampler = make_window_sampler(config, cache, cluster.share)
+    if sampler.left_out and cluster.leads:
         report(
             f"Left out {sampler.left_out} training tracers, shorter than the shortest "
             f"window of {sampler.windows[0]} steps."
@@ -74,19 +82,22 @@ def train_emulator(config: Config, cache: Cache, run: Run, resume: bool) -> None
     fit(
         model,
         sampler,
-        RolloutSampler(cache, VALIDATED, settings.timed),
+        RolloutSampler(cache, VALIDATED, settings.timed, cluster.share),
         RolloutSampler(cache, WATCHED, settings.timed),
         loss=make_loss(settings.loss, cache),
-        metric=make_metric(cache),
+        metric=partial(make_metric, cache),
         settings=settings.fit,
         board=config.board,
-        annealed=[],
+        annealed=(),
         run=run,
         stage="emulator",
         facts=_facts(config, cache, learned(settings))
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
+        cluster=cluster,
     )
+    if not cluster.leads:
+        return
     bounds = _latent_bounds(model, cache, config.seed)
     surrogate = make_surrogate(
         _copy(model, bounds=bounds), cache, settings, sampler.reach
@@ -167,7 +178,9 @@ def make_emulator(
     return model
 
 
-def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
+def make_window_sampler(
+    config: Config, cache: Cache, share: Share | None = None
+) -> WindowSampler:
     """Return the sampler of the emulator's training batches."""
     settings = config.emulator
     return WindowSampler(
@@ -181,6 +194,7 @@ def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
         timed=settings.timed,
         stride=settings.stride,
         even=settings.even,
+        share=share,
     )
 
 

@@ -99,8 +99,11 @@ class Board(keras.callbacks.Callback):
             self.writer.scalar(tag, float(value), number)
 
     def _schedule(self) -> dict[str, float]:
-        rate = {"learning_rate": self.model.optimizer.learning_rate}
-        return rate | {layer.name: layer.strength for layer in self.layers}
+        found = {"learning_rate": self.model.optimizer.learning_rate}
+        found |= {layer.name: layer.strength for layer in self.layers}
+        # They may live on several devices.
+        convert = keras.ops.convert_to_numpy
+        return {name: float(convert(value)) for name, value in found.items()}
 
     def _species_percentiles(self) -> dict[str, float]:
         """Return percentiles over species of what `val_dex` is the mean of."""

@@ -3,18 +3,30 @@
 What can be refused is refused here, before Keras is imported; `stages` does the rest.
 """
 
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from astrokeras.backend import select_backend, select_device, start_keras
-from astrokeras.config import Config, ConfigError
+from astrokeras.config import Config, ConfigError, TrainingConfig
 from astrokeras.data.cache import Cache, prepare
 from astrokeras.data.initial import read_initial
 from astrokeras.data.limits import STEP_MARGIN
+from astrokeras.distribution import (
+    Cluster,
+    Place,
+    check_batch,
+    check_tracers,
+    find_place,
+    start_cluster,
+)
 from astrokeras.errors import InputError
 from astrokeras.files import write_text
+from astrokeras.peers import Peers
 from astrokeras.workflows.card import write_card
 from astrokeras.workflows.members import record_members, train_members
 from astrokeras.workflows.progress import report, tracer_bar
@@ -57,43 +69,68 @@ def train(
     check_backend(config, stages)
     check_intervals(config)
     check_profile(config.board.profile)
+    place = find_place(config, stages)
     run = Run(Path(config.runs_dir) / config.name)
-    if mode != "preprocess" and config.members == 1:
-        _check_run(run, stages, resume, overwrite)
-    source, cache = prepare_data(config, stages, build=mode != "train")
-    if mode == "preprocess":
-        return run
-    if config.members > 1:
-        return _train_ensemble(config, source, stages, mode, resume, overwrite, device)
-    if "autoencoder" not in stages:
-        config.autoencoder = check_autoencoder(run, cache)
+    with place.join() as peers:
+        # Only rank 0 writes, and so only it looks what there is.
+        if mode != "preprocess" and config.members == 1 and place.leads:
+            _check_run(run, stages, resume, overwrite)
+        source, cache = prepare_data(config, stages, mode != "train", place, peers)
+        if mode == "preprocess":
+            return run
+        if config.members > 1:
+            return _train_ensemble(
+                config, source, stages, mode, resume, overwrite, device
+            )
+        if "autoencoder" not in stages:
+            config.autoencoder = check_autoencoder(run, cache)
 
-    start_keras(device)
-    from astrokeras.workflows.stages import (
-        calibrate_surrogate,
-        train_autoencoder,
-        train_emulator,
-    )
+        start_keras(device)
+        cluster = start_cluster(config, place, peers)
+        for stage in stages:
+            fit = getattr(config, stage).fit
+            check_batch(fit, stage, cluster.share.devices, "devices")
+        _train_stages(config, cache, source, run, stages, resume, cluster)
+        if run.surrogate.is_file() and cluster.leads:
+            if calibrated:
+                from astrokeras.workflows.stages import calibrate_surrogate
 
-    run.path.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        _clear(run, stages)
-        _write_config(run, config)
+                calibrate_surrogate(config, source, run)
+            write_card(run)
+    return run
+
+
+def _train_stages(
+    config: Config,
+    cache: Cache,
+    source: Path,
+    run: Run,
+    stages: Sequence[str],
+    resume: bool,
+    cluster: Cluster,
+) -> None:
+    """Train what is not trained yet, and record it."""
+    from astrokeras.workflows.stages import train_autoencoder, train_emulator
+
+    if cluster.leads:
+        run.path.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            _clear(run, stages)
+            _write_config(run, config)
     work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
     made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
     for stage in stages:
+        # Nobody looks before rank 0 has written what it had to.
+        cluster.meet(f"the beginning of the {stage}")
         if resume and made[stage].is_file():
             check_finished(run, config, cache, stage)
-            report(f"The {stage} of {run.path} is trained already.")
+            if cluster.leads:
+                report(f"The {stage} of {run.path} is trained already.")
             continue
         began = time.time()
-        work[stage](config, cache, run, resume)
-        record(run, config, cache, source, stage, time.time() - began)
-    if run.surrogate.is_file():
-        if calibrated:
-            calibrate_surrogate(config, source, run)
-        write_card(run)
-    return run
+        work[stage](config, cache, run, resume, cluster)
+        if cluster.leads:
+            record(run, config, cache, source, stage, time.time() - began)
 
 
 def _train_ensemble(
@@ -164,7 +201,11 @@ def check_intervals(config: Config) -> None:
 
 
 def prepare_data(
-    config: Config, stages: Sequence[str], build: bool = True
+    config: Config,
+    stages: Sequence[str],
+    build: bool = True,
+    place: Place | None = None,
+    peers: Peers | None = None,
 ) -> tuple[Path, Cache]:
     """Find or make the training cache, and refuse data that cannot be learned from.
 
@@ -172,6 +213,8 @@ def prepare_data(
         config: The composed configuration.
         stages: What will be trained.
         build: Whether to make a missing cache.
+        place: Which process this is, if there are several.
+        peers: The others.
 
     Returns:
         The tracer file and its cache.
@@ -180,9 +223,10 @@ def prepare_data(
         InputError: If the file or the cache is missing, or not fit for the stages.
     """
     source = find_data(config.dataset.path, "dataset.path")
-    cache = _prepare(config, source, build)
+    place = place or Place()
+    cache = _prepare(config, source, place, peers, build)
     _add_starts(config, cache)
-    _check_data(config, cache, source, stages)
+    _check_data(config, cache, source, stages, place)
     return source, cache
 
 
@@ -232,9 +276,15 @@ def _clear(run: Run, stages: Sequence[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare(config: Config, source: Path, build: bool) -> Cache:
+def _prepare(
+    config: Config, source: Path, place: Place, peers: Peers | None, build: bool
+) -> Cache:
+    """Find or make the training cache; rank 0 makes it for all processes."""
+    if not place.leads:
+        build = False
+        _agree(config, peers)
     with tracer_bar(f"Preparing {source.name}") as progress:
-        return prepare(
+        cache = prepare(
             source,
             Path(config.cache_dir),
             config.dataset.floor,
@@ -243,6 +293,17 @@ def _prepare(config: Config, source: Path, build: bool) -> Cache:
             compression=config.cache_compression,
             calibration=config.calibration,
         )
+    if place.leads:
+        _agree(config, peers)
+    return cache
+
+
+def _agree(config: Config, peers: Peers | None) -> None:
+    """Meet the other processes, which must have the same configuration."""
+    if peers:
+        common = replace(config, training=TrainingConfig())
+        digest = hashlib.sha256(json.dumps(asdict(common)).encode()).hexdigest()
+        peers.meet(f"the data, with configuration {digest[:16]}")
 
 
 def _add_starts(config: Config, cache: Cache) -> None:
@@ -261,9 +322,10 @@ def _write_config(run: Run, config: Config) -> None:
 
 
 def _check_data(
-    config: Config, cache: Cache, source: Path, stages: Sequence[str]
+    config: Config, cache: Cache, source: Path, stages: Sequence[str], place: Place
 ) -> None:
     """Refuse data that an emulator cannot learn from, before any training."""
+    check_tracers(place, cache.tracers)
     low, high = cache.statistics.step
     if high > low * (1 + STEP_MARGIN) and not config.emulator.timed:
         raise InputError(
