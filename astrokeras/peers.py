@@ -107,8 +107,11 @@ class Peers:
             # JAX waits at the exit for processes that will not come.
             atexit.register(_leave_at_once, error)
         self._over = True
-        for rank in list(self._sockets):
+        for rank, link in list(self._sockets.items()):
             self._send(rank, text)
+            # The other side reads to the end and closes; so does the thread here.
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_WR)
 
     def _listen(self, host: str, port: int) -> None:
         try:
@@ -164,7 +167,7 @@ class Peers:
 
     def _receive(self, rank: int, lines: TextIO) -> None:
         """Take in what another process says until it leaves."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), self._sockets[rank], lines:
             for line in lines:
                 word, _, rest = line.strip().partition(" ")
                 if word in ("at", "answer"):
