@@ -4,6 +4,7 @@ In process, but for the tests that nothing imports Keras before it must.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -15,9 +16,11 @@ from test_models import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.data.cache import hash_file
+from astrokeras.workflows.card import write_card
 from astrokeras.workflows.evaluate import evaluate
 from astrokeras.workflows.figures import KEYS
 from astrokeras.workflows.report import show
+from astrokeras.workflows.runs import Run
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,16 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     assert figures["worst_species"] == expected.pop("worst_species")
     for key, value in expected.items():
         assert figures[key] == pytest.approx(value, rel=1e-6), key
+
+    # One may be so bad that none of its states is trusted.
+    copy = Run(shutil.copytree(run, tmp_path / "bad"))
+    figures["error_bars"] = {"coverage": 0.9}
+    figures["trust"] = {"flagged": 1.0, "remaining": None}
+    copy.metrics.write_text(json.dumps(figures))
+    write_card(copy)
+    assert "100.0% of the states; no state is trusted" in (
+        copy.path / "card.md"
+    ).read_text()
 
 
 def test_predictions_are_replaced_when_asked(run, cli, tmp_path):

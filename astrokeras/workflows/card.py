@@ -124,10 +124,12 @@ def _reliability(metrics: dict[str, Any]) -> list[str]:
         )
     if "trust" in metrics:
         bars, trust = metrics["error_bars"], metrics["trust"]
+        rest = "no state is trusted"
+        if trust["remaining"] is not None:
+            rest = f"the others are off by {trust['remaining']:.4g} dex"
         lines += [
             f"- 90 % error bars cover {bars['coverage']:.1%}",
-            f"- trust below 0.5: {trust['flagged']:.1%} of the states; the others are "
-            f"off by {trust['remaining']:.4g} dex",
+            f"- trust below 0.5: {trust['flagged']:.1%} of the states; {rest}",
         ]
     return lines
 
