@@ -67,9 +67,10 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     figures["trust"] = {"flagged": 1.0, "remaining": None}
     copy.metrics.write_text(json.dumps(figures))
     write_card(copy)
-    assert "100.0% of the states; no state is trusted" in (
-        copy.path / "card.md"
-    ).read_text()
+    assert (
+        "100.0% of the states; no state is trusted"
+        in (copy.path / "card.md").read_text()
+    )
 
 
 def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
