@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.files import LARGEST_TEXT
 
 
 def read_initial(
@@ -29,7 +30,12 @@ def read_initial(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file of initial abundances.")
+        raise InputError(f"{path}: no such file of initial abundances; check the path.")
+    if path.stat().st_size > LARGEST_TEXT:
+        raise InputError(
+            f"{path}: has {path.stat().st_size} bytes, too many for one row of "
+            "abundances; give the network's own file."
+        )
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [row for row in csv.reader(file) if row]

@@ -8,7 +8,8 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from astrokeras.data import schema
+from astrokeras.data import guard, schema
+from astrokeras.data.guard import unreadable
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers, check_values
 from astrokeras.data.writer import TracerWriter
 from astrokeras.errors import InputError
@@ -164,26 +165,20 @@ class TracerStore:
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file for reading, once it was looked through.
 
     Raises:
-        InputError: If it is missing, not HDF5 or truncated.
+        InputError: If it is missing, not HDF5, truncated or not safe to read.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
+    if not guard.is_hdf5(path):
+        raise unreadable(path, "it has not the signature of HDF5")
+    guard.check_file(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    """Return the one-line error for a file that HDF5 cannot read."""
-    reason = " ".join(str(error).split())
-    return InputError(
-        f"{path}: cannot be read as HDF5, it is another kind of file, truncated or "
-        f"damaged ({reason}); fetch or make it again."
-    )
 
 
 def _row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
