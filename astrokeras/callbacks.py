@@ -152,17 +152,7 @@ class Checkpoint(keras.callbacks.Callback):
         # A name alone: no path leads out of the folder.
         if not wrong and Path(state["arrays"]).name != state["arrays"]:
             wrong = ["arrays"]
-        known = [_numbers(callback) for callback in self.others]
-        # Only numbers that the callbacks have, never what else is an attribute.
-        if not wrong and not (
-            len(state["callbacks"]) == len(known)
-            and all(
-                isinstance(one, dict)
-                and set(one) <= set(own)
-                and all(isinstance(value, (int, float)) for value in one.values())
-                for one, own in zip(state["callbacks"], known, strict=True)
-            )
-        ):
+        if not wrong and not self._are_numbers(state["callbacks"]):
             wrong = ["callbacks"]
         if wrong:
             raise InputError(
@@ -171,6 +161,15 @@ class Checkpoint(keras.callbacks.Callback):
                 "--resume."
             )
         return state
+
+    def _are_numbers(self, stored: list[Any]) -> bool:
+        """Whether these are numbers of the other callbacks, and no other attribute."""
+        return len(stored) == len(self.others) and all(
+            isinstance(one, dict)
+            and all(isinstance(value, (int, float)) for value in one.values())
+            and not any(hasattr(type(callback), key) for key in one)
+            for one, callback in zip(stored, self.others, strict=True)
+        )
 
     def waited(self, patience: int) -> bool:
         """Whether a restored training had already stopped early."""

@@ -1,7 +1,6 @@
 """Files that mean harm are refused in a line, and nothing of them is run."""
 
 import base64
-import json
 import marshal
 import pickle
 import resource
@@ -520,23 +519,3 @@ class TestConfigurations:
         read = getattr(target.run, f"read_{name}")
         with pytest.raises(InputError, match=r"is not a JSON object; remove it"):
             read()
-
-
-def test_a_checkpoint_stays_in_its_folder(tmp_path):
-    callbacks = pytest.importorskip("astrokeras.callbacks")
-    other = callbacks.AnnealOnPlateau([], "x", 0.5, 3)
-    one = callbacks.Checkpoint(tmp_path, "x", [other], {})
-    state = {"arrays": "epoch-1.npz", "best": 0.1, "facts": {}, "history": []}
-    numbers = {"best": 0.1, "wait": 2, "factor": 0.5, "patience": 3}
-    for change, expected in (
-        ({"arrays": "../../x.npz"}, "'arrays' is ../../x.npz"),
-        ({"callbacks": [{"on_epoch_end": 1}]}, "'callbacks' is"),
-        ({"callbacks": [{"best": "x"}]}, "'callbacks' is"),
-        ({"callbacks": []}, "'callbacks' is []"),
-        ({"best": None}, "'best' is None"),
-    ):
-        stored = state | {"callbacks": [numbers]} | change
-        one.state_path.write_text(json.dumps(stored))
-        with pytest.raises(InputError, match=r"state\.json: is no checkpoint") as error:
-            one.restore(None)
-        assert expected in str(error.value)

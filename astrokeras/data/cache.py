@@ -17,7 +17,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.chemistry.species import find_elements
 from astrokeras.data import guard
 from astrokeras.data.scaling import scale_abundances
 from astrokeras.data.split import calibration_rows
@@ -90,6 +89,7 @@ def prepare(
                 f"{source}: dataset 'abundances' holds state 0 alone; "
                 "training needs solved tracers."
             )
+        elements, fixed = store.elements, store.listed("fixed")
         rows = {name: store.rows(name) for name in ("train", "validation")}
         kept = calibration_rows(store, calibration)
         rows["validation"] = np.setdiff1d(rows["validation"], kept)
@@ -112,8 +112,8 @@ def prepare(
             store.species,
             store.parameters,
             store.units,
-            tuple(store.attributes.get("elements", [])) or find_elements(store.species),
-            list(store.attributes.get("fixed", [])),
+            elements,
+            fixed,
             _read_statistics(path, store, rows),
         )
 

@@ -148,7 +148,7 @@ class _Scan:
             )
         if dataset.shape is None:
             return
-        claimed = dataset.size * dataset.dtype.itemsize
+        claimed = dataset.size * _item_size(dataset)
         self.values += dataset.size
         self.claimed += claimed
         if self.claimed > max(CLAIMED_BY_ANY, RATIO * self.size):
@@ -171,7 +171,7 @@ class _Scan:
         """Whether its chunks need unpacking that may do harm."""
         if dataset.chunks is None:
             return False
-        chunk = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        chunk = math.prod(dataset.chunks) * _item_size(dataset)
         if chunk > LARGEST_CHUNK:
             raise InputError(
                 f"{self.name}: dataset {dataset.name!r} has chunks of {chunk} bytes, "
@@ -203,6 +203,11 @@ def _text_size(value: Any) -> int:
     """Return the bytes of an attribute's text, 0 of all else."""
     values = value.ravel() if isinstance(value, np.ndarray) else [value]
     return sum(len(one) for one in values if isinstance(one, str | bytes))
+
+
+def _item_size(dataset: h5py.Dataset) -> int:
+    """Return the bytes of a value; of one of variable length those of its address."""
+    return dataset.id.get_type().get_size()
 
 
 def _filters(dataset: h5py.Dataset) -> set[int]:

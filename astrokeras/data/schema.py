@@ -85,7 +85,7 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     names = strings(file["parameters"])
     _check_names(path, "parameters", names)
     units = file["parameters"].attrs.get("units")
-    if units is None or len(units) != len(names):
+    if units is None or getattr(units, "shape", None) != (len(names),):
         raise InputError(
             f"{path}: attribute 'units' of dataset 'parameters' must hold one unit for "
             f"each of {', '.join(names)}; {_REMEDY}"

@@ -33,8 +33,8 @@ class StoredTracers:
         self.store, self.name = store, str(store.path)
         self.species = store.species
         self.parameters, self.units = store.parameters, store.units
-        self.elements = tuple(store.attributes.get("elements", ()))
-        self.fixed = list(store.attributes.get("fixed", ()))
+        self.elements = store.elements
+        self.fixed = store.listed("fixed")
         self.tracer, self.simulation = store.tracer.copy(), store.simulation.copy()
         self.split = store.split if store.has_split else None
         self.states = store.states

@@ -8,6 +8,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.data import guard, schema
 from astrokeras.data.guard import unreadable
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers, check_values
@@ -97,6 +98,36 @@ class TracerStore:
     def has_split(self) -> bool:
         """Whether the file stores a split."""
         return bool((self.split != schema.UNASSIGNED).all())
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols that the species' names are read by.
+
+        Raises:
+            InputError: If a name cannot be read with them.
+        """
+        try:
+            elements = find_elements(self.species, self.listed("elements"))
+            for name in self.species:
+                parse_species(name, elements)
+        except InputError as error:
+            message = str(error).removeprefix(f"{self.path}: ")
+            raise InputError(f"{self.path}: {message}") from error
+        return elements
+
+    def listed(self, key: str) -> list[str]:
+        """Return an attribute that lists names, empty where there is none.
+
+        Raises:
+            InputError: If it is anything else.
+        """
+        value = self.attributes.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+            raise InputError(
+                f"{self.path}: attribute {key!r} is {str(value)[:60]}; it must be a "
+                "list of names, correct or remove it."
+            )
+        return value
 
     def rows(self, split: str | None = None) -> np.ndarray:
         """Return the row numbers of a split, or of all tracers with `None`.
