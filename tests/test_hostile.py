@@ -377,7 +377,7 @@ class TestTheHelper:
     )
     def test_its_end_is_a_refusal(self, library, tmp_path, action, expected):
         path = library(action.replace("/tmp/written", str(tmp_path / "written")))
-        guard._known.clear()
+        guard.forget()
         assert expected in refusal(check_file, path)
         if "SEGV" in expected:  # It serves on.
             assert expected in refusal(check_file, path)
@@ -403,10 +403,10 @@ class TestTheHelper:
 
     def test_a_helper_that_left_is_replaced(self, tmp_path):
         path = write_tracers(tmp_path / "tiny.h5")
-        guard._known.clear()
+        guard.forget()
         check_file(path)
         guard._helpers[-1].process.kill()
-        guard._known.clear()
+        guard.forget()
         assert check_file(path) > 20 * 13 * 10
 
 

@@ -25,7 +25,7 @@ _RARE = "13C 14C 15N 17O 18O 25MG 26MG 29SI 30SI 33S 34S 36S 35CL 37CL"
 _ISOTOPES = tuple(_RARE.split())
 # CS and HF are molecules also in a list without atoms of sulphur and fluorine.
 _MOLECULAR = frozenset({"S", "P", "F"})
-_ELEMENT = re.compile(r"(\d*)([A-Z]{1,2})")
+_ELEMENT = re.compile(r"([0-9]*)([A-Z]{1,2})")
 _LONGEST = 64
 
 

@@ -68,6 +68,11 @@ def trust(path: Path, member: str = "", values: int = 0) -> None:
     _known[_key(path, member)] = values
 
 
+def forget() -> None:
+    """Look through every file anew, also those that this process has written."""
+    _known.clear()
+
+
 def unreadable(path: Path | str, error: object) -> InputError:
     """Return the one-line error for a file that HDF5 cannot read."""
     reason = " ".join(str(error).split())
