@@ -7,6 +7,7 @@ ships), `raw.h5` and `table.h5` (pandas' two layouts), `run.csv` (UCLCHEM's outp
 """
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -167,12 +168,15 @@ def frame(spoil: Callable[[Any], Any], **options: Any) -> Change:
     def change(folder: Path) -> None:
         table = raw(tracers=12)
         changed = spoil(table)
-        hdf(
-            folder / "raw.h5",
-            table if changed is None else changed,
-            mode="w",
-            **options,
-        )
+        with warnings.catch_warnings():
+            # Pandas warns of words, and that it writes nothing of an empty table.
+            warnings.simplefilter("ignore")
+            hdf(
+                folder / "raw.h5",
+                table if changed is None else changed,
+                mode="w",
+                **options,
+            )
 
     return change
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 
-@pytest.mark.parametrize(("target", "runs"), [("species", 20_000), ("tracers", 250)])
+@pytest.mark.parametrize(("target", "runs"), [("species", 5_000), ("tracers", 150)])
 def test_inputs_at_random_are_read_or_refused(target, runs, tmp_path):
     pytest.importorskip("atheris")
     words = [sys.executable, ROOT / "fuzz" / f"{target}.py", f"-runs={runs}", "-seed=1"]

@@ -124,12 +124,12 @@ class TestModelFiles:
 
     @pytest.mark.parametrize("member", ["config.json", "weights"])
     def test_a_bomb_is_not_unpacked(self, remade, member):
-        zeros = b" " * 300 * 2**20
+        zeros = b" " * 100 * 2**20
         change = {"weights": zeros} if member == "weights" else {}
         change |= {} if change else {"config": lambda stored: zeros}
         path = remade(compression=zipfile.ZIP_DEFLATED, **change)
         assert path.stat().st_size < 3 * 2**20
-        assert "claims 314572800 bytes" in refusal(read_metadata, path)
+        assert "claims 104857600 bytes" in refusal(read_metadata, path)
 
     @pytest.mark.parametrize(
         ("part", "key", "value", "expected"),
@@ -381,6 +381,22 @@ class TestTheHelper:
         assert expected in refusal(check_file, path)
         if "SEGV" in expected:  # It serves on.
             assert expected in refusal(check_file, path)
+
+    @pytest.mark.skipif(
+        h5py.version.hdf5_version != "1.14.6", reason="found with HDF5 1.14.6"
+    )
+    @pytest.mark.parametrize(
+        ("place", "byte", "expected"),
+        [(849, 3, "crashed (SIGSEGV)"), (2425, 4, "ran for ever")],
+    )
+    def test_a_byte_that_is_the_end_of_the_library(
+        self, tmp_path, place, byte, expected
+    ):
+        path = write_tracers(tmp_path / "tiny.h5")
+        data = bytearray(path.read_bytes())
+        data[place] = byte
+        path.write_bytes(data)
+        assert expected in refusal(TracerStore, path)
 
     def test_patience_ends(self, library, monkeypatch, tmp_path):
         monkeypatch.setattr(scan, "PATIENCE", 0.2)
