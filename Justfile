@@ -33,6 +33,12 @@ test backend="tensorflow" *options:
 # Run the tests on the three backends, each in a process of its own.
 test-all: (test "tensorflow") (test "jax") (test "torch")
 
+# Fuzz the readers of species names and of tracer files, each for so many seconds.
+fuzz seconds="600":
+    {{bin}}/pip install --quiet ".[fuzz]"
+    {{bin}}/python fuzz/species.py -max_total_time={{seconds}}
+    {{bin}}/python fuzz/tracers.py -max_total_time={{seconds}}
+
 # Build the site into build/site; any warning is an error.
 docs:
     {{bin}}/mkdocs build --strict

@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from astrokeras.errors import InputError, WorkError
-from astrokeras.files import write_arrays, write_text
+from astrokeras.files import read_arrays, read_json, write_arrays, write_text
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):
@@ -122,15 +122,9 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{self.state_path}: no checkpoint to resume from; "
                 "start without --resume."
             )
-        try:
-            state = json.loads(self.state_path.read_text())
-            # Checkpoints of before there was a choice do not say it.
-            facts = {"precision": "float32"} | state["facts"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.state_path}: is no checkpoint or a damaged one ({error}); "
-                "start without --resume."
-            ) from error
+        state = self._read_state()
+        # Checkpoints of before there was a choice do not say it.
+        facts = {"precision": "float32"} | state["facts"]
         for key, value in self.facts.items():
             if facts.get(key) != value:
                 name, before, now = _difference(key, facts.get(key), value)
@@ -144,6 +138,41 @@ class Checkpoint(keras.callbacks.Callback):
         self.history, self.best = state["history"], state["best"]
         self._restored = state["callbacks"]
         return len(self.history)
+
+    def _read_state(self) -> dict[str, Any]:
+        """Return the stored state, each part of the type that it must have."""
+        state = read_json(self.state_path, "start without --resume")
+        kinds: dict[str, Any] = {
+            "arrays": str,
+            "best": (int, float),
+            "facts": dict,
+            "history": list,
+            "callbacks": list,
+        }
+        wrong = [
+            key for key, kind in kinds.items() if not isinstance(state.get(key), kind)
+        ]
+        # A name alone: no path leads out of the folder.
+        if not wrong and Path(state["arrays"]).name != state["arrays"]:
+            wrong = ["arrays"]
+        if not wrong and not self._are_numbers(state["callbacks"]):
+            wrong = ["callbacks"]
+        if wrong:
+            raise InputError(
+                f"{self.state_path}: is no checkpoint or a damaged one, its "
+                f"{wrong[0]!r} is {str(state.get(wrong[0]))[:60]}; start without "
+                "--resume."
+            )
+        return state
+
+    def _are_numbers(self, stored: list[Any]) -> bool:
+        """Whether these are numbers of the other callbacks, and no other attribute."""
+        return len(stored) == len(self.others) and all(
+            isinstance(one, dict)
+            and all(isinstance(value, (int, float)) for value in one.values())
+            and not any(hasattr(type(callback), key) for key in one)
+            for one, callback in zip(stored, self.others, strict=True)
+        )
 
     def waited(self, patience: int) -> bool:
         """Whether a restored training had already stopped early."""
@@ -205,7 +234,9 @@ class HistoryWriter(keras.callbacks.Callback):
         self.checkpoint = checkpoint
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        stages = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        stages = {}
+        if self.path.is_file():
+            stages = read_json(self.path, "remove it")
         stages[self.stage] = self.checkpoint.history
         rows = [{"stage": name} | row for name in stages for row in stages[name]]
         text = io.StringIO()
@@ -236,13 +267,13 @@ def _variables(model: keras.Model) -> list[Any]:
 
 
 def _assign(variables: Sequence[Any], path: Path) -> None:
-    with np.load(path, allow_pickle=False) as arrays:
-        if len(arrays) != len(variables):
-            raise InputError(
-                f"{path}: holds {len(arrays)} arrays, the model has {len(variables)}; "
-                "it belongs to another configuration."
-            )
-        values = [arrays[str(i)] for i in range(len(variables))]
+    arrays = read_arrays(path)
+    if set(arrays) != {str(i) for i in range(len(variables))}:
+        raise InputError(
+            f"{path}: holds {len(arrays)} arrays, the model has {len(variables)}; "
+            "it belongs to another configuration."
+        )
+    values = [arrays[str(i)] for i in range(len(variables))]
     for variable, value in zip(variables, values, strict=True):
         if tuple(variable.shape) != value.shape:
             raise InputError(

@@ -16,6 +16,9 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
+LONGEST = 500
+"""Letters of a message of Hydra's that are shown."""
+
 
 class ConfigError(InputError):
     """A key that does not exist, a wrong type, or a value out of range."""
@@ -281,11 +284,8 @@ def _compose(
 ) -> tuple[Any, Path]:
     """Return the objects of a root, and the folder of `config.yaml`."""
     import hydra
-    import yaml
     from hydra.core.config_store import ConfigStore
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
 
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
@@ -308,7 +308,8 @@ def _compose(
                 root, overrides=[*_listed(overrides), f"hydra.searchpath=[{search}]"]
             )
         return OmegaConf.to_object(composed), home
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+    # Beside their own errors these raise whatever a wrong file makes them stumble on.
+    except Exception as error:
         raise ConfigError(_one_line(error, overrides)) from error
 
 
@@ -330,7 +331,7 @@ def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
         error = error.__cause__
     key = getattr(error, "full_key", None)
     text = " ".join(str(error).split()).split(" full_key:")[0]
-    text = text.split(" Config search path:")[0].split("\nSee https")[0]
+    text = text.split(" Config search path:")[0].split("\nSee https")[0][:LONGEST]
     named = f"configuration key {key!r}: " if key and key not in text else ""
     kind = globals().get(getattr(getattr(error, "object_type", None), "__name__", ""))
     if "not in" in text and dataclasses.is_dataclass(kind):
@@ -350,6 +351,12 @@ def check(config: Any, prefix: str = "") -> None:
     Raises:
         ConfigError: For the first value that is not allowed.
     """
+    known = {item.name for item in dataclasses.fields(config)}
+    unknown = sorted(set(vars(config)) - known)
+    if unknown:
+        raise ConfigError(
+            f"{prefix}{unknown[0]} is no key; there are: {', '.join(sorted(known))}."
+        )
     for item in dataclasses.fields(config):
         value, key = getattr(config, item.name), f"{prefix}{item.name}"
         if dataclasses.is_dataclass(value):

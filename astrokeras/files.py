@@ -1,14 +1,20 @@
 """Writing whole files or none: beside the final name, then renamed."""
 
+import contextlib
+import json
+import math
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from astrokeras.errors import InputError
+
+LARGEST_TEXT = 64 * 2**20
+"""Bytes of a text file that is read at once: JSON of a run, initial abundances."""
 
 
 def check_out(path: Path, given: Path, overwrite: bool) -> None:
@@ -41,7 +47,7 @@ def check_out(path: Path, given: Path, overwrite: bool) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes its name when the block ends well, and else vanishes."""
     beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
@@ -62,7 +68,100 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON says.
+
+    Raises:
+        ValueError: If it is no JSON, or nested beyond what Python takes.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Return the JSON object in a file that this package writes.
+
+    Args:
+        path: The file.
+        remedy: What to do about a wrong one, for the message.
+
+    Raises:
+        InputError: If it is larger than any such file, or holds no JSON object.
+    """
+    found = None
+    if path.stat().st_size <= LARGEST_TEXT:
+        with contextlib.suppress(ValueError):
+            found = parse_json(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: is not a JSON object; {remedy}.")
+    return found
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as an uncompressed .npz file."""
     with whole_file(path) as file:
         np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read the arrays of an uncompressed .npz file, none larger than its file.
+
+    Raises:
+        InputError: If it is no such file, a damaged or a compressed one, or holds
+            Python objects, which are never unpickled.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {
+                member.filename.removesuffix(".npy"): _read_member(archive, member)
+                for member in archive.infolist()
+            }
+    # zipfile and NumPy raise almost anything for damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"{path}: holds no arrays that can be read ({reason}); remove it, or make "
+            "it again."
+        ) from error
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read the array of a .npy file, no larger than its file.
+
+    Raises:
+        ValueError: If it is no such file, or holds Python objects.
+        OSError: If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return _read_array(file, path.stat().st_size)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{member.filename} is compressed")
+    if member.file_size != member.compress_size:
+        raise ValueError(f"{member.filename} claims {member.file_size} bytes")
+    with archive.open(member) as file:
+        return _read_array(file, member.file_size)
+
+
+def _read_array(file: IO[bytes], size: int) -> np.ndarray:
+    """Read an array whose header agrees with the bytes that follow it."""
+    layout = np.lib.format
+    version = layout.read_magic(file)
+    headers = {
+        (1, 0): layout.read_array_header_1_0,
+        (2, 0): layout.read_array_header_2_0,
+    }
+    if version not in headers:
+        raise ValueError(f"it has the unknown version {version}")
+    shape, _, dtype = headers[version](file)
+    if dtype.hasobject:
+        raise ValueError("Python objects are never unpickled")
+    claimed = dtype.itemsize * math.prod(shape)
+    if claimed != size - file.tell():
+        raise ValueError(f"it claims {claimed} bytes of {size}")
+    file.seek(0)
+    return layout.read_array(file, allow_pickle=False)

@@ -1,33 +1,16 @@
 """Loading surrogates, and reading what they are without a backend."""
 
-import json
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astrokeras.archive import AUTOENCODERS, read_archive
 from astrokeras.backend import start_keras
 from astrokeras.errors import InputError
+from astrokeras.metadata import check_metadata
 
 if TYPE_CHECKING:
+    from astrokeras.models.emulator import AnyAutoencoder
     from astrokeras.models.surrogate import Surrogate
-
-# The configuration of 333 species is 60 kB; this bound leaves room for thousands.
-LARGEST_CONFIG = 64 * 2**20
-KEYS = (
-    "species",
-    "parameters",
-    "units",
-    "elements",
-    "stoichiometry",
-    "step",
-    "duration",
-    "box",
-    "species_box",
-    "starts",
-    "floor",
-    "fixed",
-    "version",
-)
 
 
 def find_surrogate(name: str | Path) -> Path:
@@ -64,46 +47,10 @@ def read_metadata(name: str | Path) -> dict[str, Any]:
         `version` of `Surrogate`.
 
     Raises:
-        InputError: If the file is missing or holds no surrogate.
+        InputError: If the file is missing, holds no surrogate, or is not safe to load.
     """
     path = find_surrogate(name)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            info = archive.getinfo("config.json")
-            if info.file_size > LARGEST_CONFIG:
-                raise InputError(
-                    f"{path}: config.json claims {info.file_size} bytes; "
-                    "this is no surrogate, do not use it."
-                )
-            stored = json.loads(archive.read(info))
-            archive.getinfo("model.weights.h5")
-            kind = stored["registered_name"]
-            config = dict(stored["config"])
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        TypeError,
-        ValueError,
-        OSError,
-    ) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path}: is no Keras model file, or a damaged one ({error}); "
-            "fetch or make it again."
-        ) from error
-    if kind != "astrokeras>Surrogate":
-        raise InputError(
-            f"{path}: holds a {stored.get('class_name')}, not a Surrogate; "
-            "give the surrogate.keras of a run."
-        )
-    missing = [key for key in KEYS if key not in config]
-    if missing:
-        raise InputError(
-            f"{path}: its config.json lacks {', '.join(missing)}; it is damaged or of "
-            "another version, fetch or make it again."
-        )
-    return {key: config[key] for key in KEYS}
+    return check_metadata(path, read_archive(path, "Surrogate"))
 
 
 def load(name: str | Path) -> "Surrogate":
@@ -122,19 +69,37 @@ def load(name: str | Path) -> "Surrogate":
     path = find_surrogate(name)
 
     start_keras()
-    import keras
-
     from astrokeras.models.surrogate import Surrogate
 
+    surrogate = _load(path)
+    assert isinstance(surrogate, Surrogate)
+    surrogate.trainable = False
+    return surrogate
+
+
+def load_autoencoder(path: Path) -> "AnyAutoencoder":
+    """Load a run's `autoencoder.keras`. Imports Keras.
+
+    Raises:
+        InputError: If the file is none.
+    """
+    read_archive(path, *AUTOENCODERS)
+    start_keras()
+    from astrokeras.models import autoencoder, projection  # noqa: F401  Known to Keras.
+
+    return _load(path)
+
+
+def _load(path: Path) -> Any:
+    """Build the model of a file that was checked."""
+    import keras
+
     try:
-        surrogate = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (InputError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # Whatever a wrong value does within Keras.
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"{path}: its model cannot be built ({reason}); fetch or make it again."
         ) from error
-    assert isinstance(surrogate, Surrogate)
-    surrogate.trainable = False
-    return surrogate

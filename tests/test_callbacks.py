@@ -1,5 +1,7 @@
 """Callbacks on their own: annealing, and checkpoints on disk."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -67,3 +69,22 @@ def test_a_checkpoint_of_another_shape_is_refused(tmp_path):
 
     with pytest.raises(InputError, match=r"shape \(3, 2\), the model's is \(4, 2\)"):
         Checkpoint(tmp_path, "val_dex", [], {}).restore(other)
+
+
+def test_a_checkpoint_stays_in_its_folder(tmp_path):
+    other = AnnealOnPlateau([], "x", 0.5, 3)
+    one = Checkpoint(tmp_path, "x", [other], {})
+    state = {"arrays": "epoch-1.npz", "best": 0.1, "facts": {}, "history": []}
+    numbers = {"best": 0.1, "wait": 2, "factor": 0.5, "patience": 3}
+    for change, expected in (
+        ({"arrays": "../../x.npz"}, "'arrays' is ../../x.npz"),
+        ({"callbacks": [{"on_epoch_end": 1}]}, "'callbacks' is"),
+        ({"callbacks": [{"best": "x"}]}, "'callbacks' is"),
+        ({"callbacks": []}, "'callbacks' is []"),
+        ({"best": None}, "'best' is None"),
+    ):
+        stored = state | {"callbacks": [numbers]} | change
+        one.state_path.write_text(json.dumps(stored))
+        with pytest.raises(InputError, match=r"state\.json: is no checkpoint") as error:
+            one.restore(None)
+        assert expected in str(error.value)

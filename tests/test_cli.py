@@ -48,13 +48,14 @@ def test_each_command_explains_itself(command, cli):
     [
         (InputError("file.h5: no such file."), 2, "Error: file.h5: no such file."),
         (InputError("two\n  lines"), 2, "Error: two lines"),
+        (InputError("\x1b[2J\udcff\a."), 2, "Error: ?[2J??."),
         (WorkError("training diverged"), 1, "Error: training diverged"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
         (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero (--debug shows"),
         (ModuleNotFoundError("x", name="tensorflow"), 2, "astrokeras[tensorflow]"),
         (ModuleNotFoundError("No module x", name="x"), 1, "ModuleNotFoundError"),
     ],
-    ids=["input", "lines", "work", "disk", "bug", "backend", "module"],
+    ids=["input", "lines", "escapes", "work", "disk", "bug", "backend", "module"],
 )
 def test_an_error_is_one_line_and_a_code(error, code, line, cli, failing):
     failing(error)

@@ -20,12 +20,21 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 
 # Who may import whom: a part imports from its own level and from those above.
 LEVELS = [
-    {"errors", "resources", "backend", "files", "memory", "numpy_reader", "peers"},
+    {
+        "errors",
+        "resources",
+        "backend",
+        "files",
+        "memory",
+        "metadata",
+        "numpy_reader",
+        "peers",
+    },
     {"chemistry", "config"},
     {"data"},
     {"layers"},
     {"models", "losses", "metrics", "callbacks", "optimizers", "distribution"},
-    {"workflows", "serialization"},
+    {"workflows", "serialization", "archive"},
     {"cli"},
 ]
 LEVEL = {part: i for i, parts in enumerate(LEVELS) for part in parts}

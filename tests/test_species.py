@@ -164,3 +164,9 @@ def test_molecules_of_two_letters_are_no_elements():
 def test_a_declared_symbol_must_exist(symbol):
     with pytest.raises(InputError, match=r"Received: '.*'"):
         find_elements(["H"], declared=[symbol])
+
+
+@pytest.mark.parametrize("symbol", ["٣H", "²H", "", "H2", "Xx", "13"])
+def test_what_is_no_symbol_cannot_be_declared(symbol):
+    with pytest.raises(InputError, match="must be chemical symbols"):
+        find_elements(["H"], [symbol])

@@ -334,17 +334,11 @@ def test_the_check_can_be_left_out(path):
         assert store.read(slice(4, 5), check=False).physical[0, 6, 1] == -1
 
 
-@pytest.mark.parametrize(
-    "link",
-    [h5py.SoftLink("/kept"), h5py.ExternalLink("other.h5", "time")],
-    ids=["soft", "external"],
-)
-def test_links_are_refused(path, link):
-    shutil.copy(path, path.with_name("other.h5"))
+def test_links_are_refused(path):
     with h5py.File(path, "r+") as file:
         file["kept"] = file["time"]
         del file["time"]
-        file["time"] = link
+        file["time"] = h5py.SoftLink("/kept")
     assert "'time' must be a dataset of the file itself" in refusal(path)
 
 
@@ -364,7 +358,7 @@ def test_an_absurd_claim_is_refused_before_any_memory_is_taken(path):
             file[name].resize(10**13, axis=0)
         for name in ("simulation", "split"):
             file[name].resize(10**13, axis=0)
-    assert "claims 10000000000000 tracers" in refusal(path)
+    assert "claims shape (10000000000000, 13, 10)" in refusal(path)
 
 
 def test_a_filter_that_is_not_installed(path, monkeypatch):

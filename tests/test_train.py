@@ -415,7 +415,9 @@ def test_a_damaged_checkpoint_is_named(folder, run, tmp_path):
     (copy / "checkpoints" / "emulator" / "state.json").write_text("{")
     config = compose(overrides(folder, f"runs_dir={tmp_path / 'runs'}"))
 
-    with pytest.raises(InputError, match=r"state.json: is no checkpoint"):
+    with pytest.raises(
+        InputError, match=r"state.json: is not a JSON object; start without --resume"
+    ):
         train(config, resume=True)
 
 

@@ -25,7 +25,7 @@ _RARE = "13C 14C 15N 17O 18O 25MG 26MG 29SI 30SI 33S 34S 36S 35CL 37CL"
 _ISOTOPES = tuple(_RARE.split())
 # CS and HF are molecules also in a list without atoms of sulphur and fluorine.
 _MOLECULAR = frozenset({"S", "P", "F"})
-_ELEMENT = re.compile(r"(\d*)([A-Z]{1,2})")
+_ELEMENT = re.compile(r"([0-9]*)([A-Z]{1,2})")
 _LONGEST = 64
 
 
@@ -136,17 +136,19 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
     if name == "E-":
         return Species(name, MappingProxyType({}), -1, PHASES[""])
     if name.startswith("$"):
+        body = name[1 : _LONGEST + 1]
         raise InputError(
-            f"species {name!r} is total ice, the sum of #{name[1:]} and "
-            f"@{name[1:]}, and no species of its own; leave it out."
+            f"species '${body}' is total ice, the sum of #{body} and @{body}, and no "
+            "species of its own; leave it out."
         )
     sign = name[:1] if name[:1] in PHASES else ""
     body = name[len(sign) :].rstrip("+-")
     signs = name[len(sign) + len(body) :]
     readings = _readings(body, elements) if len(name) <= _LONGEST else []
     if not readings or len(set(signs)) > 1:
+        shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
         raise InputError(
-            f"species {name!r} cannot be read with the elements "
+            f"species {shown!r} cannot be read with the elements "
             f"{', '.join(elements)}; declare what is missing in `dataset.elements`, "
             "or list the column in `dataset.drop` if it is no species."
         )

@@ -146,6 +146,8 @@ def _explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, ImportError) and missing_backend(error):
         return NO_BACKEND, 2
     message = " ".join(str(error).split()) or type(error).__name__
+    # A name out of a file may hold what steers a terminal, or what no text can.
+    message = "".join(one if one.isprintable() else "?" for one in message)
     if isinstance(error, InputError):
         return message, 2
     if isinstance(error, WorkError | OSError):

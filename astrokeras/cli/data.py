@@ -139,12 +139,11 @@ def sample(
 
 def _refuse_text(file: Path) -> None:
     """Refuse what is a raw file by its looks, such as CSV, as one to be imported."""
-    import h5py
-
+    from astrokeras.data.guard import is_hdf5
     from astrokeras.errors import InputError
 
     named = file.suffix.lower() in (".h5", ".hdf5", ".hdf")  # Damaged, rather.
-    if file.is_file() and not named and not h5py.is_hdf5(file):
+    if file.is_file() and not named and not is_hdf5(file):
         raise InputError(
             f"{file}: is no tracer file; make one of raw data with "
             f"`astrokeras data import {file} --out OUT.h5`."

@@ -17,11 +17,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.chemistry.species import find_elements
+from astrokeras.data import guard
 from astrokeras.data.scaling import scale_abundances
 from astrokeras.data.split import calibration_rows
 from astrokeras.data.statistics import Collector, Statistics
-from astrokeras.data.store import TracerStore
+from astrokeras.data.store import TracerStore, open_hdf5
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
 
@@ -91,6 +91,7 @@ def prepare(
                 f"{source}: dataset 'abundances' holds state 0 alone; "
                 "training needs solved tracers."
             )
+        elements, fixed = store.elements, store.listed("fixed")
         rows = {name: store.rows(name) for name in ("train", "validation")}
         kept = calibration_rows(store, calibration)
         rows["validation"] = np.setdiff1d(rows["validation"], kept)
@@ -106,8 +107,6 @@ def prepare(
                     "`astrokeras train --mode preprocess` or use --mode both."
                 )
             _write(store, rows, path, floor, progress, compression)
-        with h5py.File(path) as file:
-            statistics = {name: file["statistics"][name][()] for name in _names()}
         return Cache(
             path,
             digest,
@@ -115,9 +114,9 @@ def prepare(
             store.species,
             store.parameters,
             store.units,
-            tuple(store.attributes.get("elements", [])) or find_elements(store.species),
-            list(store.attributes.get("fixed", [])),
-            Statistics(**statistics),
+            elements,
+            fixed,
+            _read_statistics(path, store, rows),
             len(rows["train"]),
         )
 
@@ -128,8 +127,23 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _names() -> list[str]:
-    return list(Statistics.__dataclass_fields__)
+def _read_statistics(
+    path: Path, store: TracerStore, rows: dict[str, np.ndarray]
+) -> Statistics:
+    """Return what a cache knows of its training tracers, if it is a whole one."""
+    names = list(Statistics.__dataclass_fields__)
+    try:
+        with open_hdf5(path) as file:
+            for name, index in rows.items():
+                shape = (len(index), store.states, len(store.species))
+                if file[name]["abundances"].shape != shape:
+                    raise ValueError(f"{name} has another shape than {shape}")
+            return Statistics(**{name: file["statistics"][name][()] for name in names})
+    except (InputError, KeyError, ValueError, TypeError, OSError) as error:
+        raise InputError(
+            f"{path}: is no training cache of {store.path}, or a damaged one "
+            f"({error}); remove it, it is made again."
+        ) from error
 
 
 def _write(
@@ -160,6 +174,7 @@ def _write(
             for name, value in vars(collector.result()).items():
                 file[f"statistics/{name}"] = value
         os.replace(beside, path)
+        guard.trust(path)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.files import LARGEST_TEXT
 
 
 def read_initial(
@@ -29,12 +30,20 @@ def read_initial(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file of initial abundances.")
+        raise InputError(f"{path}: no such file of initial abundances; check the path.")
+    if path.stat().st_size > LARGEST_TEXT:
+        raise InputError(
+            f"{path}: has {path.stat().st_size} bytes, too many for one row of "
+            "abundances; give the network's own file."
+        )
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [row for row in csv.reader(file) if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file ({error}).") from error
+        raise InputError(
+            f"{path}: is not a CSV file ({error}); give a row of species names and one "
+            "of abundances."
+        ) from error
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
         raise InputError(
             f"{path}: holds {len(rows)} rows; it must hold a row of species names and "
@@ -42,14 +51,18 @@ def read_initial(
         )
     values: dict[str, float] = {}
     for name, text in zip((cell.strip() for cell in rows[0]), rows[1], strict=True):
+        if name in values:
+            raise InputError(f"{path}: holds {name!r} twice; remove one.")
         try:
             values[name] = float(text)
         except ValueError as error:
-            raise InputError(f"{path}: {name} is {text!r}, not a number.") from error
+            raise InputError(
+                f"{path}: {name} is {text[:80]!r}, not a number; correct the file."
+            ) from error
         if not 0 <= values[name] <= 1:
             raise InputError(
                 f"{path}: {name} is {values[name]:g}; an abundance lies in [0, 1], "
-                "relative to H nuclei."
+                "relative to H nuclei, correct the file."
             )
     missing = [name for name in species if name not in values]
     if missing:

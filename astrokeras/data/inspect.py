@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.chemistry.species import find_elements, parse_species
+from astrokeras.chemistry.species import parse_species
 from astrokeras.chemistry.stoichiometry import element_totals, stoichiometric_matrix
 from astrokeras.data.schema import FLOOR, NO_SIMULATION, SPLITS
 from astrokeras.data.store import TracerStore
@@ -38,7 +38,7 @@ def inspect_tracers(
     """
     path = Path(path)
     with TracerStore(path) as store:
-        elements = find_elements(store.species, store.attributes.get("elements", ()))
+        elements = store.elements
         phases = [parse_species(name, elements).phase for name in store.species]
         rows = store.rows()
         if most is not None and len(rows) > most:

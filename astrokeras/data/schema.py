@@ -20,6 +20,8 @@ LOWEST = -1e-12
 """A solver's harmless undershoot; anything more negative is refused."""
 HIGHEST = 1.0 + 1e-6
 """An abundance rounded above one; anything larger is refused."""
+LARGEST_TRACER = 2**28
+"""Bytes of the abundances of one tracer: whole tracers are read."""
 SPLITS = ("train", "validation", "test")
 UNASSIGNED = 255
 """In memory, the split of every tracer of a file that has none."""
@@ -83,7 +85,7 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     names = strings(file["parameters"])
     _check_names(path, "parameters", names)
     units = file["parameters"].attrs.get("units")
-    if units is None or len(units) != len(names):
+    if units is None or getattr(units, "shape", None) != (len(names),):
         raise InputError(
             f"{path}: attribute 'units' of dataset 'parameters' must hold one unit for "
             f"each of {', '.join(names)}; {_REMEDY}"
@@ -181,11 +183,10 @@ def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None
                 f"{path}: dataset {name!r} has shape {file[name].shape}, but 'time', "
                 f"'species' and 'parameters' ask for {expected}; {_REMEDY}"
             )
-    # Every tracer takes more than a byte: an absurd claim must not exhaust memory.
-    if max(tracers, states, sizes["S"]) > file.id.get_filesize():
+    if 4 * states * sizes["S"] > LARGEST_TRACER:
         raise InputError(
-            f"{path}: claims {tracers} tracers of {states} states, more than its "
-            f"{file.id.get_filesize()} bytes can hold; {_REMEDY}"
+            f"{path}: one tracer of {states} states of {sizes['S']} species takes more "
+            f"than {LARGEST_TRACER} bytes; cut the tracers into shorter ones."
         )
 
 

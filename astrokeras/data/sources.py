@@ -6,11 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from astrokeras.config import DatasetConfig
 from astrokeras.data.findings import Findings
 from astrokeras.data.frames import PandasTable, frame_keys
+from astrokeras.data.guard import is_hdf5
 from astrokeras.data.raw import RawTracers
 from astrokeras.data.store import TracerStore, open_hdf5
 from astrokeras.data.tables import CsvTable, FrameTable
@@ -34,8 +33,8 @@ class StoredTracers:
         self.store, self.name = store, str(store.path)
         self.species = store.species
         self.parameters, self.units = store.parameters, store.units
-        self.elements = tuple(store.attributes.get("elements", ()))
-        self.fixed = list(store.attributes.get("fixed", ()))
+        self.elements = store.elements
+        self.fixed = store.listed("fixed")
         self.tracer, self.simulation = store.tracer.copy(), store.simulation.copy()
         self.split = store.split if store.has_split else None
         self.states = store.states
@@ -93,7 +92,7 @@ def _open_file(
     layout = config.layout
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
-    if layout == "uclchem" or (layout == "auto" and not h5py.is_hdf5(path)):
+    if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):
         if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
             open_hdf5(path).close()  # Truncated, or no HDF5: says which.
         return [RawTracers(CsvTable(path), config, findings, single=True)]

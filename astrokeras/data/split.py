@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.config import SplitConfig
+from astrokeras.data import guard
 from astrokeras.data.schema import NO_SIMULATION, SPLITS
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError, WorkError
@@ -172,6 +173,7 @@ def split_file(
             file.create_dataset("split", data=split)
             file.attrs.update(split_attributes(config))
         partial.replace(path)
+        guard.trust(path)
     except OSError as error:
         raise WorkError(f"{path}: the split cannot be written ({error}).") from error
     finally:

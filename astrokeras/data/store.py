@@ -8,7 +8,9 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from astrokeras.data import schema
+from astrokeras.chemistry.species import find_elements, parse_species
+from astrokeras.data import guard, schema
+from astrokeras.data.guard import unreadable
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers, check_values
 from astrokeras.data.writer import TracerWriter
 from astrokeras.errors import InputError
@@ -97,6 +99,36 @@ class TracerStore:
         """Whether the file stores a split."""
         return bool((self.split != schema.UNASSIGNED).all())
 
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols that the species' names are read by.
+
+        Raises:
+            InputError: If a name cannot be read with them.
+        """
+        try:
+            elements = find_elements(self.species, self.listed("elements"))
+            for name in self.species:
+                parse_species(name, elements)
+        except InputError as error:
+            message = str(error).removeprefix(f"{self.path}: ")
+            raise InputError(f"{self.path}: {message}") from error
+        return elements
+
+    def listed(self, key: str) -> list[str]:
+        """Return an attribute that lists names, empty where there is none.
+
+        Raises:
+            InputError: If it is anything else.
+        """
+        value = self.attributes.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+            raise InputError(
+                f"{self.path}: attribute {key!r} is {str(value)[:60]}; it must be a "
+                "list of names, correct or remove it."
+            )
+        return value
+
     def rows(self, split: str | None = None) -> np.ndarray:
         """Return the row numbers of a split, or of all tracers with `None`.
 
@@ -164,26 +196,20 @@ class TracerStore:
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file for reading, once it was looked through.
 
     Raises:
-        InputError: If it is missing, not HDF5 or truncated.
+        InputError: If it is missing, not HDF5, truncated or not safe to read.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
+    if not guard.is_hdf5(path):
+        raise unreadable(path, "it has not the signature of HDF5")
+    guard.check_file(path)
     try:
         return h5py.File(path, "r")
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    """Return the one-line error for a file that HDF5 cannot read."""
-    reason = " ".join(str(error).split())
-    return InputError(
-        f"{path}: cannot be read as HDF5, it is another kind of file, truncated or "
-        f"damaged ({reason}); fetch or make it again."
-    )
 
 
 def _row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:

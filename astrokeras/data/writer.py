@@ -9,7 +9,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from astrokeras.data import schema
+from astrokeras.data import guard, schema
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers
 from astrokeras.errors import WorkError
 
@@ -114,6 +114,7 @@ class TracerWriter:
                     del self.file["split"]
                 self.file.close()
                 self.partial.replace(self.path)
+                guard.trust(self.path)
             else:
                 self.file.close()
         finally:

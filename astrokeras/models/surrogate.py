@@ -24,6 +24,7 @@ from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.layers.trust import Trust
+from astrokeras.metadata import FORMAT
 from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
@@ -31,7 +32,6 @@ from astrokeras.models.evolve import Given, Wanted, evolve, solve_doubtful
 from astrokeras.models.facts import Facts
 from astrokeras.models.program import Programs
 
-FORMAT = 1
 ROWS = 8192  # states encoded or decoded at once
 
 
@@ -132,12 +132,6 @@ class Surrogate(Facts, keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if version > FORMAT:
-            msg = (
-                f"the surrogate has format version {version}, this astrokeras reads "
-                f"up to {FORMAT}; install a newer one."
-            )
-            raise InputError(msg)
         if isinstance(emulator, dict):
             emulator = keras.saving.deserialize_keras_object(emulator)
         if isinstance(trust, dict):

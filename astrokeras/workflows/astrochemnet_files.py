@@ -4,7 +4,6 @@ Nothing here imports Keras: a file that does not fit is refused before it loads.
 """
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from astrokeras.data.columns import uclchem_name
 from astrokeras.errors import InputError
+from astrokeras.files import parse_json, read_array
 from astrokeras.workflows.torch_state import read_state
 
 NORM = ("weight", "bias", "running_mean", "running_var")
@@ -102,7 +102,7 @@ def read_species(path: Path) -> tuple[str, ...]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            stored = json.loads(text)
+            stored = parse_json(text)
             names = stored["species"] if isinstance(stored, dict) else stored
         else:
             names = text.splitlines()  # A leading # is a surface species, no comment.
@@ -151,7 +151,7 @@ def read_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
 
 def _read_latents(path: Path) -> tuple[float, float]:
     try:
-        bounds = np.load(path, allow_pickle=False)
+        bounds = read_array(path)
         low, high = (float(value) for value in bounds)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
@@ -165,7 +165,7 @@ def _read_latents(path: Path) -> tuple[float, float]:
 def _read_range_file(path: Path) -> dict[str, tuple[float, float]]:
     """Read `{name: [low, high]}`, or AstroChemNet's `{name: {"min": …, "max": …}}`."""
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
         pairs = {
             name: (entry["min"], entry["max"]) if isinstance(entry, dict) else entry
             for name, entry in stored.items()

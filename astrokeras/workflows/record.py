@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.archive import AUTOENCODERS, read_archive
 from astrokeras.config import AutoencoderConfig, Config
 from astrokeras.data.cache import Cache
 from astrokeras.data.store import TracerStore
@@ -128,9 +129,15 @@ def check_autoencoder(run: Run, cache: Cache) -> AutoencoderConfig:
         InputError: Naming the first difference.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    facts = run.read_provenance().get("stages", {}).get("autoencoder")
-    if facts is None:
+    read_archive(run.autoencoder, *AUTOENCODERS)
+    stages = run.read_provenance().get("stages", {})
+    facts = stages.get("autoencoder") if isinstance(stages, dict) else None
+    needed = {"species": list, "floor": float, "settings": dict}
+    if not isinstance(facts, dict) or any(
+        not isinstance(facts.get(key), kind) for key, kind in needed.items()
+    ):
         raise InputError(
             f"{run.provenance}: does not say what the autoencoder was trained on; "
             f"train it with `astrokeras train autoencoder name={run.name}`."
@@ -156,7 +163,14 @@ def check_autoencoder(run: Run, cache: Cache) -> AutoencoderConfig:
             f"{cache.floor:g}; train an autoencoder on these data."
         )
     schema = OmegaConf.structured(AutoencoderConfig)
-    settings = OmegaConf.to_object(OmegaConf.merge(schema, facts["settings"]))
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(schema, facts["settings"]))
+    except OmegaConfBaseException as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{run.provenance}: the autoencoder's settings are none ({reason}); train "
+            f"it with `astrokeras train autoencoder name={run.name}`."
+        ) from error
     assert isinstance(settings, AutoencoderConfig)
     return settings
 

@@ -1,11 +1,11 @@
 """Run directories: what lies where, and how they are found."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from astrokeras.errors import InputError
+from astrokeras.files import read_json
 from astrokeras.resources import resource
 
 
@@ -58,19 +58,13 @@ class Run:
         """
         if not self.provenance.is_file():
             return {}
-        try:
-            facts = json.loads(self.provenance.read_text(encoding="utf-8"))
-        except ValueError:
-            facts = None
-        if not isinstance(facts, dict):
-            raise InputError(
-                f"{self.provenance}: is not a JSON object; remove it, or train again."
-            )
-        return facts
+        return read_json(self.provenance, "remove it, or train again")
 
     def read_metrics(self) -> dict[str, Any]:
         """Return the stored figures, empty if none were measured yet."""
-        return json.loads(self.metrics.read_text()) if self.metrics.is_file() else {}
+        if not self.metrics.is_file():
+            return {}
+        return read_json(self.metrics, "remove it, or evaluate again")
 
 
 def run_folders() -> list[Path]:

@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from astrokeras.archive import WEIGHTS
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import AutoencoderConfig, Config, EmulatorConfig, LossConfig
 from astrokeras.data.cache import Cache, hash_file
+from astrokeras.data.guard import trust
 from astrokeras.data.sampling import RowSampler
 from astrokeras.data.scaling import decades
 from astrokeras.data.share import Share
@@ -24,7 +26,7 @@ from astrokeras.models.emulator import AnyAutoencoder, Emulator
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.projection import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate
-from astrokeras.serialization import load
+from astrokeras.serialization import load, load_autoencoder
 from astrokeras.workflows.calibrate import calibrate
 from astrokeras.workflows.fit import fit
 from astrokeras.workflows.progress import report
@@ -69,7 +71,7 @@ def train_emulator(
 ) -> None:
     """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
     settings = config.emulator
-    saved = keras.saving.load_model(run.autoencoder, compile=False)
+    saved = load_autoencoder(run.autoencoder)
     autoencoder = _copy(saved, config.precision)
     model = make_emulator(config, cache, autoencoder)
     model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
@@ -328,3 +330,4 @@ def _save(model: keras.Model, path: Path) -> None:
     beside = path.with_name(f"{path.stem}.partial.keras")
     model.save(beside)
     beside.replace(path)
+    trust(path, WEIGHTS, model.count_params())

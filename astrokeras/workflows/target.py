@@ -65,8 +65,8 @@ class Target:
         """
         if name not in self.starts:
             raise InputError(
-                f"{name!r} is neither a file nor a start of surrogate {self.name!r}, "
-                f"which has {', '.join(self.starts) or 'none'}."
+                f"{name!r} is neither a file nor a start of surrogate {self.name!r}; "
+                f"its starts are: {', '.join(self.starts) or 'none'}."
             )
         return self.starts[name]
 

@@ -6,10 +6,12 @@ unknown code. The reader below resolves nothing but the few names that tensors a
 rebuilt from; a file that holds any other name is refused.
 """
 
+import io
 import math
 import pickle
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +32,8 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
+# Tied weights are stored once and rebuilt twice.
+COPIES = 4
 # Dictionaries that wrap the state dictionary in files written during a training.
 WRAPPERS = ("state_dict", "model_state_dict")
 
@@ -58,7 +62,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: no such file.")
     try:
         with zipfile.ZipFile(path) as archive:
-            content = _Reader(archive).load()
+            content = _Reader(archive, path.stat().st_size).load()
     except zipfile.BadZipFile as error:
         raise InputError(
             f"{path}: not a PyTorch checkpoint ({error}); save "
@@ -101,25 +105,41 @@ class _Refused(pickle.UnpicklingError):
     """The file asks for something that is not needed to rebuild tensors."""
 
 
+class _Function:
+    """Calls a function; a pickle cannot change it, as it could a plain one."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused("it changes what rebuilds its tensors")
+
+
 class _Reader(pickle.Unpickler):
     """Unpickler that knows tensors and ordered dictionaries, and no other name."""
 
-    def __init__(self, archive: zipfile.ZipFile):
+    def __init__(self, archive: zipfile.ZipFile, size: int):
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(pickles) != 1:
             raise _Refused(f"the archive holds {len(pickles)} files data.pkl, not 1")
         if archive.getinfo(pickles[0]).file_size > LARGEST_PICKLE:
             raise _Refused(f"data.pkl is larger than {LARGEST_PICKLE} bytes")
-        super().__init__(archive.open(pickles[0]))
+        super().__init__(io.BytesIO(archive.read(pickles[0])))
         self.archive = archive
+        self.left = COPIES * size  # bytes that may still be read or rebuilt
         self.root = pickles[0].removesuffix("data.pkl")
         marks = f"{self.root}byteorder"
         big = marks in archive.namelist() and archive.read(marks) == b"big"
         self.order = ">" if big else "<"
         self.names: dict[tuple[str, str], Any] = {
             ("collections", "OrderedDict"): OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
-            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+            ("torch._utils", "_rebuild_tensor_v2"): _Function(self._rebuild),
+            ("torch._utils", "_rebuild_parameter"): _Function(_rebuild_parameter),
         }
         for storage, dtype in STORAGES.items():
             self.names["torch", storage] = _StorageType(dtype)
@@ -139,7 +159,21 @@ class _Reader(pickle.Unpickler):
         # Compared before anything is read: a small archive can unpack to a huge one.
         if member.file_size != count * dtype.itemsize:
             raise _Refused(f"storage {key} has {member.file_size} bytes")
+        if member.file_size != member.compress_size:
+            raise _Refused(f"storage {key} is compressed, which PyTorch's are not")
+        self._take(member.file_size)
         return np.frombuffer(self.archive.read(member), dtype)
+
+    def _rebuild(self, storage: Any, offset: int, size: tuple, *rest: Any) -> Any:
+        if isinstance(storage, np.ndarray):
+            self._take(min(math.prod(size), storage.size) * storage.itemsize)
+        return _rebuild_tensor(storage, offset, size, *rest)
+
+    def _take(self, size: int) -> None:
+        """Count what is read and rebuilt: one storage may be asked for many times."""
+        self.left -= size
+        if self.left < 0:
+            raise _Refused("its tensors take many times the size of the file")
 
 
 def _rebuild_tensor(

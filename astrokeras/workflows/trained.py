@@ -23,20 +23,22 @@ def own_tracers(target: Target) -> Path:
         raise InputError(
             f"{target.name}: has no config.yaml that names its tracer file; give one."
         )
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    import yaml
 
     config = target.run.config
     try:
-        dataset = OmegaConf.load(config).dataset
-        path, name = dataset.path, dataset.get("name")
+        # Not by OmegaConf, which unfolds aliases and asks the environment: a run may
+        # come from somebody else.
+        stored = yaml.safe_load(config.read_text(encoding="utf-8"))
+        path, name = stored["dataset"]["path"], stored["dataset"].get("name")
     except (
-        OmegaConfBaseException,
-        YAMLError,
+        yaml.YAMLError,
         AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RecursionError,
         OSError,
-        UnicodeDecodeError,
     ):
         path = None
     if not isinstance(path, str):

@@ -1,0 +1,28 @@
+"""The targets of `fuzz/`, on what inputs fit into seconds; `just fuzz` tries more."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.mark.parametrize(("target", "runs"), [("species", 5_000), ("tracers", 150)])
+def test_inputs_at_random_are_read_or_refused(target, runs, tmp_path):
+    pytest.importorskip("atheris")
+    words = [sys.executable, ROOT / "fuzz" / f"{target}.py", f"-runs={runs}", "-seed=1"]
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"Done {runs} runs" in done.stderr
