@@ -82,6 +82,7 @@ def test_few_modules_import_a_backend():
         "data/pipeline.py",
         "data/resident.py",
         "distribution.py",
+        "layers/recurrence.py",
         "workflows/graph.py",
         "workflows/profile.py",
     }
