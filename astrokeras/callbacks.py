@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,13 @@ class Checkpoint(keras.callbacks.Callback):
                     "configuration and data, or start without --resume."
                 )
         model.optimizer.build(model.trainable_variables)
-        _assign(_variables(model), self.folder / state["arrays"])
+        try:
+            _assign(_variables(model), self.folder / state["arrays"])
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self.folder / state['arrays']}: is missing or damaged ({error}); "
+                "start without --resume."
+            ) from error
         self.history, self.best = state["history"], state["best"]
         self._restored = state["callbacks"]
         return len(self.history)
@@ -197,6 +204,10 @@ class HistoryWriter(keras.callbacks.Callback):
         self.checkpoint = checkpoint
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Write the epochs that the checkpoint knows of."""
         stages = json.loads(self.path.read_text()) if self.path.is_file() else {}
         stages[self.stage] = self.checkpoint.history
         rows = [{"stage": name} | row for name in stages for row in stages[name]]

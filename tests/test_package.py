@@ -20,7 +20,16 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 
 # Who may import whom: a part imports from its own level and from those above.
 LEVELS = [
-    {"errors", "resources", "backend", "files", "memory", "numpy_reader"},
+    {
+        "errors",
+        "resources",
+        "backend",
+        "files",
+        "locks",
+        "interruption",
+        "memory",
+        "numpy_reader",
+    },
     {"chemistry", "config"},
     {"data"},
     {"layers"},

@@ -65,10 +65,14 @@ def fit(
     compile_model(model, loss, metric, settings)
     schedules = _schedules(settings, annealed)
     checkpoint = Checkpoint(run.checkpoint(stage), MONITOR, schedules, facts)
+    history = HistoryWriter(run.path, stage, checkpoint)
     first = 0
     if resume and checkpoint.state_path.is_file():
         first = checkpoint.restore(model)
+        history.write()  # it may lack the last epoch, which the checkpoint has
         report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
+    elif resume:
+        report(f"The {stage} begins with epoch 1: none was finished before.")
     folder = run.tensorboard / stage
     seen = Board(folder, loss, metric, annealed, Sample.of(watched), board.every, first)
     shown: list[Any] = [EpochBar(stage, settings.epochs, MONITOR)]
@@ -93,7 +97,7 @@ def fit(
                     seen,
                     *schedules,
                     checkpoint,
-                    HistoryWriter(run.path, stage, checkpoint),
+                    history,
                     *shown,
                 ],
             )
@@ -102,7 +106,7 @@ def fit(
         report(
             f"Interrupted after epoch {done} of the {stage}; "
             + (
-                "the same command with --resume goes on from there."
+                "--resume goes on from there."
                 if done
                 else "nothing of this stage is kept."
             )

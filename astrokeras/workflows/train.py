@@ -6,6 +6,7 @@ What can be refused is refused here, before Keras is imported; `stages` does the
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from astrokeras.backend import select_backend, select_device, start_keras
@@ -15,6 +16,7 @@ from astrokeras.data.initial import read_initial
 from astrokeras.data.limits import STEP_MARGIN
 from astrokeras.errors import InputError
 from astrokeras.files import write_text
+from astrokeras.locks import hold
 from astrokeras.workflows.card import write_card
 from astrokeras.workflows.members import record_members, train_members
 from astrokeras.workflows.progress import report, tracer_bar
@@ -50,9 +52,27 @@ def train(
 
     Raises:
         InputError: For wrong input, an existing run without `resume` or `overwrite`,
-            or an emulator without a trained autoencoder.
+            an emulator without a trained autoencoder, or a run that another process
+            trains.
         WorkError: If training diverges.
     """
+    only_cache = mode == "preprocess"
+    with nullcontext() if only_cache else hold(Path(config.runs_dir) / config.name):
+        return _train(
+            config, stages, mode, resume, overwrite, device, calibrated=calibrated
+        )
+
+
+def _train(
+    config: Config,
+    stages: Sequence[str],
+    mode: str,
+    resume: bool,
+    overwrite: bool,
+    device: str | None,
+    calibrated: bool,
+) -> Run:
+    """Train a run that no other process writes to."""
     select_device(device)
     check_backend(config, stages)
     check_intervals(config)
@@ -82,7 +102,7 @@ def train(
     work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
     made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
     for stage in stages:
-        if resume and made[stage].is_file():
+        if resume and made[stage].is_file() and _is_recorded(run, stage):
             check_finished(run, config, cache, stage)
             report(f"The {stage} of {run.path} is trained already.")
             continue
@@ -94,6 +114,15 @@ def train(
             calibrate_surrogate(config, source, run)
         write_card(run)
     return run
+
+
+def _is_recorded(run: Run, stage: str) -> bool:
+    """Whether a stage came to its end, and not only to its model file.
+
+    A stage without a checkpoint was trained elsewhere, and can be no other.
+    """
+    recorded = stage in run.read_provenance().get("stages", {})
+    return recorded or not run.checkpoint(stage).is_dir()
 
 
 def _train_ensemble(
@@ -209,9 +238,12 @@ def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -
             f"{run.autoencoder}: the emulator needs a trained autoencoder; "
             f"run `astrokeras train autoencoder name={run.name}` first."
         )
-    if resume and not any(
+    begun = any(
         made[stage].is_file() or run.checkpoint(stage).is_dir() for stage in stages
-    ):
+    )
+    # Killed in its first epoch, a run has its configuration alone.
+    begun |= run.config.is_file() and "autoencoder" in stages
+    if resume and not begun:
         raise InputError(
             f"{run.path}: there is nothing to resume; start without --resume."
         )
