@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astrokeras.backend import start_keras
+from astrokeras.data.limits import FORMAT
 from astrokeras.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,6 +97,11 @@ def read_metadata(name: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: holds a {stored.get('class_name')}, not a Surrogate; "
             "give the surrogate.keras of a run."
+        )
+    if config.get("version", FORMAT) > FORMAT:
+        raise InputError(
+            f"{path}: has format version {config['version']}, this astrokeras reads up "
+            f"to {FORMAT}; install a newer one."
         )
     missing = [key for key in KEYS if key not in config]
     if missing:

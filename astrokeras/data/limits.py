@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+FORMAT = 1  # version of the surrogates that are written, and the last that is read
 # A start may leave the range that training saw by this much, the rest by rounding.
 START_MARGIN_DEX = 0.05
 PARAMETER_MARGIN = 1e-4

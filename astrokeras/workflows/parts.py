@@ -1,5 +1,6 @@
 """A prediction on its way: its finished blocks, until they are one file."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ class Parts:
                 write_text(self.facts, json.dumps(facts))
             yield
             self._clear()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def block(self, number: int) -> Path:
         """Return the file of a block; it is there once the block is finished."""
