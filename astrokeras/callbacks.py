@@ -140,6 +140,8 @@ class Checkpoint(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         try:
             _assign(_variables(model), self.folder / state["arrays"])
+        except InputError:
+            raise
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"{self.folder / state['arrays']}: is missing or damaged ({error}); "

@@ -307,13 +307,17 @@ def _kill(
     words = list(command.words)
     code, said, _ = run([*words, *command.again], folder)
     how = "resumed"
-    if code == 2 and command.again and "start without --resume" in said:
+    left = []
+    if code == 2 and "it was finished" in said:  # killed when it had nothing left to do
+        how, code, left = "finished before", 0, leftovers(folder)
+    elif code == 2 and command.again and "start without --resume" in said:
         how = "nothing was done yet"
         code, said, _ = run(words, folder)
     if code != 0:
         print(f"{number + 1:4}  {name:8} {when:16} FAILED: {said.strip()[-300:]}")
         return False
-    wrong = differences(command.read(folder), expected) + leftovers(folder)
+    wrong = differences(command.read(folder), expected)
+    wrong += [name for name in leftovers(folder) if name not in left]
     verdict = f"{how}, " + ("the same" if not wrong else f"DIFFERS in {wrong[:4]}")
     print(f"{number + 1:4}  {name:8} {when:16} {verdict}", flush=True)
     return not wrong

@@ -41,9 +41,10 @@ class Parts:
         """
         begun = self.facts.is_file()
         if resume and not begun:
+            done = ", and the file is there: it was finished" * self.out.is_file()
             raise InputError(
-                f"{self.out}: there is no interrupted prediction to resume; start "
-                "without --resume."
+                f"{self.out}: there is no interrupted prediction to resume{done}; "
+                "start without --resume."
             )
         check_out(self.out, given, overwrite or resume)
         if begun and not (resume or overwrite):
