@@ -109,4 +109,5 @@ def write_text(path: Path, text: str) -> None:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as an uncompressed .npz file."""
     with whole_file(path) as file:
-        np.savez(file, **arrays)
+        # NumPy 2.0 would take `allow_pickle` for one of the arrays.
+        np.savez(file, **arrays)  # type: ignore[arg-type]

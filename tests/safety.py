@@ -6,8 +6,8 @@ One step each of random length, from states of five kinds (a named start, near o
 within the trained ranges of the species, anywhere between the floor and 1, and those
 within the ranges with a thousandth of their species 0) with parameters in the trained
 box, up to three decades and up to twenty outside of it, in float32 and with the dense
-layers in bfloat16. Finite, positive, element totals within 1e-3 of those given: what is not must
-have trust 0. The sums are made in float64 here. Exit code 1 if one has not.
+layers in bfloat16. Finite, positive, element totals within 1e-3 of those given: what
+is not must have trust 0. The sums are made in float64 here. Exit code 1 if one has not.
 """
 
 import argparse

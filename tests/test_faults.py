@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import standin
 from conftest import BACKEND, ROOT
 from tiny import make_tracers, overrides, write_tracers
 
@@ -130,10 +131,10 @@ class Killed(Exception):
 
 
 @pytest.fixture
-def cut(folder, monkeypatch):
-    """A prediction that was cut off in its third block of five."""
-    given = folder / "tiny.h5"
-    predict(OLD, given, folder / "whole.h5", batch_size=4)
+def cut(tmp_path, monkeypatch):
+    """A prediction that was cut off in its third block of three."""
+    standin.write_tracers(tmp_path / "given.h5")
+    predict_stand_in(tmp_path, "whole.h5")
     roll_out, calls = prediction.roll_out_judged, []
 
     def until_the_third(*arguments):
@@ -144,42 +145,53 @@ def cut(folder, monkeypatch):
 
     monkeypatch.setattr(prediction, "roll_out_judged", until_the_third)
     with pytest.raises(Killed):
-        predict(OLD, given, folder / "out.h5", batch_size=4)
+        predict_stand_in(tmp_path, "out.h5")
     return calls
 
 
-def test_a_resumed_prediction_is_the_same_and_repeats_nothing(folder, cut):
-    assert not (folder / "out.h5").exists()
+def predict_stand_in(folder, out, **options):
+    options = {"batch_size": 4, "warn": lambda line: None} | options
+    surrogate = standin.StandIn()
+    return predict(surrogate, folder / "given.h5", folder / out, **options)
+
+
+def test_a_resumed_prediction_is_the_same_and_repeats_nothing(tmp_path, cut):
+    assert not (tmp_path / "out.h5").exists()
     with pytest.raises(InputError, match=r"go on with --resume, or .*--overwrite"):
-        predict(OLD, folder / "tiny.h5", folder / "out.h5", batch_size=4)
+        predict_stand_in(tmp_path, "out.h5")
 
-    done = predict(
-        OLD, folder / "tiny.h5", folder / "out.h5", batch_size=4, resume=True
-    )
+    done = predict_stand_in(tmp_path, "out.h5", resume=True)
 
-    assert len(cut) == 3 + 3
-    assert done.states == 20 * 12
-    with (
-        TracerStore(folder / "out.h5") as ours,
-        TracerStore(folder / "whole.h5") as all_,
-    ):
-        assert set(ours.file) == set(all_.file)
-        for name in ours.file:
-            np.testing.assert_array_equal(ours.file[name][()], all_.file[name][()])
-    assert {path.name for path in folder.iterdir()} == {"tiny.h5", "out.h5", "whole.h5"}
+    assert len(cut) == 3 + 1
+    assert done.tracers == 12
+    with TracerStore(tmp_path / "out.h5") as ours:
+        with TracerStore(tmp_path / "whole.h5") as whole:
+            assert set(ours.file) == set(whole.file)
+            for name in ours.file:
+                one, other = ours.file[name][()], whole.file[name][()]
+                np.testing.assert_array_equal(one, other)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"given.h5", "out.h5", "whole.h5"}
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
         ({"batch_size": 5}, "tracers at once was 4 .* is 5 now"),
-        ({"initial": "first"}, "initial was None"),
+        ({"initial": "standard"}, "initial was None"),
+        ({"compression": "none"}, "compression was gzip"),
     ],
 )
-def test_another_prediction_is_not_resumed(folder, cut, changed, message):
-    options = {"batch_size": 4, "resume": True} | changed
+def test_another_prediction_is_not_resumed(tmp_path, cut, changed, message):
     with pytest.raises(InputError, match=message):
-        predict(OLD, folder / "tiny.h5", folder / "out.h5", **options)
+        predict_stand_in(tmp_path, "out.h5", resume=True, **changed)
+
+
+def test_another_prediction_may_replace_it(tmp_path, cut):
+    predict_stand_in(tmp_path, "out.h5", overwrite=True, batch_size=5)
+
+    assert len(cut) == 3 + 3
+    assert not (tmp_path / "out.h5.parts").exists()
 
 
 def test_nothing_to_resume_is_said(folder):
@@ -445,7 +457,7 @@ def test_a_surrogate_is_read_whole_while_it_is_replaced(tmp_path):
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        seen = {astrokeras.load(path).limits.duration for _ in range(15)}
+        seen = {astrokeras.load(path).limits.duration for _ in range(8)}
     finally:
         over.set()
         thread.join()
@@ -457,7 +469,7 @@ def test_eight_threads_share_a_surrogate():
     """Also what is not compiled yet: each begins with another length of rollout."""
     tracers = make_tracers()
     alone, shared = astrokeras.load(OLD), astrokeras.load(OLD)
-    lengths = [1 + i % 3 for i in range(8)]
+    lengths = [1 + i % 2 for i in range(8)]
 
     def emulate(surrogate, number):
         rows, steps = slice(number, number + 3), lengths[number]

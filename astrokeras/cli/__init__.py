@@ -59,7 +59,7 @@ class _Program(TyperGroup):
                 _show(way_back(words))
             sys.exit(code)
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
