@@ -39,6 +39,32 @@ fuzz seconds="600":
     {{bin}}/python fuzz/species.py -max_total_time={{seconds}}
     {{bin}}/python fuzz/tracers.py -max_total_time={{seconds}}
 
+# Kill trainings, searches, predictions and imports at random and resume them: ten minutes.
+faults backend="tensorflow" *options:
+    KERAS_BACKEND={{backend}} {{bin}}/python tests/faults.py {{options}}
+
+# Ask a surrogate for a million random states, physical or flagged: minutes on one core.
+safety backend="jax" *options:
+    KERAS_BACKEND={{backend}} PYTHONPATH=tests {{bin}}/python tests/safety.py {{options}}
+
+# Look for known weaknesses of what is installed with the package.
+audit:
+    {{bin}}/pip install --quiet pip-audit
+    {{bin}}/pip-audit --local --skip-editable
+
+# List the licences of what is installed with the package.
+licences:
+    {{bin}}/pip install --quiet pip-licenses
+    {{bin}}/pip-licenses --order=license
+
+# Run the tests with the lowest versions that pyproject.toml names, in build/lowest.
+lowest backend="tensorflow" *options:
+    {{bin}}/pip install --quiet uv
+    {{bin}}/uv venv --quiet --clear --python 3.11 build/lowest
+    {{bin}}/uv pip install --quiet --python build/lowest --resolution lowest-direct --editable ".[{{backend}},test]"
+    # What old packages use of newer ones that they depend on is no fault of ours.
+    KERAS_BACKEND={{backend}} build/lowest/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning {{options}}
+
 # Build the site into build/site; any warning is an error.
 docs:
     {{bin}}/mkdocs build --strict

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from astrokeras.data.writer import TracerWriter as TracerWriter
     from astrokeras.errors import InputError as InputError
     from astrokeras.errors import OutsideBoxWarning as OutsideBoxWarning
+    from astrokeras.errors import UnphysicalWarning as UnphysicalWarning
     from astrokeras.errors import WorkError as WorkError
     from astrokeras.memory import keep_memory as keep_memory
     from astrokeras.models.autoencoder import Autoencoder as Autoencoder
@@ -57,6 +58,7 @@ _MODULES = {
     # Errors, and the warning of what lies outside the training ranges.
     "InputError": "errors",
     "OutsideBoxWarning": "errors",
+    "UnphysicalWarning": "errors",
     "WorkError": "errors",
 }
 _NEED_KERAS = {"load", "Surrogate", "Autoencoder", "ProjectionAutoencoder", "Emulator"}

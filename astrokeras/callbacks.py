@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,15 @@ class Checkpoint(keras.callbacks.Callback):
                     "configuration and data, or start without --resume."
                 )
         model.optimizer.build(model.trainable_variables)
-        _assign(_variables(model), self.folder / state["arrays"])
+        try:
+            _assign(_variables(model), self.folder / state["arrays"])
+        except InputError:
+            raise
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"{self.folder / state['arrays']}: is missing or damaged ({error}); "
+                "start without --resume."
+            ) from error
         self.history, self.best = state["history"], state["best"]
         self._restored = state["callbacks"]
         return len(self.history)
@@ -234,6 +243,10 @@ class HistoryWriter(keras.callbacks.Callback):
         self.checkpoint = checkpoint
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Write the epochs that the checkpoint knows of."""
         stages = {}
         if self.path.is_file():
             stages = read_json(self.path, "remove it")

@@ -1,4 +1,4 @@
-"""The two ways in which a command can end badly, and a warning."""
+"""The two ways in which a command can end badly, and two warnings."""
 
 
 class InputError(ValueError):
@@ -14,3 +14,7 @@ class WorkError(RuntimeError):
 
 class OutsideBoxWarning(UserWarning):
     """Parameters or a start lie outside what the surrogate was trained on."""
+
+
+class UnphysicalWarning(RuntimeWarning):
+    """Some predicted states cannot be: not finite, not positive, atoms not kept."""

@@ -1,9 +1,11 @@
 """Writing whole files or none: beside the final name, then renamed."""
 
 import contextlib
+import glob
 import json
 import math
 import os
+import socket
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -47,19 +49,61 @@ def check_out(path: Path, given: Path, overwrite: bool) -> None:
         )
 
 
+def partial_name(path: Path) -> Path:
+    """Return the name beside a file's that this process writes it under.
+
+    Such files of processes that are no more, because they were killed, are removed.
+    """
+    host = socket.gethostname()
+    stem = f"{path.name}.partial-{host}-"
+    for old in path.parent.glob(f"{glob.escape(stem)}*"):
+        number = old.name.removeprefix(stem).removesuffix(path.suffix)
+        if number.isdigit() and not _runs(int(number)):
+            old.unlink(missing_ok=True)
+    # Keras wants the suffix of its own files.
+    return path.with_name(f"{stem}{os.getpid()}{path.suffix}")
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a name to write a file under, which takes its own when the block ends well.
+
+    Else it vanishes, and what had the name before is as it was.
+
+    Raises:
+        OSError: If it cannot be written; the error names the file.
+    """
+    beside = partial_name(path)
+    try:
+        yield beside
+        # Without this a crash of the machine could leave a name without content.
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes its name when the block ends well, and else vanishes."""
-    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
-    try:
+    with written_beside(path) as beside:
         with open(beside, "wb") as file:
             yield file
-            file.flush()
-            # Without this a crash of the machine could leave a name without content.
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -102,7 +146,8 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as an uncompressed .npz file."""
     with whole_file(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        # NumPy 2.0 would take `allow_pickle` for one of the arrays.
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

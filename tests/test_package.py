@@ -25,6 +25,8 @@ LEVELS = [
         "resources",
         "backend",
         "files",
+        "interruption",
+        "locks",
         "memory",
         "metadata",
         "numpy_reader",

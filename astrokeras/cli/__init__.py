@@ -26,6 +26,7 @@ from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
 from astrokeras.cli.tune import tune
 from astrokeras.errors import InputError, WorkError
+from astrokeras.interruption import exit_code, heed_signals, leave, way_back
 from astrokeras.memory import keep_memory
 
 # Global options that take a value, and what is missing where there is none.
@@ -54,7 +55,16 @@ class _Program(TyperGroup):
                 raise
             message, code = _explain(error)
             typer.echo(f"Error: {message}", err=True)
+            if isinstance(error, OSError):  # such as a full disk
+                _show(way_back(words))
             sys.exit(code)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            _show(way_back(sys.argv[1:]) or "Interrupted.")
+            sys.exit(exit_code(error))
 
 
 def _show_version(wanted: bool) -> None:
@@ -141,6 +151,11 @@ def _lift_globals(words: list[str]) -> tuple[list[str], dict[str, str | None]]:
     return rest, chosen
 
 
+def _show(line: str | None) -> None:
+    if line is not None:
+        typer.echo(line, err=True)
+
+
 def _explain(error: Exception) -> tuple[str, int]:
     """Return the one line that an error is worth, and the exit code."""
     if isinstance(error, ImportError) and missing_backend(error):
@@ -158,4 +173,10 @@ def _explain(error: Exception) -> tuple[str, int]:
 def main() -> None:
     """Run the command line."""
     keep_memory()
-    app(prog_name="astrokeras")
+    heed_signals(sys.argv[1:])
+    try:
+        app(prog_name="astrokeras")
+    except SystemExit as done:
+        if done.code in (130, 143):
+            leave(int(done.code))
+        raise

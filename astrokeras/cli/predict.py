@@ -38,6 +38,10 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Tracers rolled out at once.")
     ] = 256,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with an interrupted prediction."),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace OUT.h5 if it exists.")
     ] = False,
@@ -58,6 +62,7 @@ def predict(
         initial=initial,
         strict=strict,
         batch_size=batch_size,
+        resume=resume,
         overwrite=overwrite,
         compression=compression,
         progress=True,

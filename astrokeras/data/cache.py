@@ -8,7 +8,6 @@ neighbours here do not, and one contiguous read still fetches many.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from astrokeras.data.statistics import Collector, Statistics
 from astrokeras.data.store import TracerStore, open_hdf5
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
+from astrokeras.files import written_beside
 
 VERSION = 3
 BLOCK = 32
@@ -155,10 +155,9 @@ def _write(
     compression: str,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
     collector = Collector(len(rows["train"]), floor)
     done, total = 0, sum(map(len, rows.values()))
-    try:
+    with written_beside(path) as beside:
         with h5py.File(beside, "w") as file:
             for name, index in rows.items():
                 order = np.random.default_rng(0).permutation(len(index))
@@ -173,10 +172,7 @@ def _write(
                         progress(done, total)
             for name, value in vars(collector.result()).items():
                 file[f"statistics/{name}"] = value
-        os.replace(beside, path)
-        guard.trust(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    guard.trust(path)
 
 
 def _make_group(

@@ -13,6 +13,7 @@ from astrokeras.data import guard
 from astrokeras.data.schema import NO_SIMULATION, SPLITS
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError, WorkError
+from astrokeras.files import written_beside
 
 
 def assign_split(
@@ -164,18 +165,15 @@ def split_file(
                 "what they have seen. Use --force if there are none."
             )
         split = make_split(store.simulation, config, path)
-    partial = path.with_name(f"{path.name}.partial-{os.getpid()}")
     try:
-        shutil.copyfile(path, partial)
-        with h5py.File(partial, "r+") as file:
-            if "split" in file:
-                del file["split"]
-            file.create_dataset("split", data=split)
-            file.attrs.update(split_attributes(config))
-        partial.replace(path)
+        with written_beside(path) as beside:
+            shutil.copyfile(path, beside)
+            with h5py.File(beside, "r+") as file:
+                if "split" in file:
+                    del file["split"]
+                file.create_dataset("split", data=split)
+                file.attrs.update(split_attributes(config))
         guard.trust(path)
     except OSError as error:
         raise WorkError(f"{path}: the split cannot be written ({error}).") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return split

@@ -12,6 +12,7 @@ import numpy as np
 from astrokeras.data import guard, schema
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers
 from astrokeras.errors import WorkError
+from astrokeras.files import partial_name
 
 
 class TracerWriter:
@@ -43,7 +44,7 @@ class TracerWriter:
         solved: bool = True,
     ):
         self.path = Path(path)
-        self.partial = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
+        self.partial = partial_name(self.path)
         self.extra = dict(extra or {})
         self.count = 0
         try:
@@ -98,6 +99,26 @@ class TracerWriter:
             dataset.resize(self.count, axis=0)
             dataset[first:] = value
 
+    def append_file(self, path: Path) -> None:
+        """Add the tracers of a file that was written with the same arguments.
+
+        Its abundances are copied as they are, compressed.
+        """
+        with h5py.File(path) as other:
+            count = len(other["length"])
+            first, self.count = self.count, self.count + count
+            for name in PER_STATE | PER_TRACER | self.extra:
+                self.file[name].resize(self.count, axis=0)
+                if name != "abundances":
+                    # A file that was never split has no such dataset.
+                    known = name in other
+                    values = other[name][:] if known else schema.UNASSIGNED
+                    self.file[name][first:] = values
+            source, sink = other["abundances"].id, self.file["abundances"].id
+            for row in range(count):
+                filters, chunk = source.read_direct_chunk((row, 0, 0))
+                sink.write_direct_chunk((first + row, 0, 0), chunk, filters)
+
     def __enter__(self) -> Self:
         return self
 
@@ -113,6 +134,8 @@ class TracerWriter:
                 if (self.file["split"][:] == schema.UNASSIGNED).any():
                     del self.file["split"]
                 self.file.close()
+                with open(self.partial, "rb") as file:
+                    os.fsync(file.fileno())
                 self.partial.replace(self.path)
                 guard.trust(self.path)
             else:

@@ -11,6 +11,8 @@ from astrokeras.errors import InputError
 from astrokeras.models import request
 from astrokeras.models.judgement import judge
 
+UNPHYSICAL = 1e-3  # conserved totals of a state may be off by this much
+
 
 @dataclass(frozen=True)
 class Given:
@@ -67,11 +69,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Evolved:
-    """Abundances and their error bars (N, K, wanted), trust scores (N, K)."""
+    """Abundances and their error bars (N, K, wanted), trust scores (N, K).
+
+    `unphysical` is the number of states that cannot be.
+    """
 
     abundances: np.ndarray
     sigma: np.ndarray
     trust: np.ndarray
+    unphysical: int = 0
 
 
 def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evolved:
@@ -91,6 +97,7 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
     sigma = np.zeros(abundances.shape if wanted.sigma else (0,), "float32")
     trust = np.ones(abundances.shape[:2], "float32")
     judged = wanted.sigma or wanted.trust
+    unphysical = 0
     index = (states[later] - 1).astype("int32")
     # State 0 alone is judged with a state that is dropped: PyTorch reduces no nothing.
     least = index if index.size else np.zeros(1, "int32")
@@ -105,21 +112,24 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
         found = surrogate.programs.rollout(
             x, p, t, asked, wanted.columns, wanted.conserve, judged
         )
-        bars = None
+        found, *known, flaw = found
+        bars, wrong = None, ~(flaw[kept, : index.size] <= UNPHYSICAL)
         if judged:
-            found, latents, *known = found
-            spread, off = np.zeros((2, *t.shape), "float32")
-            spread[:, least], off[:, least] = known
+            latents, closeness = known
             found = found[:, : index.size]
+            spread, off = np.zeros((2, *t.shape), "float32")
+            spread[:, least], off[:, least] = closeness, flaw
             said = judge(surrogate, x, p, t, latents, spread, off)
-            trust[rows] = said.trust[kept, states]
+            trust[rows] = np.nan_to_num(said.trust[kept, states])
             if wanted.sigma:
                 bars = surrogate.trust.sigma(said.expected[:, states[later]])
         found, bars = wanted.add(found, bars)
         abundances[rows, later] = found[kept]
+        trust[rows, later] = np.where(wrong, 0.0, trust[rows, later])
+        unphysical += int(wrong.sum())
         if bars is not None:
             sigma[rows, later] = bars[kept]
-    return Evolved(abundances, sigma, trust)
+    return Evolved(abundances, sigma, trust, unphysical)
 
 
 def solve_doubtful(

@@ -73,11 +73,12 @@ class Programs:
         conserve: bool,
         judged: bool = False,
     ) -> Any:
-        """Return abundances of later states, all or those of `index`.
+        """Return abundances of later states, all or those of `index`, and their flaw.
 
-        If they are to be judged, the latents of all later states `(N, T, L)` follow,
-        and of those returned, `(N, T or len(index))`, the spread of an ensemble, dex,
-        and by how much element totals are off that should be conserved.
+        The flaw, `(N, T or len(index))`, is by how much element totals are off that
+        should be conserved, infinite for what is not finite or not positive. If the
+        states are to be judged, the latents of all later states `(N, T, L)` stand
+        before it, and the spread of an ensemble, dex, `(N, T or len(index))`.
         """
         model = self.model
 
@@ -88,17 +89,15 @@ class Programs:
                 latents = keras.ops.take(every, wanted[0], axis=1)
                 kept = kept.take(wanted[0])
             given = x if conserve else None
+            # Who sees some of the species alone is not told what the others hold.
+            some = None if judged or conserve else _array(columns)
+            found = model.abundances(latents, given, kept, some)
+            flaw = model.flaw(found, given)
+            if columns is not None and some is None:
+                found = keras.ops.take(found, _array(columns), axis=-1)
             if not judged:
-                return model.abundances(latents, given, kept, _array(columns))
-            whole = model.abundances(latents, given, kept)
-            spread = model.spread(latents)
-            off = keras.ops.zeros_like(spread)
-            if conserve:
-                totals = model.conservation.totals(x)[:, None]
-                off = model.conservation.residual(whole, totals)
-            if columns is not None:
-                whole = keras.ops.take(whole, _array(columns), axis=-1)
-            return whole, every, spread, off
+                return found, flaw
+            return found, every, model.spread(latents), flaw
 
         inputs = (initial, physical, years) + (() if index is None else (index,))
         # TensorFlow would give up on the rank of an argument that has had two.

@@ -19,7 +19,7 @@ from astrokeras.data.scaling import (
     decades,
     scale_abundances,
 )
-from astrokeras.errors import InputError, OutsideBoxWarning
+from astrokeras.errors import InputError, OutsideBoxWarning, UnphysicalWarning
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.register import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
@@ -28,7 +28,13 @@ from astrokeras.metadata import FORMAT
 from astrokeras.models import request
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.evolve import Given, Wanted, evolve, solve_doubtful
+from astrokeras.models.evolve import (
+    UNPHYSICAL,
+    Given,
+    Wanted,
+    evolve,
+    solve_doubtful,
+)
 from astrokeras.models.facts import Facts
 from astrokeras.models.program import Programs
 
@@ -260,6 +266,25 @@ class Surrogate(Facts, keras.Model):
             low, high = low[outputs], high[outputs]
         return ops.clip(scaled, low, high)
 
+    def flaw(self, abundances: Any, initial: Any = None) -> Any:
+        """Return how unphysical states of a rollout are, `(batch, T)`.
+
+        Args:
+            abundances: `(batch, T, S)`, or some of the species if `initial` is `None`.
+            initial: Abundances `(batch, S)` whose element totals they should have.
+
+        Returns:
+            The largest relative error of a total, 0 where none is given, and infinite
+            where an abundance is not finite or not positive.
+        """
+        good = ops.logical_and(ops.isfinite(abundances), abundances > 0)
+        if initial is None:
+            off = ops.zeros_like(abundances[..., 0])
+        else:
+            totals = self.conservation.totals(initial)[:, None]
+            off = self.conservation.residual(abundances, totals)
+        return ops.where(ops.all(good, axis=-1), off, float("inf"))
+
     def spread(self, latents: Any) -> Any:
         """Return how far an ensemble's members are apart, `(..., L)` to `(...)`, dex.
 
@@ -317,6 +342,9 @@ class Surrogate(Facts, keras.Model):
                 lie within 1.645 sigma, in dex, of the shape of the abundances.
             return_trust: Whether the trust scores follow, `(N, T+1 or len(times))`:
                 1 to 0, states below 0.5 should be solved. See `layers.trust.Trust`.
+                What cannot be has 0: abundances that are not finite or not positive,
+                element totals that are off by more than 1e-3 where they are conserved.
+                Who does not ask for it is warned of such states.
             fallback: Your solver, `fallback(initial, physical, time)` with `(n, S)`,
                 `(n, T, ...)` and years `(n, T+1)` of the tracers that hold a wanted
                 state of less trust than 0.5; it returns abundances `(n, T+1, S)`,
@@ -361,6 +389,13 @@ class Surrogate(Facts, keras.Model):
         evolved = evolve(self, given, wanted, batch_size)
         if fallback is not None:
             solve_doubtful(evolved, given, wanted, fallback)
+        elif evolved.unphysical and not return_trust:
+            line = (
+                f"{evolved.unphysical} of {evolved.trust.size} states cannot be: not "
+                "finite, not positive, or element totals are off by more than "
+                f"{UNPHYSICAL:g}; they have trust 0, `return_trust` tells which."
+            )
+            warnings.warn(line, UnphysicalWarning, stacklevel=2)
         extra = [evolved.sigma] * return_sigma + [evolved.trust] * return_trust
         return (evolved.abundances, *extra) if extra else evolved.abundances
 

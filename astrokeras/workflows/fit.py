@@ -77,10 +77,15 @@ def fit(
         checkpoint = Checkpoint(
             run.checkpoint(stage), MONITOR, schedules, facts, cluster.leads
         )
+        history = HistoryWriter(run.path, stage, checkpoint)
         first = 0
         if resume and checkpoint.state_path.is_file():
             first = checkpoint.restore(spread)
+            if cluster.leads:
+                history.write()  # it may lack the last epoch, which the checkpoint has
             report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
+        elif resume:
+            report(f"The {stage} begins with epoch 1: none was finished before.")
         callbacks = [*schedules, checkpoint]
         if cluster.leads:
             # All devices would have to look at the sample together.
@@ -93,7 +98,6 @@ def fit(
                 # each.
                 shown.append(Profile(folder, board.profile))
             opened += [seen, *shown]
-            history = HistoryWriter(run.path, stage, checkpoint)
             callbacks = [seen, *callbacks, history, *shown]
         try:
             if first < settings.epochs and not checkpoint.waited(settings.patience):
@@ -140,7 +144,7 @@ def _fit_epochs(
 
 
 def _report_interruption(done: int, stage: str) -> None:
-    kept = "the same command with --resume goes on from there."
+    kept = "--resume goes on from there."
     lost = "nothing of this stage is kept."
     report(f"Interrupted after epoch {done} of the {stage}; {kept if done else lost}")
 

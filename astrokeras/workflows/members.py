@@ -41,7 +41,7 @@ def train_members(
             seed=config.seed + number,
             members=1,
         )
-        begun = Run(Path(member.runs_dir) / member.name).path.is_dir()
+        begun = Run(Path(member.runs_dir) / member.name).config.is_file()
         members.append(train(member, resume=resume and begun, **options))
     return members
 

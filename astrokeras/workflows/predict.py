@@ -8,14 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
+from astrokeras.data.cache import hash_file
 from astrokeras.data.initial import read_initial
 from astrokeras.data.limits import LEAST_TRUST, Limits
 from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.files import check_out
 from astrokeras.workflows.outside import Outside
+from astrokeras.workflows.parts import Parts
 from astrokeras.workflows.rollout import batch_size as bounded
 from astrokeras.workflows.rollout import read_given, roll_out_judged
 from astrokeras.workflows.target import (
@@ -71,6 +73,7 @@ def predict(
     initial: str | Path | None = None,
     strict: bool = False,
     batch_size: int = 256,
+    resume: bool = False,
     overwrite: bool = False,
     compression: str = "gzip",
     progress: bool = False,
@@ -79,8 +82,10 @@ def predict(
     """Roll out every tracer of a file from its state 0 and write a tracer file.
 
     The whole input is checked first, then it is predicted in batches; memory does not
-    grow with the file. The result has a dataset `status` with a value per state and, of
-    a calibrated surrogate, `trust`, see `Surrogate.emulate`.
+    grow with the file. Finished batches wait in a folder beside the file until all are
+    there, so that an interrupted prediction can be resumed. The result has a dataset
+    `status` with a value per state and, of a calibrated surrogate, `trust`, see
+    `Surrogate.emulate`.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
@@ -91,7 +96,9 @@ def predict(
             file then needs no abundances.
         strict: Whether leaving the training box is an error and not a warning.
         batch_size: Tracers rolled out at once.
-        overwrite: Whether a file may be replaced.
+        resume: Whether to go on with an interrupted prediction, from its last finished
+            batch.
+        overwrite: Whether a file, or an interrupted prediction, may be replaced.
         compression: "gzip" or "none", which writes several times faster.
         progress: Whether a bar is shown on stderr.
         warn: Called with each line about what lies outside the training box.
@@ -101,11 +108,13 @@ def predict(
 
     Raises:
         InputError: If there is no such surrogate or file, the file does not suit the
-            surrogate, a value is wrong, or, when strict, outside the training box.
+            surrogate, a value is wrong, or, when strict, outside the training box; if
+            there is an interrupted prediction and `resume` is not given, nothing to
+            resume, or another process that writes the same file.
     """
     target = find_target(run)
-    out = Path(out)
-    check_out(out, Path(tracers), overwrite)
+    parts = Parts(Path(out))
+    parts.check(Path(tracers), resume, overwrite)
     if compression not in COMPRESSION:
         raise InputError(f"compression is {compression!r}; give gzip or none.")
     if batch_size < 1:
@@ -122,24 +131,41 @@ def predict(
             )
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
-        surrogate = target.load()
+        facts = {
+            "tracers": hash_file(store.path),
+            "surrogate": target.sha256(),
+            "initial": None if start is None else start.tolist(),
+            "tracers at once": size,
+            "compression": compression,
+        }
         counts = np.zeros(4, dtype=np.int64)
-        with ExitStack() as stack:
+        with parts.opened(facts, resume), ExitStack() as stack:
+            surrogate = target.load()
+            if target.sha256() != facts["surrogate"]:
+                raise InputError(
+                    f"{target.path}: was replaced while it was read; predict again."
+                )
             advance = _bar(stack, store.tracers) if progress else None
-            writer = stack.enter_context(_open_writer(out, store, target, compression))
-            for given in _given(store, start, size, check=False):
-                predicted, trust = roll_out_judged(surrogate, given, columns, size)
-                status = find_status(given, predicted, columns, target.limits, trust)
+            for number, given in enumerate(_given(store, start, size, check=False)):
+                path = parts.block(number)
+                if path.is_file():
+                    with h5py.File(path) as file:
+                        status = file["status"][:]
+                else:
+                    with _open_writer(path, store, target, compression) as writer:
+                        status = _write_block(
+                            writer, surrogate, given, columns, size, target.limits
+                        )
                 valid = np.arange(store.states) < given.length[:, None]
-                predicted[~valid] = trust[~valid] = np.nan
-                given.abundances = predicted
-                writer.append(given, status=status, trust=trust)
                 counts += np.bincount(status[:, 1:][valid[:, 1:]], minlength=4)
                 if advance:
                     advance(int(given.rows[-1]) + 1, store.tracers)
+            with _open_writer(parts.out, store, target, compression) as writer:
+                for number in range(-(-store.tracers // size)):
+                    writer.append_file(parts.block(number))
     fine, outside, not_finite, doubtful = counts.tolist()
     return Prediction(
-        out,
+        parts.out,
         store.tracers,
         int(counts.sum()),
         fine,
@@ -148,6 +174,24 @@ def predict(
         doubtful,
         lines,
     )
+
+
+def _write_block(
+    writer: TracerWriter,
+    surrogate: Any,
+    given: Tracers,
+    columns: np.ndarray,
+    size: int,
+    limits: Limits,
+) -> np.ndarray:
+    """Predict some tracers, write them and return their status."""
+    predicted, trust = roll_out_judged(surrogate, given, columns, size)
+    status = find_status(given, predicted, columns, limits, trust)
+    valid = np.arange(predicted.shape[1]) < given.length[:, None]
+    predicted[~valid] = trust[~valid] = np.nan
+    given.abundances = predicted
+    writer.append(given, status=status, trust=trust)
+    return status
 
 
 def _read_start(initial: str | Path, target: Target) -> np.ndarray:

@@ -19,6 +19,7 @@ from astrokeras.data.share import Share
 from astrokeras.data.validation import RolloutSampler, StateSampler
 from astrokeras.data.windows import WindowSampler
 from astrokeras.distribution import Cluster
+from astrokeras.files import written_beside
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
@@ -327,7 +328,6 @@ def _copy(
 
 def _save(model: keras.Model, path: Path) -> None:
     """Write a whole model file or none."""
-    beside = path.with_name(f"{path.stem}.partial.keras")
-    model.save(beside)
-    beside.replace(path)
+    with written_beside(path) as beside:
+        model.save(beside)
     trust(path, WEIGHTS, model.count_params())

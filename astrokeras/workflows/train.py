@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from astrokeras.distribution import (
 )
 from astrokeras.errors import InputError
 from astrokeras.files import write_text
+from astrokeras.locks import hold
 from astrokeras.peers import Peers
 from astrokeras.workflows.card import write_card
 from astrokeras.workflows.members import record_members, train_members
@@ -62,14 +64,42 @@ def train(
 
     Raises:
         InputError: For wrong input, an existing run without `resume` or `overwrite`,
-            or an emulator without a trained autoencoder.
+            an emulator without a trained autoencoder, or a run that another process
+            trains.
         WorkError: If training diverges.
     """
     select_device(device)
+    place = find_place(config, stages)
+    folder = Path(config.runs_dir) / config.name
+    # Of several processes rank 0 alone writes the run.
+    writes = place.leads and mode != "preprocess"
+    with hold(folder) if writes else nullcontext():
+        return _train(
+            config,
+            stages,
+            mode,
+            resume,
+            overwrite,
+            device,
+            calibrated=calibrated,
+            place=place,
+        )
+
+
+def _train(
+    config: Config,
+    stages: Sequence[str],
+    mode: str,
+    resume: bool,
+    overwrite: bool,
+    device: str | None,
+    calibrated: bool,
+    place: Place,
+) -> Run:
+    """Train a run that no other process writes to."""
     check_backend(config, stages)
     check_intervals(config)
     check_profile(config.board.profile)
-    place = find_place(config, stages)
     run = Run(Path(config.runs_dir) / config.name)
     with place.join() as peers:
         # Only rank 0 writes, and so only it looks what there is.
@@ -122,7 +152,7 @@ def _train_stages(
     for stage in stages:
         # Nobody looks before rank 0 has written what it had to.
         cluster.meet(f"the beginning of the {stage}")
-        if resume and made[stage].is_file():
+        if resume and made[stage].is_file() and _is_recorded(run, stage):
             check_finished(run, config, cache, stage)
             if cluster.leads:
                 report(f"The {stage} of {run.path} is trained already.")
@@ -131,6 +161,15 @@ def _train_stages(
         work[stage](config, cache, run, resume, cluster)
         if cluster.leads:
             record(run, config, cache, source, stage, time.time() - began)
+
+
+def _is_recorded(run: Run, stage: str) -> bool:
+    """Whether a stage came to its end, and not only to its model file.
+
+    A stage without a checkpoint was trained elsewhere, and can be no other.
+    """
+    recorded = stage in run.read_provenance().get("stages", {})
+    return recorded or not run.checkpoint(stage).is_dir()
 
 
 def _train_ensemble(
@@ -253,9 +292,12 @@ def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -
             f"{run.autoencoder}: the emulator needs a trained autoencoder; "
             f"run `astrokeras train autoencoder name={run.name}` first."
         )
-    if resume and not any(
+    begun = any(
         made[stage].is_file() or run.checkpoint(stage).is_dir() for stage in stages
-    ):
+    )
+    # Killed in its first epoch, a run has its configuration alone.
+    begun |= run.config.is_file() and "autoencoder" in stages
+    if resume and not begun:
         raise InputError(
             f"{run.path}: there is nothing to resume; start without --resume."
         )

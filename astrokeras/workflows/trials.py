@@ -11,7 +11,7 @@ from typing import Any
 
 from astrokeras.config import Config, TunerConfig, compose
 from astrokeras.errors import InputError, WorkError
-from astrokeras.files import write_text
+from astrokeras.files import write_text, written_beside
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.runs import Run
 from astrokeras.workflows.space import to_overrides
@@ -174,9 +174,8 @@ def share_autoencoder(source: Run, run: Run) -> None:
         return
     run.path.mkdir(parents=True, exist_ok=True)
     shutil.copy(source.provenance, run.provenance)
-    beside = run.autoencoder.with_suffix(".partial.keras")
-    shutil.copy(source.autoencoder, beside)
-    beside.replace(run.autoencoder)
+    with written_beside(run.autoencoder) as beside:
+        shutil.copy(source.autoencoder, beside)
 
 
 def validation_dex(run: Run, stage: str) -> float:

@@ -14,6 +14,8 @@ from astrokeras.backend import select_device, start_keras
 from astrokeras.config import Config, compose_tuner
 from astrokeras.errors import InputError, WorkError
 from astrokeras.files import write_text
+from astrokeras.locks import NAME as LOCK
+from astrokeras.locks import hold
 from astrokeras.workflows.leaderboard import write_best
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.record import check_autoencoder
@@ -57,8 +59,8 @@ def tune(
         The search.
 
     Raises:
-        InputError: For wrong input, or an existing search without `resume` or
-            `overwrite`.
+        InputError: For wrong input, an existing search without `resume` or
+            `overwrite`, or one that another process is at.
         WorkError: If every trial failed, or the chief does not answer.
     """
     team = team or Team()
@@ -73,17 +75,19 @@ def tune(
         "overrides": list(search.overrides),
     }
     if team.worker is None:
-        _check_search(search, facts, resume, overwrite)
-        _prepare(search, config, facts, overwrite)
+        with hold(search.path):
+            _check_search(search, facts, resume, overwrite)
+            _prepare(search, config, facts, overwrite)
+            enter_team(team)
+            _search(search, space, config, team)
+            if not any(one.val_dex is not None for one in search.results()):
+                raise WorkError(_all_failed(search))
+            write_best(search)
     else:
         await_file(search.facts, team)
         _check_facts(search, facts)
-    enter_team(team)
-    _search(search, space, config, team)
-    if team.worker is None:
-        if not any(one.val_dex is not None for one in search.results()):
-            raise WorkError(_all_failed(search))
-        write_best(search)
+        enter_team(team)
+        _search(search, space, config, team)
     return search
 
 
@@ -159,7 +163,7 @@ def _prepare(
 ) -> None:
     """Make what all trials share: the training cache, and one autoencoder."""
     if overwrite:
-        shutil.rmtree(search.path, ignore_errors=True)
+        _clear(search)
     _, cache = prepare_data(config, search.stages)
     search.path.mkdir(parents=True, exist_ok=True)
     if search.settings.stage == "emulator":
@@ -169,17 +173,30 @@ def _prepare(
     write_text(search.facts, json.dumps(facts, indent=1))
 
 
+def _clear(search: Search) -> None:
+    """Remove a search but for the lock that is held; what workers wait for goes first.
+
+    Killed meanwhile, it cannot be resumed, and no other trial is taken for one of it.
+    """
+    search.facts.unlink(missing_ok=True)
+    for path in search.path.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+
+
 def _prepare_autoencoder(search: Search) -> None:
     """Take the autoencoder that the trials share from a run, or train it."""
     run, given = search.autoencoder, search.settings.autoencoder
     if given is not None:
         _check_given(find_run(given))
         share_autoencoder(find_run(given), run)
-    if run.autoencoder.is_file():
+    if run.autoencoder.is_file() and run.provenance.is_file():
         return
     report("Training the autoencoder that all trials share.")
     own = search.configure({}, full=True)
-    begun = run.checkpoint("autoencoder").is_dir()
+    begun = run.config.is_file()
     train(
         replace(own, name=run.name, runs_dir=str(search.path)),
         ("autoencoder",),

@@ -1,0 +1,86 @@
+"""Leaving when told to: in time, with the way back on the screen.
+
+Nothing needs to be saved then: every file that a command writes is whole or not there,
+at any moment, and what goes on from a checkpoint goes on from the last one.
+"""
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import NoReturn
+
+RESUMABLE = ("train", "tune", "predict")
+# Seconds in which the work may end by itself: a batch, a search's open files.
+PATIENCE = 6.0
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends the work as Ctrl-C does."""
+
+
+def exit_code(error: KeyboardInterrupt) -> int:
+    """Return 143 for SIGTERM and 130 for SIGINT, as shells do."""
+    kind = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+    return 128 + kind
+
+
+def way_back(words: Sequence[str]) -> str | None:
+    """Return a line with the command that goes on, `None` if there is none.
+
+    Args:
+        words: The command line without the name of the program.
+    """
+    before = ("", *words)  # the word before each
+    command = next(
+        (
+            i
+            for i, word in enumerate(words)
+            if not word.startswith("-") and before[i] not in ("--backend", "--threads")
+        ),
+        None,
+    )
+    if command is None or words[command] not in RESUMABLE:
+        return None
+    start, rest = words[: command + 1], words[command + 1 :]
+    rest = [word for word in rest if word not in ("--resume", "--overwrite")]
+    return f"Go on with: {shlex.join(['astrokeras', *start, '--resume', *rest])}"
+
+
+def leave(code: int) -> NoReturn:
+    """End the process without waiting for the threads of a backend."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def heed_signals(words: Sequence[str]) -> None:
+    """Make SIGTERM raise `Terminated`, and end the process if nobody hears a signal.
+
+    A signal is heard between two lines of Python, not within a call to a backend, which
+    may take long. A thread waits `PATIENCE` seconds for the process to end.
+
+    Args:
+        words: The command line, for the way back.
+    """
+
+    def terminate(*_: object) -> NoReturn:
+        raise Terminated
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.signal(signal.SIGTERM, terminate)
+    # Written to as soon as a signal comes, whatever the main thread does.
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        number = 0
+        while number not in (signal.SIGINT, signal.SIGTERM):
+            number = os.read(reader, 1)[0]
+        threading.Event().wait(PATIENCE)
+        print(way_back(words) or "Interrupted.", file=sys.stderr)
+        leave(128 + number)
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()

@@ -1,0 +1,90 @@
+"""One process at a time in a folder that two would damage."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from astrokeras.errors import InputError
+
+NAME = ".lock"
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+# What file systems say that know no locks; there nothing keeps others out.
+UNKNOWN = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs.
+
+    The file `.lock` in it holds the number of the process and its host, for people. The
+    lock itself is the kernel's (`flock`), which lets go of it when a process ends,
+    however it ends: a lock file that a killed process left behind locks nothing.
+
+    The folder is made, and removed again if nothing was written to it.
+
+    Raises:
+        InputError: If another process holds it, or nothing can be written there.
+    """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        lock = _acquire(folder)
+    except OSError as error:
+        if error.errno not in FORBIDDEN:
+            raise
+        raise InputError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another place, "
+            "or change its permissions."
+        ) from error
+    try:
+        yield
+    finally:
+        # Still locked: whoever waits for this very file sees that it is gone.
+        with contextlib.suppress(OSError):
+            (folder / NAME).unlink()
+        os.close(lock)
+        with contextlib.suppress(OSError):
+            for one in made:
+                one.rmdir()
+
+
+def _acquire(folder: Path) -> int:
+    """Return the open lock file of a folder, locked."""
+    path = folder / NAME
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:  # its last holder removed the folder just now
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(lock, 1000).decode(errors="replace").strip()
+            os.close(lock)
+            raise InputError(
+                f"{folder}: {holder or 'another process'} is working on it; wait for "
+                "it or end it, or choose another name."
+            ) from None
+        except OSError as error:
+            if error.errno not in UNKNOWN:
+                os.close(lock)
+                raise
+        if _is_at(lock, path):
+            break
+        os.close(lock)  # it was removed between opening and locking
+    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+        os.truncate(lock, 0)
+        os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    return lock
+
+
+def _is_at(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,63 @@
+"""What a surrogate says of any state is physical, or has trust 0."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safety
+
+import astrokeras
+from astrokeras.errors import UnphysicalWarning
+
+OLD = Path(__file__).parent / "old"
+STATES = 12_000
+
+
+@pytest.fixture(scope="module")
+def surrogate():
+    return astrokeras.load("grav")
+
+
+@pytest.mark.parametrize(
+    "precision",
+    ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
+)
+def test_random_states_end_physical_or_without_trust(surrogate, precision):
+    mixed = precision == "mixed_bfloat16"
+    one = safety.in_bfloat16(surrogate) if mixed else surrogate
+    counts = dict(safety.count(one, STATES))
+
+    assert sum(found.states for found in counts.values()) >= STATES
+    for found in counts.values():
+        assert found.not_finite == found.not_positive == 0
+        assert found.unflagged == found.not_a_score == 0
+        assert found.largest < 1e-4
+    # The test is of no use if nothing is wrong, or nothing right, of what it draws.
+    assert counts["a start, parameters inside"].trusted > 5
+    assert sum(found.off for found in counts.values()) > 100
+    assert sum(found.off < found.states / 2 for found in counts.values()) > 6
+
+
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
+def test_a_state_that_is_not_finite_has_trust_0_and_goes_to_the_solver():
+    """Whatever makes it so: here the weights of the emulator."""
+    broken = astrokeras.load(OLD / "format1.keras")
+    weights = broken.emulator.get_weights()
+    broken.emulator.set_weights([one * np.nan for one in weights])
+    given = "first", np.array([[[10.0, 10.0, 10.0]]]), 100.0
+    solved = []
+
+    def solver(initial, physical, time):
+        solved.append(len(initial))
+        return np.repeat(initial[:, None], 2, axis=1)
+
+    with np.errstate(invalid="ignore"):
+        x, trust = broken.emulate(*given, return_trust=True)
+        y = broken.emulate(*given, fallback=solver)
+    with pytest.warns(UnphysicalWarning, match="1 of 2 states cannot be"):
+        broken.emulate(*given, species=["CO"])
+
+    assert not np.isfinite(x[:, 1]).any()
+    assert trust.tolist()[0][1] == 0
+    assert solved == [1]
+    assert np.isfinite(y).all()
