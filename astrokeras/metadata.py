@@ -38,6 +38,12 @@ def check_metadata(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: Naming the first key that is missing or wrong, and its value.
     """
+    version = config.get("version")
+    if type(version) is int and version > FORMAT:  # whatever else it holds then
+        raise InputError(
+            f"{path}: the surrogate has format version {version}, this astrokeras "
+            f"reads up to {FORMAT}; install a newer one."
+        )
     missing = [key for key in KEYS if key not in config]
     if missing:
         raise InputError(
@@ -45,12 +51,6 @@ def check_metadata(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             "another version, fetch or make it again."
         )
     facts = {key: config[key] for key in KEYS}
-    version = facts["version"]
-    if type(version) is int and version > FORMAT:
-        raise InputError(
-            f"{path}: the surrogate has format version {version}, this astrokeras "
-            f"reads up to {FORMAT}; install a newer one."
-        )
     species, parameters = facts["species"], facts["parameters"]
     good = {
         "version": type(version) is int and version >= 1,

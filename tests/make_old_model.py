@@ -16,8 +16,8 @@ import numpy as np
 from tiny import PARAMETERS, SPECIES, make_tracers
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.data.limits import FORMAT
 from astrokeras.layers.trust import Trust, feature_count
+from astrokeras.metadata import FORMAT
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.projection import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate

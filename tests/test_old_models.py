@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import astrokeras
-from astrokeras.data.limits import FORMAT
 from astrokeras.errors import InputError
+from astrokeras.metadata import FORMAT
 from astrokeras.serialization import read_metadata
 
 OLD = Path(__file__).parent / "old"
