@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -313,6 +314,26 @@ def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path):
 
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("place", ["train", "import", "predict"])
+def test_hdf5_is_not_let_run_into_a_full_disk(folder, cli, monkeypatch, place):
+    """It would end in a page of tracebacks."""
+    nearly = namedtuple("usage", "free")(2**20 + 1000)
+    monkeypatch.setattr("astrokeras.files.shutil.disk_usage", lambda path: nearly)
+    before = set(folder.iterdir())
+    commands = {
+        "train": ["train", *overrides(folder, f"cache_dir={folder}")],
+        "import": ["data", "import", folder / "tiny.h5", "--out", folder / "out.h5"],
+        "predict": ["predict", OLD, folder / "tiny.h5", folder / "out.h5"],
+    }
+
+    result = cli(*commands[place])
+
+    assert result.exit_code == 1
+    assert "\nError: [Errno 28] No space left on device: '" in f"\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    assert {path.suffix for path in set(folder.iterdir()) - before} <= {".parts"}
 
 
 @pytest.mark.slow
