@@ -33,13 +33,13 @@ test backend="tensorflow" *options:
 # Run the tests on the three backends, each in a process of its own.
 test-all: (test "tensorflow") (test "jax") (test "torch")
 
-# Kill trainings, searches, predictions and imports at random and resume them: ten minutes.
+# Kill trainings, searches, predictions and imports at random, and resume them.
 faults backend="tensorflow" *options:
     KERAS_BACKEND={{backend}} {{bin}}/python tests/faults.py {{options}}
 
 # Ask a surrogate for a million random states, physical or flagged: minutes on one core.
 safety backend="jax" *options:
-    KERAS_BACKEND={{backend}} PYTHONPATH=tests {{bin}}/python tests/safety.py {{options}}
+    KERAS_BACKEND={{backend}} {{bin}}/python tests/safety.py {{options}}
 
 # Look for known weaknesses of what is installed with the package.
 audit:

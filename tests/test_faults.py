@@ -288,6 +288,30 @@ np.linalg.svd(matrix)
     assert said == "Go on with: astrokeras --threads 1 tune --resume 'name=x y'\n"
 
 
+def test_a_signal_that_garbage_collection_swallows_is_sent_again(tmp_path):
+    code = """
+import time
+from astrokeras import interruption
+interruption.heed_signals([])
+class Garbage:
+    def __del__(self):
+        print("collecting", flush=True)
+        time.sleep(60)
+garbage = Garbage()
+try:
+    del garbage
+    time.sleep(60)
+except interruption.Terminated:
+    interruption.leave(7)
+"""
+    with started(code, folder=tmp_path) as process:
+        assert process.stdout.readline() == "collecting\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (7, "")
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
