@@ -39,13 +39,13 @@ fuzz seconds="600":
     {{bin}}/python fuzz/species.py -max_total_time={{seconds}}
     {{bin}}/python fuzz/tracers.py -max_total_time={{seconds}}
 
-# Kill trainings, searches, predictions and imports at random and resume them: ten minutes.
+# Kill trainings, searches, predictions and imports at random, and resume them.
 faults backend="tensorflow" *options:
     KERAS_BACKEND={{backend}} {{bin}}/python tests/faults.py {{options}}
 
 # Ask a surrogate for a million random states, physical or flagged: minutes on one core.
 safety backend="jax" *options:
-    KERAS_BACKEND={{backend}} PYTHONPATH=tests {{bin}}/python tests/safety.py {{options}}
+    KERAS_BACKEND={{backend}} {{bin}}/python tests/safety.py {{options}}
 
 # Look for known weaknesses of what is installed with the package.
 audit:

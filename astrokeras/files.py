@@ -1,10 +1,12 @@
 """Writing whole files or none: beside the final name, then renamed."""
 
 import contextlib
+import errno
 import glob
 import json
 import math
 import os
+import shutil
 import socket
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -47,6 +49,22 @@ def check_out(path: Path, given: Path, overwrite: bool) -> None:
             f"{path}: cannot be written, {folder} is not a directory that files can "
             "be made in; give another name."
         )
+
+
+def check_space(path: Path, size: int) -> None:
+    """Refuse to write where the disk is about to be full.
+
+    HDF5 does not end well there: it fails again for each object that it closes.
+
+    Args:
+        path: What will be written, in a folder that exists.
+        size: Bytes that it may take; a megabyte is left for what else is written.
+
+    Raises:
+        OSError: As the system's own, naming the file.
+    """
+    if shutil.disk_usage(path.parent).free < size + 2**20:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def partial_name(path: Path) -> Path:

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 RESUMABLE = ("train", "tune", "predict")
 # Seconds in which the work may end by itself: a batch, a search's open files.
@@ -60,7 +60,9 @@ def heed_signals(words: Sequence[str]) -> None:
     """Make SIGTERM raise `Terminated`, and end the process if nobody hears a signal.
 
     A signal is heard between two lines of Python, not within a call to a backend, which
-    may take long. A thread waits `PATIENCE` seconds for the process to end.
+    may take long. A thread waits `PATIENCE` seconds for the process to end. Where it is
+    heard, but where Python lets no exception out (while it collects garbage), it is
+    sent again.
 
     Args:
         words: The command line, for the way back.
@@ -74,6 +76,16 @@ def heed_signals(words: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, terminate)
     # Written to as soon as a signal comes, whatever the main thread does.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def send_again(lost: Any) -> None:
+        error = lost.exc_value
+        if not isinstance(error, KeyboardInterrupt):
+            sys.__unraisablehook__(lost)
+            return
+        number = exit_code(error) - 128
+        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+
+    sys.unraisablehook = send_again
 
     def watch() -> None:
         number = 0

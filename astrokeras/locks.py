@@ -13,6 +13,7 @@ from astrokeras.errors import InputError
 
 NAME = ".lock"
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What file systems say that know no locks; there nothing keeps others out.
 UNKNOWN = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
@@ -29,6 +30,7 @@ def hold(folder: Path) -> Iterator[None]:
 
     Raises:
         InputError: If another process holds it, or nothing can be written there.
+        OSError: What the block raises; if it is of a full disk, it names the folder.
     """
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
@@ -42,6 +44,10 @@ def hold(folder: Path) -> Iterator[None]:
         ) from error
     try:
         yield
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(folder)
+        raise
     finally:
         # Still locked: whoever waits for this very file sees that it is gone.
         with contextlib.suppress(OSError):

@@ -79,10 +79,10 @@ def read_run(folder: Path) -> dict[str, object]:
         json.loads((run / "provenance.json").read_text())["stages"]
     )
     found["card"] = (run / "card.md").is_file()
-    for name in ("autoencoder", "surrogate"):
-        with zipfile.ZipFile(run / f"{name}.keras") as archive:
+    for path in sorted(run.glob("*.keras")):
+        with zipfile.ZipFile(path) as archive:
             content = BytesIO(archive.read("model.weights.h5"))
-        found |= read_hdf5(content, name)
+        found |= read_hdf5(content, path.stem)
     for path in sorted(run.glob("checkpoints/*/*.npz")):
         with np.load(path) as arrays:
             found |= {f"{path.parent.name}/{path.name}/{k}": arrays[k] for k in arrays}
@@ -121,6 +121,9 @@ def make_commands(folder: Path) -> dict[str, Command]:
     quick = [word for word in common if "epochs" not in word and word != "name=tiny"]
     return {
         "train": Command(["train", *common, *EPOCHS, *NOISE], read_run),
+        "autoencoder": Command(
+            ["train", "autoencoder", *common, *EPOCHS, *NOISE], read_run
+        ),
         "tune": Command(
             ["tune", "tuner=faults", "name=search", *quick, "runs_dir=runs"],
             read_search,
@@ -244,9 +247,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", choices=sorted(set(ORDER)))
+    names = sorted({"autoencoder", *ORDER})
+    parser.add_argument("--only", nargs="*", choices=names, default=ORDER)
     chosen = parser.parse_args()
-    order = [name for name in ORDER if not chosen.only or name in chosen.only]
+    order = chosen.only
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from astrokeras.backend import select_threads, start_keras
 

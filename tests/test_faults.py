@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import namedtuple
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,7 +87,11 @@ def wait_for(happened, process, seconds=180):
 @pytest.mark.slow
 def test_killed_trainings_end_as_one_never_killed(tmp_path):
     done = subprocess.run(
-        [sys.executable, TESTS / "faults.py", "--kills=3", "--seed=5", "--only=train"],
+        [
+            sys.executable,
+            TESTS / "faults.py",
+            *["--kills", "3", "--only", "autoencoder"],
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": str(BACKEND)},
@@ -267,8 +272,9 @@ import numpy as np
 from astrokeras import interruption
 interruption.PATIENCE = 0.5
 interruption.heed_signals(["--threads", "1", "tune", "name=x y"])
+matrix = np.random.default_rng(0).normal(size=(6000, 6000))
 print("deaf", flush=True)
-np.linalg.svd(np.random.default_rng(0).normal(size=(6000, 6000)))
+np.linalg.svd(matrix)
 """
     with started(code, folder=tmp_path) as process:
         assert process.stdout.readline() == "deaf\n"
@@ -280,6 +286,30 @@ np.linalg.svd(np.random.default_rng(0).normal(size=(6000, 6000)))
     assert time.monotonic() - began < 10
     assert process.returncode == 128 + number
     assert said == "Go on with: astrokeras --threads 1 tune --resume 'name=x y'\n"
+
+
+def test_a_signal_that_garbage_collection_swallows_is_sent_again(tmp_path):
+    code = """
+import time
+from astrokeras import interruption
+interruption.heed_signals([])
+class Garbage:
+    def __del__(self):
+        print("collecting", flush=True)
+        time.sleep(60)
+garbage = Garbage()
+try:
+    del garbage
+    time.sleep(60)
+except interruption.Terminated:
+    interruption.leave(7)
+"""
+    with started(code, folder=tmp_path) as process:
+        assert process.stdout.readline() == "collecting\n"
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (7, "")
 
 
 @pytest.mark.parametrize(
@@ -313,6 +343,26 @@ def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path):
 
     assert path.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("place", ["train", "import", "predict"])
+def test_hdf5_is_not_let_run_into_a_full_disk(folder, cli, monkeypatch, place):
+    """It would end in a page of tracebacks."""
+    nearly = namedtuple("usage", "free")(2**20 + 1000)
+    monkeypatch.setattr("astrokeras.files.shutil.disk_usage", lambda path: nearly)
+    before = set(folder.iterdir())
+    commands = {
+        "train": ["train", *overrides(folder, f"cache_dir={folder}")],
+        "import": ["data", "import", folder / "tiny.h5", "--out", folder / "out.h5"],
+        "predict": ["predict", OLD, folder / "tiny.h5", folder / "out.h5"],
+    }
+
+    result = cli(*commands[place])
+
+    assert result.exit_code == 1
+    assert "\nError: [Errno 28] No space left on device: '" in f"\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    assert {path.suffix for path in set(folder.iterdir()) - before} <= {".parts"}
 
 
 @pytest.mark.slow

@@ -42,10 +42,10 @@ class _Program(TyperGroup):
     def main(  # type: ignore[override]  # The other settings pass through.
         self, args: Sequence[str] | None = None, **settings: Any
     ) -> Any:
-        words = list(sys.argv[1:] if args is None else args)
+        given = list(sys.argv[1:] if args is None else args)
         debug = False
         try:
-            words, chosen = _lift_globals(words)
+            words, chosen = _lift_globals(given)
             debug = chosen["--debug"] is not None
             select_threads(chosen["--threads"])
             select_backend(chosen["--backend"], required=False)
@@ -56,7 +56,7 @@ class _Program(TyperGroup):
             message, code = _explain(error)
             typer.echo(f"Error: {message}", err=True)
             if isinstance(error, OSError):  # such as a full disk
-                _show(way_back(words))
+                _show(way_back(given))
             sys.exit(code)
 
     def invoke(self, ctx: Any) -> Any:

@@ -23,7 +23,7 @@ from astrokeras.data.statistics import Collector, Statistics
 from astrokeras.data.store import TracerStore, open_hdf5
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
-from astrokeras.files import written_beside
+from astrokeras.files import check_space, written_beside
 
 VERSION = 3
 BLOCK = 32
@@ -157,6 +157,7 @@ def _write(
     path.parent.mkdir(parents=True, exist_ok=True)
     collector = Collector(len(rows["train"]), floor)
     done, total = 0, sum(map(len, rows.values()))
+    check_space(path, 4 * total * store.states * len(store.species))
     with written_beside(path) as beside:
         with h5py.File(beside, "w") as file:
             for name, index in rows.items():

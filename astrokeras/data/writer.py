@@ -12,7 +12,7 @@ import numpy as np
 from astrokeras.data import guard, schema
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers
 from astrokeras.errors import WorkError
-from astrokeras.files import partial_name
+from astrokeras.files import check_space, partial_name
 
 
 class TracerWriter:
@@ -87,6 +87,7 @@ class TracerWriter:
         """
         values = {name: getattr(tracers, name) for name in PER_STATE | PER_TRACER}
         values |= {name: extra[name] for name in self.extra}
+        check_space(self.path, sum(value.nbytes for value in values.values()))
         first, self.count = self.count, self.count + len(tracers)
         for name, value in values.items():
             dataset = self.file[name]
@@ -104,6 +105,7 @@ class TracerWriter:
 
         Its abundances are copied as they are, compressed.
         """
+        check_space(self.path, path.stat().st_size)
         with h5py.File(path) as other:
             count = len(other["length"])
             first, self.count = self.count, self.count + count

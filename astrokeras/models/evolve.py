@@ -109,20 +109,21 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
             break
         rows = slice(first, min(first + batch_size, count))
         kept = slice(rows.stop - first)  # the rest fills up the batch
-        found = surrogate.programs.rollout(
-            x, p, t, asked, wanted.columns, wanted.conserve, judged
-        )
-        found, *known, flaw = found
-        bars, wrong = None, ~(flaw[kept, : index.size] <= UNPHYSICAL)
-        if judged:
-            latents, closeness = known
-            found = found[:, : index.size]
-            spread, off = np.zeros((2, *t.shape), "float32")
-            spread[:, least], off[:, least] = closeness, flaw
-            said = judge(surrogate, x, p, t, latents, spread, off)
-            trust[rows] = np.nan_to_num(said.trust[kept, states])
-            if wanted.sigma:
-                bars = surrogate.trust.sigma(said.expected[:, states[later]])
+        with surrogate.programs.lock:
+            found = surrogate.programs.rollout(
+                x, p, t, asked, wanted.columns, wanted.conserve, judged
+            )
+            found, *known, flaw = found
+            bars, wrong = None, ~(flaw[kept, : index.size] <= UNPHYSICAL)
+            if judged:
+                latents, closeness = known
+                found = found[:, : index.size]
+                spread, off = np.zeros((2, *t.shape), "float32")
+                spread[:, least], off[:, least] = closeness, flaw
+                said = judge(surrogate, x, p, t, latents, spread, off)
+                trust[rows] = np.nan_to_num(said.trust[kept, states])
+                if wanted.sigma:
+                    bars = surrogate.trust.sigma(said.expected[:, states[later]])
         found, bars = wanted.add(found, bars)
         abundances[rows, later] = found[kept]
         trust[rows, later] = np.where(wrong, 0.0, trust[rows, later])

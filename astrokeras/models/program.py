@@ -25,7 +25,8 @@ class Programs:
     """Compiles and keeps encode, decode and rollout of a surrogate.
 
     A plain object, so that Keras neither tracks nor saves what it holds. The lock is
-    for callers with threads: compilation and Keras' own bookkeeping are not theirs.
+    for callers with threads: compilation and Keras' own bookkeeping are not theirs, and
+    while a program runs on JAX no weight can be read. Who reads weights takes it too.
 
     Args:
         model: The `Surrogate`.
@@ -34,7 +35,7 @@ class Programs:
     def __init__(self, model: Any):
         self.model = model
         self.programs: dict[Any, _Program] = {}
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
         with self.lock:

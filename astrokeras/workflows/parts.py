@@ -24,7 +24,7 @@ class Parts:
 
     def __init__(self, out: Path):
         self.out = out
-        self.folder = out.with_name(f"{out.name}.parts")
+        self.folder = out.parent / f"{out.name}.parts"
         self.facts = self.folder / "facts.json"
 
     def check(self, given: Path, resume: bool, overwrite: bool) -> None:
