@@ -312,7 +312,8 @@ def _kill(
     code, said, _ = run([*words, *command.again], folder)
     how = "resumed"
     left = []
-    if code == 2 and "it was finished" in said:  # killed when it had nothing left to do
+    # Killed when it had nothing left to do.
+    if code == 2 and ("it was finished" in said or "out.h5: exists" in said):
         how, code, left = "finished before", 0, leftovers(folder)
     elif code == 2 and command.again and "start without --resume" in said:
         how = "nothing was done yet"
