@@ -20,6 +20,7 @@ for _variable in (
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import random
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,10 @@ from astrokeras.backend import BACKENDS, select_backend
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = select_backend()
+
+# Shells start what runs in the background deaf to Ctrl-C, and so would be what the
+# tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

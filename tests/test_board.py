@@ -1,18 +1,12 @@
 """`astrokeras board`: which folders it shows, and the page that it serves."""
 
-import json
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import BACKEND, ROOT
+from boards import ask, serving, start
 from tiny import overrides, write_tracers
 
 from astrokeras.config import compose
@@ -27,42 +21,6 @@ def write_run(path: Path) -> Path:
     writer.scalar("val_dex", 0.5, 1)
     writer.close()
     return path
-
-
-def start(*words: object, cwd: Path) -> subprocess.Popen:
-    """Start the command in a process of its own, where TensorFlow cannot slow it."""
-    code = (
-        "import sys, types\n"
-        "sys.modules['tensorboard.compat.notf'] = types.ModuleType('notf')\n"
-        "from astrokeras.cli import main; main()"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "board", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "KERAS_BACKEND": BACKEND, "HOME": str(cwd)},
-    )
-
-
-@contextmanager
-def serving(*words: object, cwd: Path):
-    """Give the address that the command prints, and interrupt it as people do."""
-    process = start(*words, "--port", 0, cwd=cwd)
-    try:
-        address = process.stdout.readline().strip()
-        assert re.fullmatch(r"http://localhost:\d+/", address), process.stderr.read()
-        yield address
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.communicate(timeout=60)[1]
-        assert process.returncode == 0
-
-
-def ask(address: str, route: str):
-    with urllib.request.urlopen(f"{address}data/{route}") as answer:
-        return json.loads(answer.read())
 
 
 def test_a_run_is_found_by_name_and_by_folder(tmp_path, monkeypatch):
@@ -112,11 +70,8 @@ def test_a_port_in_use_is_told(tmp_path):
 def test_two_runs_are_served_by_their_names(tmp_path):
     folders = [write_run(tmp_path / name) for name in ("one", "two")]
 
-    with serving(*folders, cwd=tmp_path) as address:
-        for _ in range(60):
-            if len(runs := ask(address, "runs")) == 2:
-                break
-            subprocess.run(["sleep", "0.5"], check=True)
+    with serving(*folders, cwd=tmp_path, runs=2) as address:
+        runs = ask(address, "runs")
 
     assert sorted(runs) == ["one/tensorboard/emulator", "two/tensorboard/emulator"]
 
@@ -129,7 +84,10 @@ def test_a_browser_shows_scalars_and_pictures(tmp_path):
 
     write_tracers(tmp_path / "tiny.h5")
     run = train(compose(overrides(tmp_path)))
-    with serving(run.path, cwd=tmp_path) as address, api.sync_playwright() as kit:
+    with (
+        serving(run.path, cwd=tmp_path, runs=2) as address,
+        api.sync_playwright() as kit,
+    ):
         try:
             browser = kit.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]

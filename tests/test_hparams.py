@@ -1,19 +1,15 @@
 """TensorBoard's own server finds the sessions that are written for its HParams."""
 
 import json
-import sys
 import urllib.parse
-import urllib.request
-from types import ModuleType
 
 import numpy as np
 import pytest
+from boards import ask, serving
 
 from astrokeras.workflows.events import PATTERN
 from astrokeras.workflows.hparams import write_hparams
 
-# TensorBoard's server warns of what it was made of.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 VALUES = {
     "fit.learning_rate": 2e-3,
     "epochs": 60,
@@ -28,32 +24,23 @@ VALUES = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A TensorBoard over two sessions, the second of which failed."""
-    # Where TensorBoard finds this module, it reads files without TensorFlow.
-    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
-    from tensorboard import default, program
-
     folder = tmp_path_factory.mktemp("hparams")
     write_hparams(folder / "first", {"epochs": 1}, {"val_dex": 9.0})
     write_hparams(folder / "first", VALUES, {"val_dex": 0.25, "wall_seconds": 12.5})
     later = VALUES | {"kind": "dense", "epochs": 30}
     write_hparams(folder / "second", later, {"val_dex": 0.5}, failed=True)
-    board = program.TensorBoard(plugins=default.get_static_plugins())
-    board.configure(
-        [None, "--logdir", str(folder), "--port", "0", "--load_fast", "false"]
-    )
-    return folder, board.launch()
+    with serving(folder, cwd=folder, runs=2) as address:
+        yield folder, address
 
 
-def ask(server, route, **request):
-    """Return the answer of the plugin's HTTP interface."""
+def ask_hparams(server, route, **request):
+    """Return the answer of the plugin."""
     query = urllib.parse.urlencode({"request": json.dumps(request)})
-    url = f"{server[1]}data/plugin/hparams/{route}?{query}"
-    with urllib.request.urlopen(url) as answer:
-        return json.loads(answer.read())
+    return ask(server[1], f"plugin/hparams/{route}?{query}")
 
 
 def test_the_experiment_has_a_column_for_each_setting_and_figure(server):
-    experiment = ask(server, "experiment", experimentName="")
+    experiment = ask_hparams(server, "experiment", experimentName="")
 
     types = {info["name"]: info["type"] for info in experiment["hparamInfos"]}
     assert types == {
@@ -69,7 +56,7 @@ def test_the_experiment_has_a_column_for_each_setting_and_figure(server):
 
 
 def test_each_session_is_listed_with_its_values_and_how_it_ended(server):
-    answer = ask(
+    answer = ask_hparams(
         server,
         "session_groups",
         experimentName="",

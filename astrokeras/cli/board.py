@@ -26,8 +26,10 @@ def board(
     ] = "localhost",
 ) -> None:
     """Show trainings in TensorBoard, while they run and afterwards."""
+    from astrokeras.interruption import leave
     from astrokeras.workflows.board import find_boards, serve
 
     boards = find_boards(runs or [])
     typer.echo("Starting TensorBoard; Ctrl-C ends it.", err=True)
     serve(boards, host, port, typer.echo)
+    leave(0)  # without waiting for threads that still read

@@ -62,7 +62,6 @@ def serve(
     host: str,
     port: int | None,
     tell: Callable[[str], None],
-    until: Callable[[], object] | None = None,
 ) -> None:
     """Run TensorBoard until it is interrupted.
 
@@ -71,7 +70,6 @@ def serve(
         host: Name or address to listen at.
         port: 0 for any that is free; the first free one from 6006 on if `None`.
         tell: Called with the address once it answers.
-        until: Waits for the end; for an interruption by default.
 
     Raises:
         InputError: If it cannot listen there.
@@ -89,13 +87,12 @@ def serve(
     board.configure(["tensorboard", *where, *listen])
     try:
         tell(board.launch())
+        threading.Event().wait()
     except program.TensorBoardServerException as error:
         raise InputError(
             f"TensorBoard cannot listen at {host}, port {port or '6006 to 6015'} "
             f"({' '.join(str(error).split())}); give another --port, or 0 for any "
             "that is free."
         ) from error
-    try:
-        (until or threading.Event().wait)()
     except KeyboardInterrupt:
         return
