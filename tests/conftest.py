@@ -19,10 +19,11 @@ for _variable in (
     os.environ.setdefault(_variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import gc
 import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,17 @@ def seeds() -> None:
     np.random.seed(0)  # noqa: NPY002 - third-party code draws from it
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs() -> Iterator[None]:
+    """Let go of what JAX compiled: each program takes memory maps, of which Linux
+    allows a process 65,530; a whole suite would end in a segmentation fault.
+    """
+    yield
+    if "jax" in sys.modules:
+        gc.collect()
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture
