@@ -398,6 +398,8 @@ class TestTheHelper:
         path.write_bytes(data)
         assert expected in refusal(TracerStore, path)
 
+    # A real helper forks before any backend has threads.
+    @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
     def test_patience_ends(self, library, monkeypatch, tmp_path):
         monkeypatch.setattr(scan, "PATIENCE", 0.2)
         monkeypatch.setattr(
