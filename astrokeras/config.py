@@ -202,6 +202,27 @@ class TrainingConfig:
 
 
 @dataclass
+class SolverConfig:
+    """What solves the chemistry; see `astrokeras.solvers`."""
+
+    kind: str = "uclchem"
+    files: dict[str, str] = field(default_factory=dict)
+    reltol: float = _ranged(1e-4, 1e-12, 1e-1)
+    abstol_factor: float = _ranged(1e-8, 1e-20, 1)
+    abstol_min: float = _ranged(1e-22, 1e-40, 1)
+    constants: dict[str, float] = field(default_factory=dict)
+    time_limit: float = _ranged(600.0, 0.1, 1e6)
+
+
+@dataclass
+class GenerationConfig:
+    """What tracks are solved with, and the tracer file that becomes of them."""
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    solver: SolverConfig = field(default_factory=SolverConfig)
+
+
+@dataclass
 class Config:
     """Everything a run is made of."""
 
@@ -228,9 +249,13 @@ GROUPS = {
     "autoencoder": AutoencoderConfig,
     "emulator": EmulatorConfig,
     "tuner": TunerConfig,
+    "solver": SolverConfig,
 }
-SEARCH = "search_root"
-"""The root of a search's own settings: the group `tuner` alone."""
+ROOTS = {
+    "search_root": {"tuner": "default"},
+    "generation_root": {"dataset": "grav", "solver": "uclchem"},
+}
+"""Roots beside `config.yaml`: groups alone, each with its variant by default."""
 
 
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
@@ -269,14 +294,39 @@ def compose_tuner(
     Raises:
         ConfigError: As `compose` does.
     """
-    composed, _ = _compose(SEARCH, overrides, config_dir)
-    settings = composed["tuner"]
-    if not isinstance(settings, TunerConfig):
-        raise ConfigError("configs/tuner: the variant lacks 'schema' in its defaults.")
-    check(settings, "tuner.")
+    (settings,) = _compose_groups("search_root", overrides, config_dir)
     for path, tried in settings.space.items():
         check(tried, f"tuner.space {path} ")
     return settings
+
+
+def compose_generation(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> GenerationConfig:
+    """Compose and check the groups `dataset` and `solver`.
+
+    Args:
+        overrides: Such as `dataset=turbulent` or `solver.reltol=1e-6`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does.
+    """
+    return GenerationConfig(*_compose_groups("generation_root", overrides, config_dir))
+
+
+def _compose_groups(
+    root: str, overrides: Sequence[str], config_dir: Path | None
+) -> list[Any]:
+    """Return the checked groups of one of `ROOTS`, in its order."""
+    composed, _ = _compose(root, overrides, config_dir)
+    for group in ROOTS[root]:
+        if not isinstance(composed[group], GROUPS[group]):
+            raise ConfigError(
+                f"configs/{group}: the variant lacks 'schema' in its defaults."
+            )
+        check(composed[group], f"{group}.")
+    return [composed[group] for group in ROOTS[root]]
 
 
 def _compose(
@@ -291,7 +341,9 @@ def _compose(
     store.store(name="schema", node=Config)
     for group, schema in GROUPS.items():
         store.store(group=group, name="schema", node=schema)
-    store.store(name=SEARCH, node={"defaults": ["_self_", {"tuner": "default"}]})
+    for name, variants in ROOTS.items():
+        node = {"defaults": ["_self_", *({g: v} for g, v in variants.items())]}
+        store.store(name=name, node=node)
 
     shipped = resource("configs")
     folders = [config_dir, Path("configs"), shipped]

@@ -33,7 +33,7 @@ LEVELS = [
         "peers",
     },
     {"chemistry", "config"},
-    {"data"},
+    {"data", "solvers"},
     {"layers"},
     {"models", "losses", "metrics", "callbacks", "optimizers", "distribution"},
     {"workflows", "serialization", "archive"},
