@@ -211,6 +211,7 @@ class SolverConfig:
     abstol_factor: float = _ranged(1e-8, 1e-20, 1)
     abstol_min: float = _ranged(1e-22, 1e-40, 1)
     constants: dict[str, float] = field(default_factory=dict)
+    options: dict[str, float] = field(default_factory=dict)
     time_limit: float = _ranged(600.0, 0.1, 1e6)
 
 
