@@ -16,6 +16,8 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
+OPEN = re.compile(r"(solver\.(constants|options|files)|dataset\.minimum)\b")
+"""Keys below which names are free."""
 LONGEST = 500
 """Letters of a message of Hydra's that are shown."""
 
@@ -358,7 +360,7 @@ def _compose(
     try:
         with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
             composed = hydra.compose(
-                root, overrides=[*_listed(overrides), f"hydra.searchpath=[{search}]"]
+                root, overrides=[*_for_hydra(overrides), f"hydra.searchpath=[{search}]"]
             )
         return OmegaConf.to_object(composed), home
     # Beside their own errors these raise whatever a wrong file makes them stumble on.
@@ -366,16 +368,22 @@ def _compose(
         raise ConfigError(_one_line(error, overrides)) from error
 
 
-def _listed(overrides: Sequence[str]) -> list[str]:
-    """Let a single number stand for a list of one, as in `emulator.window=128`."""
+def _for_hydra(overrides: Sequence[str]) -> list[str]:
+    """Spell overrides as Hydra wants them.
+
+    A single number stands for a list of one, as in `emulator.window=128`, and names are
+    added where any are allowed, as in `solver.constants.zeta=10`.
+    """
     lists = {"emulator.window", "emulator.hidden", "autoencoder.widths"}
-    single = []
+    spelled = []
     for override in overrides:
         key, equals, value = override.partition("=")
         if equals and key in lists and value.isdigit():
             override = f"{key}=[{value}]"
-        single.append(override)
-    return single
+        if OPEN.match(key):
+            override = f"++{override}"
+        spelled.append(override)
+    return spelled
 
 
 def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
