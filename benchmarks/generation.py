@@ -68,7 +68,10 @@ def write_tracks(path: Path, tracers: int) -> Path:
 
 def memory(tracers: int, seconds: float) -> dict[str, float]:
     """Return the peak of the command's own process, MB, and its rate."""
-    words = [f"solver.kind={Path(__file__).stem}:Sleeper", f"solver.options.seconds={seconds}"]
+    words = [
+        f"solver.kind={Path(__file__).stem}:Sleeper",
+        f"solver.options.seconds={seconds}",
+    ]
     with tempfile.TemporaryDirectory() as folder:
         tracks = write_tracks(Path(folder) / "tracks.h5", tracers)
         began = time.monotonic()
