@@ -34,6 +34,14 @@ def _one_of(default: Any, *choices: Any) -> Any:
     return field(default=default, metadata={"choices": choices})
 
 
+def _interval(start: float, end: float, low: float, high: float = math.inf) -> Any:
+    """Two numbers between which something is drawn, logarithms evenly."""
+    return field(
+        default_factory=lambda: [start, end],
+        metadata={"range": (low, high), "interval": True},
+    )
+
+
 def _activation() -> Any:
     return _one_of("gelu", "gelu", "silu", "relu", "elu", "selu", "tanh", "softplus")
 
@@ -226,6 +234,37 @@ class GenerationConfig:
 
 
 @dataclass
+class TracksConfig:
+    """What all made-up trajectories share; see `astrokeras.tracks`."""
+
+    simulations: int = _ranged(60, 1, 1_000_000)
+    tracers: int = _ranged(5, 1, 100)
+    first: int = _ranged(1000, 0, 2**40)
+    steps: int = _ranged(120, 1, 1_000_000)
+    step: float = _ranged(500.0, 1e-3, 1e9)
+    seed: int = _ranged(0, 0, 2**31)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TurbulentConfig(TracksConfig):
+    """Gas in supersonic turbulence; see `astrokeras.tracks.turbulent`."""
+
+    density: list[float] = _interval(100.0, 3000.0, 1, 1e8)
+    mach: list[float] = _interval(2.0, 12.0, 1, 100)
+    compressive: list[float] = _interval(0.33, 1.0, 0.1, 1)
+    size: list[float] = _interval(0.02, 0.5, 1e-4, 1e4)
+    radfield: list[float] = _interval(0.5, 100.0, 1e-4, 1e6)
+    zeta: list[float] = _interval(0.3, 30.0, 1e-3, 1e5)
+    zeta_slope: float = _ranged(0.2, 0, 1)
+    scatter: float = _ranged(0.15, 0, 1)
+    shocks: float = _ranged(0.5, 0, 1)
+    weakest: float = _ranged(1.5, 1.01, 10)
+    steepness: float = _ranged(1.0, 0.01, 10)
+    cooling: float = _ranged(500.0, 0, 1e6)
+
+
+@dataclass
 class Config:
     """Everything a run is made of."""
 
@@ -253,10 +292,14 @@ GROUPS = {
     "emulator": EmulatorConfig,
     "tuner": TunerConfig,
     "solver": SolverConfig,
+    "tracks": TracksConfig,
 }
+SCHEMAS = {"tracks": {"turbulent_schema": TurbulentConfig}}
+"""Of groups whose variants have keys of their own, beside what `GROUPS` names."""
 ROOTS = {
     "search_root": {"tuner": "default"},
     "generation_root": {"dataset": "grav", "solver": "uclchem"},
+    "tracks_root": {"tracks": "turbulent"},
 }
 """Roots beside `config.yaml`: groups alone, each with its variant by default."""
 
@@ -318,6 +361,35 @@ def compose_generation(
     return GenerationConfig(*_compose_groups("generation_root", overrides, config_dir))
 
 
+def compose_tracks(
+    kind: str, overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> TracksConfig:
+    """Compose and check the group `tracks`.
+
+    Args:
+        kind: A variant, such as "turbulent".
+        overrides: Such as `tracks.simulations=10`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does, and for limits that are none.
+    """
+    chosen = [f"tracks={kind}", *overrides]
+    (settings,) = _compose_groups("tracks_root", chosen, config_dir)
+    for name, limits in settings.limits.items():
+        try:
+            low, high = map(float, limits)
+        except (TypeError, ValueError):
+            low = high = 0.0
+        if not 0 < low < high:
+            raise ConfigError(
+                f"tracks.limits.{name} is {limits}; give two positive numbers, the "
+                "smaller one first."
+            )
+        settings.limits[name] = [low, high]
+    return settings
+
+
 def _compose_groups(
     root: str, overrides: Sequence[str], config_dir: Path | None
 ) -> list[Any]:
@@ -343,7 +415,8 @@ def _compose(
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, schema in GROUPS.items():
-        store.store(group=group, name="schema", node=schema)
+        for variant, kind in {"schema": schema, **SCHEMAS.get(group, {})}.items():
+            store.store(group=group, name=variant, node=kind)
     for name, variants in ROOTS.items():
         node = {"defaults": ["_self_", *({g: v} for g, v in variants.items())]}
         store.store(name=name, node=node)
@@ -446,5 +519,7 @@ def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise ConfigError(f"{key} is empty; give at least one value.")
+    if item.metadata.get("interval") and (len(values) != 2 or values[0] > values[1]):
+        raise ConfigError(f"{key} is {value}; give two numbers, the smaller one first.")
     if not all(low <= v <= high for v in values):
         raise ConfigError(f"{key} is {value}; it must lie in [{low:g}, {high:g}].")

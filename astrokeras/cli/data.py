@@ -1,4 +1,4 @@
-"""`astrokeras data`: import raw files, inspect, split and sample tracer files."""
+"""`astrokeras data`: import raw files or make tracks, inspect, split and sample."""
 
 from pathlib import Path
 from typing import Annotated
@@ -123,6 +123,48 @@ def generate(
         return
     each = made.seconds / (made.solved + made.failed)
     typer.echo(f"{made.path}: {made.solved} tracers, {each:.1f} s of a core each")
+
+
+@app.command()
+def tracks(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="turbulent, or a variant of your own in configs/tracks/.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT.h5", help="The file of tracks to write.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[OVERRIDES]", help="Such as simulations=10 or mach=[5,10]."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make up trajectories of gas to solve the chemistry along.
+
+    They hold physics and times, no abundances; configs/tracks/KIND.yaml explains the
+    keys.
+    """
+    from astrokeras.config import compose_tracks
+    from astrokeras.files import check_out
+    from astrokeras.tracks.make import make_tracks
+    from astrokeras.workflows.progress import tracer_bar
+
+    given = [f"tracks.{one.removeprefix('tracks.')}" for one in overrides or []]
+    config = compose_tracks(kind, given)
+    check_out(out, out.parent, overwrite)
+    with tracer_bar("Making") as update:
+        count = make_tracks(config, out, update)
+    years = config.steps * config.step
+    typer.echo(
+        f"{out}: {count} tracks of {config.simulations} simulations from number "
+        f"{config.first} on, {config.steps} steps of {config.step:g} yr ({years:g} yr)"
+    )
 
 
 @app.command()

@@ -32,6 +32,8 @@ PARAMETER_UNITS = {
     "Radfield": "Habing",
     "Av": "mag",
     "gasTemp": "K",
+    "dustTemp": "K",
+    "zeta": "1.3e-17 s^-1",
 }
 
 # What a dataset holds ("f" floats, "i" integers, "s" strings) and its shape.
