@@ -237,8 +237,8 @@ class GenerationConfig:
 class TracksConfig:
     """What all made-up trajectories share; see `astrokeras.tracks`."""
 
-    simulations: int = _ranged(60, 1, 1_000_000)
-    tracers: int = _ranged(5, 1, 100)
+    simulations: int = _ranged(120, 1, 1_000_000)
+    tracers: int = _ranged(3, 1, 100)
     first: int = _ranged(1000, 0, 2**40)
     steps: int = _ranged(120, 1, 1_000_000)
     step: float = _ranged(500.0, 1e-3, 1e9)

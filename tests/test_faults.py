@@ -84,7 +84,7 @@ def wait_for(happened, process, seconds=180):
 # --- killed ---
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_trainings_end_as_one_never_killed(tmp_path):
     done = subprocess.run(
         [

@@ -305,7 +305,7 @@ def workers_of(pid):
     return [int(one) for one in workers if parent.get(one) == str(pid)]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_any_moment_what_was_solved_is_kept(tmp_path):
     """The command by SIGKILL, a worker, and a solver's process."""
     path, tracks = write_tracks(tmp_path / "tracks.h5", n=24)
