@@ -16,6 +16,8 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
+OPEN = re.compile(r"(solver\.(constants|options|files)|dataset\.minimum)\b")
+"""Keys below which names are free."""
 LONGEST = 500
 """Letters of a message of Hydra's that are shown."""
 
@@ -30,6 +32,14 @@ def _ranged(default: Any, low: float, high: float = math.inf) -> Any:
 
 def _one_of(default: Any, *choices: Any) -> Any:
     return field(default=default, metadata={"choices": choices})
+
+
+def _interval(start: float, end: float, low: float, high: float = math.inf) -> Any:
+    """Two numbers between which something is drawn, logarithms evenly."""
+    return field(
+        default_factory=lambda: [start, end],
+        metadata={"range": (low, high), "interval": True},
+    )
 
 
 def _activation() -> Any:
@@ -202,6 +212,59 @@ class TrainingConfig:
 
 
 @dataclass
+class SolverConfig:
+    """What solves the chemistry; see `astrokeras.solvers`."""
+
+    kind: str = "uclchem"
+    files: dict[str, str] = field(default_factory=dict)
+    reltol: float = _ranged(1e-4, 1e-12, 1e-1)
+    abstol_factor: float = _ranged(1e-8, 1e-20, 1)
+    abstol_min: float = _ranged(1e-22, 1e-40, 1)
+    constants: dict[str, float] = field(default_factory=dict)
+    options: dict[str, float] = field(default_factory=dict)
+    time_limit: float = _ranged(600.0, 0.1, 1e6)
+
+
+@dataclass
+class GenerationConfig:
+    """What tracks are solved with, and the tracer file that becomes of them."""
+
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    solver: SolverConfig = field(default_factory=SolverConfig)
+
+
+@dataclass
+class TracksConfig:
+    """What all made-up trajectories share; see `astrokeras.tracks`."""
+
+    simulations: int = _ranged(120, 1, 1_000_000)
+    tracers: int = _ranged(3, 1, 100)
+    first: int = _ranged(1000, 0, 2**40)
+    steps: int = _ranged(120, 1, 1_000_000)
+    step: float = _ranged(500.0, 1e-3, 1e9)
+    seed: int = _ranged(0, 0, 2**31)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TurbulentConfig(TracksConfig):
+    """Gas in supersonic turbulence; see `astrokeras.tracks.turbulent`."""
+
+    density: list[float] = _interval(100.0, 3000.0, 1, 1e8)
+    mach: list[float] = _interval(2.0, 12.0, 1, 100)
+    compressive: list[float] = _interval(0.33, 1.0, 0.1, 1)
+    size: list[float] = _interval(0.02, 0.5, 1e-4, 1e4)
+    radfield: list[float] = _interval(0.5, 100.0, 1e-4, 1e6)
+    zeta: list[float] = _interval(0.3, 30.0, 1e-3, 1e5)
+    zeta_slope: float = _ranged(0.2, 0, 1)
+    scatter: float = _ranged(0.15, 0, 1)
+    shocks: float = _ranged(0.5, 0, 1)
+    weakest: float = _ranged(1.5, 1.01, 10)
+    steepness: float = _ranged(1.0, 0.01, 10)
+    cooling: float = _ranged(500.0, 0, 1e6)
+
+
+@dataclass
 class Config:
     """Everything a run is made of."""
 
@@ -228,9 +291,17 @@ GROUPS = {
     "autoencoder": AutoencoderConfig,
     "emulator": EmulatorConfig,
     "tuner": TunerConfig,
+    "solver": SolverConfig,
+    "tracks": TracksConfig,
 }
-SEARCH = "search_root"
-"""The root of a search's own settings: the group `tuner` alone."""
+SCHEMAS = {"tracks": {"turbulent_schema": TurbulentConfig}}
+"""Of groups whose variants have keys of their own, beside what `GROUPS` names."""
+ROOTS = {
+    "search_root": {"tuner": "default"},
+    "generation_root": {"dataset": "grav", "solver": "uclchem"},
+    "tracks_root": {"tracks": "turbulent"},
+}
+"""Roots beside `config.yaml`: groups alone, each with its variant by default."""
 
 
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
@@ -269,14 +340,68 @@ def compose_tuner(
     Raises:
         ConfigError: As `compose` does.
     """
-    composed, _ = _compose(SEARCH, overrides, config_dir)
-    settings = composed["tuner"]
-    if not isinstance(settings, TunerConfig):
-        raise ConfigError("configs/tuner: the variant lacks 'schema' in its defaults.")
-    check(settings, "tuner.")
+    (settings,) = _compose_groups("search_root", overrides, config_dir)
     for path, tried in settings.space.items():
         check(tried, f"tuner.space {path} ")
     return settings
+
+
+def compose_generation(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> GenerationConfig:
+    """Compose and check the groups `dataset` and `solver`.
+
+    Args:
+        overrides: Such as `dataset=turbulent` or `solver.reltol=1e-6`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does.
+    """
+    return GenerationConfig(*_compose_groups("generation_root", overrides, config_dir))
+
+
+def compose_tracks(
+    kind: str, overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> TracksConfig:
+    """Compose and check the group `tracks`.
+
+    Args:
+        kind: A variant, such as "turbulent".
+        overrides: Such as `tracks.simulations=10`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does, and for limits that are none.
+    """
+    chosen = [f"tracks={kind}", *overrides]
+    (settings,) = _compose_groups("tracks_root", chosen, config_dir)
+    for name, limits in settings.limits.items():
+        try:
+            low, high = map(float, limits)
+        except (TypeError, ValueError):
+            low = high = 0.0
+        if not 0 < low < high:
+            raise ConfigError(
+                f"tracks.limits.{name} is {limits}; give two positive numbers, the "
+                "smaller one first."
+            )
+        settings.limits[name] = [low, high]
+    return settings
+
+
+def _compose_groups(
+    root: str, overrides: Sequence[str], config_dir: Path | None
+) -> list[Any]:
+    """Return the checked groups of one of `ROOTS`, in its order."""
+    composed, _ = _compose(root, overrides, config_dir)
+    for group in ROOTS[root]:
+        if not isinstance(composed[group], GROUPS[group]):
+            raise ConfigError(
+                f"configs/{group}: the variant lacks 'schema' in its defaults."
+            )
+        check(composed[group], f"{group}.")
+    return [composed[group] for group in ROOTS[root]]
 
 
 def _compose(
@@ -290,8 +415,11 @@ def _compose(
     store = ConfigStore.instance()
     store.store(name="schema", node=Config)
     for group, schema in GROUPS.items():
-        store.store(group=group, name="schema", node=schema)
-    store.store(name=SEARCH, node={"defaults": ["_self_", {"tuner": "default"}]})
+        for variant, kind in {"schema": schema, **SCHEMAS.get(group, {})}.items():
+            store.store(group=group, name=variant, node=kind)
+    for name, variants in ROOTS.items():
+        node = {"defaults": ["_self_", *({g: v} for g, v in variants.items())]}
+        store.store(name=name, node=node)
 
     shipped = resource("configs")
     folders = [config_dir, Path("configs"), shipped]
@@ -305,7 +433,7 @@ def _compose(
     try:
         with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
             composed = hydra.compose(
-                root, overrides=[*_listed(overrides), f"hydra.searchpath=[{search}]"]
+                root, overrides=[*_for_hydra(overrides), f"hydra.searchpath=[{search}]"]
             )
         return OmegaConf.to_object(composed), home
     # Beside their own errors these raise whatever a wrong file makes them stumble on.
@@ -313,16 +441,22 @@ def _compose(
         raise ConfigError(_one_line(error, overrides)) from error
 
 
-def _listed(overrides: Sequence[str]) -> list[str]:
-    """Let a single number stand for a list of one, as in `emulator.window=128`."""
+def _for_hydra(overrides: Sequence[str]) -> list[str]:
+    """Spell overrides as Hydra wants them.
+
+    A single number stands for a list of one, as in `emulator.window=128`, and names are
+    added where any are allowed, as in `solver.constants.zeta=10`.
+    """
     lists = {"emulator.window", "emulator.hidden", "autoencoder.widths"}
-    single = []
+    spelled = []
     for override in overrides:
         key, equals, value = override.partition("=")
         if equals and key in lists and value.isdigit():
             override = f"{key}=[{value}]"
-        single.append(override)
-    return single
+        if OPEN.match(key):
+            override = f"++{override}"
+        spelled.append(override)
+    return spelled
 
 
 def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
@@ -385,5 +519,7 @@ def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise ConfigError(f"{key} is empty; give at least one value.")
+    if item.metadata.get("interval") and (len(values) != 2 or values[0] > values[1]):
+        raise ConfigError(f"{key} is {value}; give two numbers, the smaller one first.")
     if not all(low <= v <= high for v in values):
         raise ConfigError(f"{key} is {value}; it must lie in [{low:g}, {high:g}].")

@@ -31,13 +31,13 @@ def inspect_tracers(
 
     Returns:
         Plain values: sizes, species, parameters with ranges and distributions, times,
-        splits, starts, abundances and element totals.
+        splits, starts, abundances (`None` of a file without them) and element totals.
 
     Raises:
         InputError: If the file is malformed or a value is impossible.
     """
     path = Path(path)
-    with TracerStore(path) as store:
+    with TracerStore(path, need_abundances=False) as store:
         elements = store.elements
         phases = [parse_species(name, elements).phase for name in store.species]
         rows = store.rows()
@@ -91,6 +91,7 @@ class _Ranges:
         self.at_floor = 0
         self.steps: list[np.ndarray] = []
         self.starts: list[np.ndarray] = []
+        self.bare: list[np.ndarray] = []  # Share of each start that is at the floor.
         self.last = -np.inf
         self.totals: list[np.ndarray] = []
         self.drift = np.zeros(len(self.elements))
@@ -107,13 +108,17 @@ class _Ranges:
         self.steps.append(np.array([steps.min(), steps.max()]))
         self.last = max(self.last, block.time[valid].max())
 
+        self.starts.append(block.time[:, 0])
+        if self.store.has_abundances:
+            self._add_abundances(block, valid)
+
+    def _add_abundances(self, block: Tracers, valid: np.ndarray) -> None:
         kept = valid[:, : block.abundances.shape[1]]
         abundances = block.abundances[kept]
         self.at_floor += int((abundances <= _AT_FLOOR).sum())
         logs = np.log10(abundances[abundances > _AT_FLOOR])
         self.decades += np.histogram(logs, _DECADES)[0]
-        initial = (block.abundances[:, 0] <= _AT_FLOOR).mean(axis=1)
-        self.starts.append(np.stack([block.time[:, 0], initial], axis=1))
+        self.bare.append((block.abundances[:, 0] <= _AT_FLOOR).mean(axis=1))
         totals = element_totals(np.nan_to_num(block.abundances), self.matrix)
         first = np.maximum(totals[:, :1], FLOOR)
         drift = np.where(kept[:, :, None], np.abs(totals / first - 1), 0)
@@ -123,35 +128,47 @@ class _Ranges:
     def summary(self) -> dict[str, Any]:
         steps = np.array(self.steps)
         starts = np.concatenate(self.starts)
-        totals = np.concatenate(self.totals)
-        counted = int(self.decades.sum()) + self.at_floor
         return {
             "parameters": [self._parameter(i) for i in range(len(self.low))],
             "time": {
-                "first": float(starts[:, 0].min()),
+                "first": float(starts.min()),
                 "last": float(self.last),
                 "step_min": float(steps.min()),
                 "step_max": float(steps.max()),
             },
-            "starts": [
-                {
-                    "time": float(time),
-                    "tracers": int((starts[:, 0] == time).sum()),
-                    "at_floor": float(starts[starts[:, 0] == time, 1].mean()),
-                }
-                for time in np.unique(starts[:, 0])[:8]
-            ],
-            "abundances": {
-                "at_floor": self.at_floor / max(counted, 1),
-                "decades": _DECADES.tolist(),
-                "counts": self.decades.tolist(),
-            },
-            "elements": {
-                name: {"total": float(total), "drift": float(drift)}
-                for name, total, drift in zip(
-                    self.elements, np.median(totals, axis=0), self.drift, strict=True
-                )
-            },
+            "starts": [self._start(starts, time) for time in np.unique(starts)[:8]],
+            "abundances": self._abundances(),
+            "elements": self._elements(),
+        }
+
+    def _start(self, starts: np.ndarray, time: float) -> dict[str, Any]:
+        alike = starts == time
+        bare = np.concatenate(self.bare)[alike].mean() if self.bare else None
+        return {
+            "time": float(time),
+            "tracers": int(alike.sum()),
+            "at_floor": None if bare is None else float(bare),
+        }
+
+    def _abundances(self) -> dict[str, Any] | None:
+        if not self.store.has_abundances:
+            return None
+        counted = int(self.decades.sum()) + self.at_floor
+        return {
+            "at_floor": self.at_floor / max(counted, 1),
+            "decades": _DECADES.tolist(),
+            "counts": self.decades.tolist(),
+        }
+
+    def _elements(self) -> dict[str, dict[str, float]]:
+        if not self.totals:
+            return {}
+        median = np.median(np.concatenate(self.totals), axis=0)
+        return {
+            name: {"total": float(total), "drift": float(drift)}
+            for name, total, drift in zip(
+                self.elements, median, self.drift, strict=True
+            )
         }
 
     def _parameter(self, index: int) -> dict[str, Any]:

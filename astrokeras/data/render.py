@@ -17,12 +17,18 @@ def render_inspection(found: dict[str, Any]) -> RenderableType:
     """Return the summary of `inspect_tracers` as tables."""
     size = found["bytes"] / 1e6
     phases = ", ".join(f"{count} {phase}" for phase, count in found["phases"].items())
+    species = f"{found['species']} species ({phases})" if phases else "no species"
     head = [
         f"{found['path']}  {size:.1f} MB",
         f"{found['tracers']} tracers of {found['simulations']} simulations, "
-        f"{found['states']} states, {found['species']} species ({phases})",
+        f"{found['states']} states, {species}",
     ]
-    if not found["solved"]:
+    if found["abundances"] is None:
+        head.append(
+            "no abundances: tracks to solve with `astrokeras data generate`, or to "
+            "predict with --initial"
+        )
+    elif not found["solved"]:
         head.append("initial states only: a file to predict from")
     if found["ended_early"]:
         head.append(f"{found['ended_early']} tracers ended early")
@@ -32,8 +38,10 @@ def render_inspection(found: dict[str, Any]) -> RenderableType:
             "--all reads the rest"
         )
     parts: list[RenderableType] = [Text(line) for line in head]
-    parts += [_splits(found), _starts(found), _parameters(found), _elements(found)]
-    parts += [_decades(found["abundances"]), _attributes(found["attributes"])]
+    parts += [_splits(found), _starts(found), _parameters(found)]
+    if found["abundances"] is not None:
+        parts += [_elements(found), _decades(found["abundances"])]
+    parts.append(_attributes(found["attributes"]))
     return Group(*parts)
 
 
@@ -93,9 +101,8 @@ def _starts(found: dict[str, Any]) -> RenderableType:
     title = f"\nStarts (steps of {step}, until {time['last']:.5g} yr)"
     table = _table("first time [yr]", "tracers", "species at the floor", title=title)
     for start in found["starts"]:
-        table.add_row(
-            f"{start['time']:.5g}", str(start["tracers"]), f"{start['at_floor']:.0%}"
-        )
+        bare = "" if start["at_floor"] is None else f"{start['at_floor']:.0%}"
+        table.add_row(f"{start['time']:.5g}", str(start["tracers"]), bare)
     return table
 
 

@@ -32,6 +32,8 @@ PARAMETER_UNITS = {
     "Radfield": "Habing",
     "Av": "mag",
     "gasTemp": "K",
+    "dustTemp": "K",
+    "zeta": "1.3e-17 s^-1",
 }
 
 # What a dataset holds ("f" floats, "i" integers, "s" strings) and its shape.
@@ -46,6 +48,7 @@ _LAYOUT = {
     "parameters": ("s", "P"),
 }
 _OPTIONAL = {"split": ("i", "N")}
+_SOLUTION = ("abundances", "species")
 _KINDS = {"f": "floating-point numbers", "i": "integers", "s": "strings"}
 _REMEDY = "write the file again with `astrokeras data import`."
 
@@ -58,7 +61,8 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
 
     Args:
         file: An open HDF5 file.
-        need_abundances: Whether its dataset `abundances` must be there.
+        need_abundances: Whether its dataset `abundances` must be there. Where it need
+            not be and is not, `species` need not be either: a file of tracks.
 
     Raises:
         InputError: Naming the file, the dataset, what was found and the remedy.
@@ -70,8 +74,14 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
             f"{path}: attribute 'format' is {found!r}, not {FORMAT!r}; "
             "convert raw data with `astrokeras data import`."
         )
-    optional = set() if need_abundances else {"abundances"}
-    missing = [name for name in _LAYOUT if name not in file and name not in optional]
+    missing = [name for name in _LAYOUT if name not in file]
+    if set(missing) == set(_SOLUTION) and need_abundances:
+        raise InputError(
+            f"{path}: datasets {', '.join(_SOLUTION)} missing, it holds tracks alone; "
+            "solve them with `astrokeras data generate`."
+        )
+    if not need_abundances and "abundances" in missing:
+        missing = [name for name in missing if name not in _SOLUTION]
     if missing:
         raise InputError(
             f"{path}: dataset{'s' * (len(missing) > 1)} {', '.join(missing)} "
@@ -81,7 +91,8 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     for name, (kind, axes) in layout.items():
         _check_dataset(file, name, kind, len(axes))
     _check_shapes(file, layout)
-    _check_names(path, "species", strings(file["species"]))
+    if "species" in file:
+        _check_names(path, "species", strings(file["species"]))
     names = strings(file["parameters"])
     _check_names(path, "parameters", names)
     units = file["parameters"].attrs.get("units")
@@ -171,7 +182,7 @@ def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None
         "B": states,
         "T": states - 1,
         "A": states,
-        "S": len(file["species"]),
+        "S": len(file["species"]) if "species" in file else 0,
         "P": len(file["parameters"]),
     }
     if "abundances" in file and file["abundances"].shape[1] == 1:
@@ -183,10 +194,12 @@ def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None
                 f"{path}: dataset {name!r} has shape {file[name].shape}, but 'time', "
                 f"'species' and 'parameters' ask for {expected}; {_REMEDY}"
             )
-    if 4 * states * sizes["S"] > LARGEST_TRACER:
+    widest = max("SP", key=lambda axis: sizes[axis])
+    if 4 * states * sizes[widest] > LARGEST_TRACER:
+        what = {"S": "species", "P": "parameters"}[widest]
         raise InputError(
-            f"{path}: one tracer of {states} states of {sizes['S']} species takes more "
-            f"than {LARGEST_TRACER} bytes; cut the tracers into shorter ones."
+            f"{path}: one tracer of {states} states of {sizes[widest]} {what} takes "
+            f"more than {LARGEST_TRACER} bytes; cut the tracers into shorter ones."
         )
 
 

@@ -158,7 +158,7 @@ def split_file(
 
     path = Path(path)
     config = SplitConfig() if config is None else config
-    with TracerStore(path) as store:
+    with TracerStore(path, need_abundances=False) as store:
         if store.has_split and not force:
             raise InputError(
                 f"{path}: has a split already; models fitted on it would be tested on "

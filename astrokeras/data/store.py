@@ -27,7 +27,8 @@ class TracerStore:
     Args:
         path: A tracer file, see `data/README.md`.
         need_abundances: Whether to refuse a file without the dataset `abundances`.
-            Of such a file all is known but what `read` and `blocks` return.
+            Of such a file `read` and `blocks` return abundances of shape (n, 0, S); one
+            of tracks has no species either, S = 0.
 
     Raises:
         InputError: If the file is missing, not HDF5, truncated or malformed.
@@ -54,7 +55,7 @@ class TracerStore:
 
     def _load_columns(self) -> None:
         file = self.file
-        self.species = schema.strings(file["species"])
+        self.species = schema.strings(file["species"]) if "species" in file else ()
         self.parameters = schema.strings(file["parameters"])
         self.units = schema.strings(file["parameters"].attrs["units"])
         self.attributes = {k: _plain(v) for k, v in file.attrs.items()}
@@ -177,9 +178,12 @@ class TracerStore:
             read = {
                 name: _read_rows(self.file[name], index, dtype)
                 for name, dtype in PER_STATE.items()
+                if name in self.file
             }
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
+        if not self.has_abundances:
+            read["abundances"] = np.empty((len(index), 0, len(self.species)), "f4")
         columns = {name: getattr(self, name)[index] for name in PER_TRACER}
         tracers = Tracers(index, **read, **columns)
         if check and len(index):

@@ -48,7 +48,7 @@ def sample_tracers(
     path, out = Path(path), Path(out)
     if out.resolve() == path.resolve():
         raise InputError(f"{out}: is the file to sample from; choose another name.")
-    with TracerStore(path) as store:
+    with TracerStore(path, need_abundances=False) as store:
         rows = sampling_order(store.simulation, store.split, per_simulation, seed)
         if max_mb is not None:
             rows = rows[: _how_many_fit(store, rows, max_mb * 1e6)]
@@ -78,7 +78,7 @@ def write_rows(
     known = {k: v for k, v in store.attributes.items() if k != "format"}
     with TracerWriter(
         out,
-        species=store.species,
+        species=store.species if store.has_abundances else (),
         parameters=store.parameters,
         units=store.units,
         states=store.states,

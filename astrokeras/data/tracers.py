@@ -19,7 +19,8 @@ class Tracers:
 
     Attributes:
         rows: Row numbers in the file, (n,).
-        abundances: Relative to H nuclei, (n, T+1, S), or (n, 1, S) when unsolved.
+        abundances: Relative to H nuclei, (n, T+1, S), or (n, 1, S) when unsolved, or
+            (n, 0, S) where there are none.
         physical: Parameters in the file's units, (n, T, P).
         time: Years, (n, T+1).
         length: Valid states of each tracer, (n,); NaN lies beyond.
@@ -105,6 +106,8 @@ def check_values(
         good: Callable[[np.ndarray], np.ndarray],
         allowed: str,
     ) -> None:
+        if not values.size:
+            return
         # Minima and maxima carry NaN along and take no memory of their own.
         if inside is None and good(values.min()) and good(values.max()):
             return

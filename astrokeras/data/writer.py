@@ -20,7 +20,7 @@ class TracerWriter:
 
     Args:
         path: Where the file will be.
-        species: Names, (S,).
+        species: Names, (S,); none for a file of tracks, which has no abundances.
         parameters: Names, (P,).
         units: Units of the parameters, (P,).
         states: States of a tracer, T+1.
@@ -34,7 +34,7 @@ class TracerWriter:
         self,
         path: str | os.PathLike[str],
         *,
-        species: Sequence[str],
+        species: Sequence[str] = (),
         parameters: Sequence[str],
         units: Sequence[str],
         states: int,
@@ -55,7 +55,8 @@ class TracerWriter:
         file = self.file
         file.attrs.update({"format": schema.FORMAT} | dict(attributes))
         text = h5py.string_dtype()
-        file.create_dataset("species", data=list(species), dtype=text)
+        if species:
+            file.create_dataset("species", data=list(species), dtype=text)
         names = file.create_dataset("parameters", data=list(parameters), dtype=text)
         names.attrs.create("units", list(units), dtype=text)
         kept = states if solved else 1
@@ -65,8 +66,10 @@ class TracerWriter:
             "time": ((states,), 16),
         }
         shapes |= dict.fromkeys(self.extra, ((states,), 16))
-        dtypes = PER_STATE | PER_TRACER | self.extra
-        for name, dtype in dtypes.items():
+        self.dtypes = PER_STATE | PER_TRACER | self.extra
+        if not species:
+            del self.dtypes["abundances"]
+        for name, dtype in self.dtypes.items():
             shape, tracers = shapes.get(name, ((), 1024))
             file.create_dataset(
                 name,
@@ -82,11 +85,14 @@ class TracerWriter:
         """Add tracers at the end.
 
         Args:
-            tracers: Their `rows` are ignored; all or none of a file's have a split.
+            tracers: Their `rows` are ignored, as are their abundances in a file of
+                tracks; all or none of a file's have a split.
             **extra: Values of the further datasets, (n, T+1).
         """
-        values = {name: getattr(tracers, name) for name in PER_STATE | PER_TRACER}
-        values |= {name: extra[name] for name in self.extra}
+        values = {
+            name: extra[name] if name in self.extra else getattr(tracers, name)
+            for name in self.dtypes
+        }
         check_space(self.path, sum(value.nbytes for value in values.values()))
         first, self.count = self.count, self.count + len(tracers)
         for name, value in values.items():
@@ -109,13 +115,15 @@ class TracerWriter:
         with h5py.File(path) as other:
             count = len(other["length"])
             first, self.count = self.count, self.count + count
-            for name in PER_STATE | PER_TRACER | self.extra:
+            for name in self.dtypes:
                 self.file[name].resize(self.count, axis=0)
                 if name != "abundances":
                     # A file that was never split has no such dataset.
                     known = name in other
                     values = other[name][:] if known else schema.UNASSIGNED
                     self.file[name][first:] = values
+            if "abundances" not in self.dtypes:
+                return
             source, sink = other["abundances"].id, self.file["abundances"].id
             for row in range(count):
                 filters, chunk = source.read_direct_chunk((row, 0, 0))

@@ -93,7 +93,7 @@ def predict(
         out: The file to write.
         initial: One start for all tracers instead of theirs: the name of a start of
             the surrogate, or a CSV file of abundances with species as columns. The
-            file then needs no abundances.
+            file then needs no abundances, and no species either.
         strict: Whether leaving the training box is an error and not a warning.
         batch_size: Tracers rolled out at once.
         resume: Whether to go on with an interrupted prediction, from its last finished
@@ -122,7 +122,8 @@ def predict(
     with TracerStore(tracers, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else _read_start(initial, target)
-        size = bounded(batch_size, store.tracers, store.states, len(store.species))
+        species = len(target.limits.species)
+        size = bounded(batch_size, store.tracers, store.states, species)
         lines = _survey(store, target, columns, start, size)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
@@ -256,7 +257,9 @@ def _open_writer(
 ) -> TracerWriter:
     import astrokeras
 
-    about = store.attributes | {
+    # Tracks know of no elements.
+    about = {"elements": list(target.elements)} | store.attributes
+    about |= {
         "solver": f"astrokeras {astrokeras.__version__}, surrogate {target.name}",
         "tolerances": "",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -268,7 +271,7 @@ def _open_writer(
     }
     return TracerWriter(
         out,
-        species=store.species,
+        species=target.limits.species,
         parameters=store.parameters,
         units=store.units,
         states=store.states,

@@ -102,7 +102,8 @@ def find_target(wanted: Any) -> Target:
 def match_columns(store: TracerStore, target: Target) -> np.ndarray:
     """Check that a tracer file has the surrogate's columns.
 
-    Parameters are matched by name, further ones are ignored.
+    Parameters are matched by name, further ones are ignored. A file of tracks has no
+    species that could differ.
 
     Returns:
         Columns of the file's parameters in the surrogate's order, (P,).
@@ -112,7 +113,9 @@ def match_columns(store: TracerStore, target: Target) -> np.ndarray:
             or one in another unit.
     """
     limits = target.limits
-    match_species(f"{store.path}: dataset 'species'", store.species, limits.species)
+    if store.species:
+        where = f"{store.path}: dataset 'species'"
+        match_species(where, store.species, limits.species)
     missing = [name for name in limits.parameters if name not in store.parameters]
     if missing:
         raise InputError(

@@ -1,0 +1,1 @@
+"""Solvers of the chemistry: what makes abundances out of trajectories."""

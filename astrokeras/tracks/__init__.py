@@ -1,0 +1,1 @@
+"""Trajectories of gas to solve the chemistry along: what happens to it, made up."""
