@@ -30,7 +30,11 @@ PARAMETERS = ("Density", "gasTemp")
 UNITS = ("H nuclei cm^-3", "K")
 TESTS = str(ROOT / "tests")
 # What Dask's own threads leave behind.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # And what they say of a slow machine.
+    pytest.mark.filterwarnings("ignore:Creating scratch directories:UserWarning"),
+]
 
 
 def write_tracks(path, n=6, steps=4, temperature=None, species=(), **given):
