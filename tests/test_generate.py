@@ -33,6 +33,7 @@ TESTS = str(ROOT / "tests")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     # And what they say of a slow machine.
+    pytest.mark.filterwarnings("ignore::UserWarning:distributed"),
     pytest.mark.filterwarnings("ignore:Creating scratch directories:UserWarning"),
 ]
 
@@ -78,11 +79,15 @@ def importable():
 @pytest.fixture(scope="module")
 def scheduler(importable):
     """The address of a cluster that others run."""
+    import dask
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
-    ) as cluster:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "120 s"}),
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+    ):
         yield cluster.scheduler_address
 
 
