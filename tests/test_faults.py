@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import standin
 from conftest import BACKEND, ROOT
+from processes import started, wait_for
 from tiny import make_tracers, overrides, write_tracers
 
 import astrokeras
@@ -45,24 +46,6 @@ def folder(tmp_path):
 
 
 @contextmanager
-def started(code, *arguments, folder):
-    """Run Python code in a process of its own, and never leave it behind."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": str(BACKEND)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@contextmanager
 def disk_of(size):
     """Let no file grow beyond some bytes, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -71,14 +54,6 @@ def disk_of(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def wait_for(happened, process, seconds=180):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
 
 
 # --- killed ---
@@ -210,7 +185,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
         "import sys; from pathlib import Path; from astrokeras.files import *\n"
         "partial_name(Path(sys.argv[1])).write_text('half')"
     )
-    with started(code, path, folder=tmp_path) as process:
+    with started(path, folder=tmp_path, code=code) as process:
         assert process.wait(60) == 0
     mine = partial_name(tmp_path / "other")
     mine.write_text("half")  # of a process that lives
@@ -225,7 +200,6 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
 
 # --- told to leave ---
 
-TRAIN = "from astrokeras.cli import main; main()"
 LONG = ("autoencoder.fit.epochs=100000", "autoencoder.fit.patience=100000")
 
 
@@ -233,7 +207,7 @@ LONG = ("autoencoder.fit.epochs=100000", "autoencoder.fit.patience=100000")
 def test_a_signal_ends_a_training_with_the_way_back(folder):
     run = folder / "runs" / "tiny"
     words = ["train", *overrides(folder, *LONG)]
-    with started(TRAIN, *words, folder=folder) as process:
+    with started(*words, folder=folder) as process:
         state = run / "checkpoints" / "autoencoder" / "state.json"
         wait_for(state.is_file, process)
         process.send_signal(signal.SIGTERM)
@@ -276,7 +250,7 @@ matrix = np.random.default_rng(0).normal(size=(6000, 6000))
 print("deaf", flush=True)
 np.linalg.svd(matrix)
 """
-    with started(code, folder=tmp_path) as process:
+    with started(folder=tmp_path, code=code) as process:
         assert process.stdout.readline() == "deaf\n"
         time.sleep(1)
         process.send_signal(number)
@@ -304,7 +278,7 @@ try:
 except interruption.Terminated:
     interruption.leave(7)
 """
-    with started(code, folder=tmp_path) as process:
+    with started(folder=tmp_path, code=code) as process:
         assert process.stdout.readline() == "collecting\n"
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
@@ -426,7 +400,7 @@ with hold(Path(sys.argv[1])):
 
 def test_a_folder_is_one_process_at_a_time(tmp_path):
     place = tmp_path / "runs" / "one"
-    with started(HOLD, place, folder=tmp_path) as process:
+    with started(place, folder=tmp_path, code=HOLD) as process:
         assert process.stdout.readline() == "held\n"
         told = f"process {process.pid} on .* is working on it; wait"
         with pytest.raises(InputError, match=told):

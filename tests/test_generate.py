@@ -4,9 +4,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import ROOT
+from processes import started, wait_for
 from toy_solver import RATE, Toy
 
 from astrokeras.config import compose_generation
@@ -281,25 +279,6 @@ def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
 # --- interrupted ---
 
 
-def command(folder, *words):
-    code = "from astrokeras.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "data", "generate", *map(str, words)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for(happened, process, seconds=60):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
-
-
 def workers_of(pid):
     """Return the workers of a command: the parents of its solvers' hosts."""
     parent, hosts = {}, []
@@ -319,19 +298,19 @@ def test_killed_at_any_moment_what_was_solved_is_kept(tmp_path):
     """The command by SIGKILL, a worker, and a solver's process."""
     path, tracks = write_tracks(tmp_path / "tracks.h5", n=24)
     out, words = tmp_path / "out.h5", (TOY, "solver.options={pause: 0.15}")
-    words = (path, out, *words, "--workers", 2, "--json")
+    words = ("data", "generate", path, out, *words, "--workers", 2, "--json")
     journal = tmp_path / "out.h5.parts" / "solved.journal"
-    with command(tmp_path, *words) as process:
+    with started(*words, folder=tmp_path) as process:
         wait_for(lambda: journal.is_file() and journal.stat().st_size > 500, process)
         process.kill()
     with Journal(journal, 24, 3) as half:
         before = int(half.done.sum())
     assert 0 < before < 24
 
-    refused = command(tmp_path, *words)
-    assert "go on with --resume" in refused.communicate()[1]
+    with started(*words, folder=tmp_path) as refused:
+        assert "go on with --resume" in refused.communicate()[1]
     assert refused.returncode == 2
-    with command(tmp_path, *words, "--resume") as process:
+    with started(*words, "--resume", folder=tmp_path) as process:
         wait_for(lambda: journal.stat().st_size > 1000, process)
         os.kill(workers_of(process.pid)[0], signal.SIGKILL)
         said, errors = process.communicate()

@@ -1,18 +1,14 @@
 """Searches on a tiny tracer file: objectives, failures, interruptions, workers."""
 
 import json
-import os
 import shlex
 import signal
 import socket
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 
 import pytest
 import yaml
-from conftest import BACKEND, ROOT
+from processes import started, wait_for
 from tiny import overrides, write_tracers
 
 from astrokeras.errors import InputError, WorkError
@@ -404,41 +400,13 @@ def free_port():
         return server.getsockname()[1]
 
 
-@contextmanager
-def started(folder, *arguments):
-    """Run the command line as a process of its own, and never leave it behind."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "KERAS_BACKEND": str(BACKEND)}
-    code = "from astrokeras.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_for(happened, process, seconds=180):
-    end = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
-
-
 @pytest.mark.long
 def test_a_killed_search_goes_on_where_it_was(folder):
     """With the same proposals, and within the training that was killed."""
     epochs = ("tuner.epochs.autoencoder=40", "autoencoder.fit.patience=1000")
     more = ("tuner.trials=3", *epochs)
     search = folder / "runs" / "search"
-    with started(folder, "tune", *words(folder, *more)) as process:
+    with started("tune", *words(folder, *more), folder=folder) as process:
         second = Run(search / "trials" / "1").checkpoint("autoencoder")
         wait_for(lambda: (second / "state.json").is_file(), process)
         process.send_signal(signal.SIGKILL)
@@ -446,7 +414,7 @@ def test_a_killed_search_goes_on_where_it_was(folder):
     first = (search / "trials" / "0" / "trial.json").stat().st_mtime_ns
     assert not (search / "trials" / "1" / "trial.json").exists()
 
-    with started(folder, "tune", "--resume", *words(folder, *more)) as process:
+    with started("tune", "--resume", *words(folder, *more), folder=folder) as process:
         _, said = process.communicate()
 
     assert process.returncode == 0, said
@@ -463,9 +431,9 @@ def test_a_chief_and_two_workers_share_a_search(folder):
     more = ("tuner.trials=6", "tuner.epochs.autoencoder=20")
     team = ["tune", "--chief", address, *words(folder, *more)]
     with (
-        started(folder, *team, "--json") as chief,
-        started(folder, *team, "--worker", "w0") as first,
-        started(folder, *team, "--worker", "w1") as second,
+        started(*team, "--json", folder=folder) as chief,
+        started(*team, "--worker", "w0", folder=folder) as first,
+        started(*team, "--worker", "w1", folder=folder) as second,
     ):
         said = [one.communicate(timeout=240) for one in (first, second, chief)]
 

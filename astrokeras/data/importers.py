@@ -188,10 +188,8 @@ def _split(
 def _inherit(
     parts: list[Part], simulation: np.ndarray, split: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    stored = [
-        part.store.attributes for part in parts if isinstance(part, StoredTracers)
-    ]
-    told = {k: v for k, v in stored[0].items() if k.startswith("split_")}
+    stored = next(part for part in parts if isinstance(part, StoredTracers))
+    told = stored.store.split_attributes
     known = simulation != schema.NO_SIMULATION
     if told.get("split_by", "simulation") == "simulation":
         pairs = np.unique(np.stack([simulation, split], axis=1)[known], axis=0)

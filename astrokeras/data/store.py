@@ -101,6 +101,11 @@ class TracerStore:
         return bool((self.split != schema.UNASSIGNED).all())
 
     @property
+    def split_attributes(self) -> dict[str, Any]:
+        """Attributes that say how the split was made."""
+        return {k: v for k, v in self.attributes.items() if k.startswith("split_")}
+
+    @property
     def elements(self) -> tuple[str, ...]:
         """Symbols that the species' names are read by.
 

@@ -1,6 +1,7 @@
 """A network of reactions integrated by SciPy: small, plain and without Fortran."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,21 @@ from astrokeras.errors import InputError
 from astrokeras.resources import resource
 from astrokeras.solvers.rates import DESORPTION, MONOLAYER, Rates
 from astrokeras.solvers.reactions import Reaction, list_species, read_reactions
-from astrokeras.solvers.solver import Parameter, Solver, SolverError
+from astrokeras.solvers.solver import (
+    PARAMETERS,
+    Solver,
+    SolverError,
+    describe_tolerances,
+)
 
 SECONDS = 3.15576e7
 """Of a Julian year."""
 FILES = {"reactions": "the reactions, CSV", "initial": "initial abundances, CSV"}
-PARAMETERS = {
-    "Density": Parameter("H nuclei cm^-3", 1e-2, 1e12),
-    "Radfield": Parameter("Habing", 0.0, 1e7),
-    "Av": Parameter("mag", 0.0, 1e5),
-    "gasTemp": Parameter("K", 5.0, 1e4),
-    "dustTemp": Parameter("K", 2.73, 1e4, default="gasTemp"),
-    "zeta": Parameter("1.3e-17 s^-1", 0.0, 1e6, default=1.0),
+RANGES = {
+    "gasTemp": replace(PARAMETERS["gasTemp"], low=5.0),
+    "dustTemp": replace(PARAMETERS["dustTemp"], high=1e4),
 }
+"""Of parameters that differ from other solvers'."""
 
 
 class Network(Solver):
@@ -57,7 +60,7 @@ class Network(Solver):
         paths = {name: _find(config, name) for name in FILES}
         reactions = read_reactions(paths["reactions"])
         self.config = config
-        self.parameters = PARAMETERS
+        self.parameters = PARAMETERS | RANGES
         self.species = list_species(reactions)
         self.initial = read_initial(paths["initial"], self.species)
         self.rates = Rates(reactions)
@@ -66,8 +69,7 @@ class Network(Solver):
             "solver": f"astrokeras network, SciPy {scipy.__version__} BDF",
             "network": f"{paths['reactions'].name}, {len(self.species)} species, "
             f"{len(reactions)} reactions",
-            "tolerances": f"reltol {config.reltol:g}, abstol_factor "
-            f"{config.abstol_factor:g}, abstol_min {config.abstol_min:g}",
+            "tolerances": describe_tolerances(config),
             "constants": f"{SECONDS:g} s a year",
         }
 

@@ -18,11 +18,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from astrokeras.backend import THREAD_VARIABLES
 from astrokeras.config import SolverConfig
 from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter, SolverError, make_solver
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 DESCRIBED = ("species", "parameters", "initial", "shortest", "facts")
 GRACE = 10
 """Seconds of computing beyond its time limit after which a forgotten child ends."""
@@ -133,7 +133,7 @@ class Host:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env=os.environ
-                | dict.fromkeys(THREADS, "1")
+                | dict.fromkeys(THREAD_VARIABLES, "1")
                 | {"PYTHONPATH": os.pathsep.join(sys.path)},  # finds what we find
                 # Ctrl-C is for the command that waits.
                 start_new_session=True,

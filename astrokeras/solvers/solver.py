@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrokeras.config import SolverConfig
+from astrokeras.data.schema import PARAMETER_UNITS
 from astrokeras.errors import InputError, WorkError
 
 KINDS = {
@@ -37,6 +38,17 @@ class Parameter:
     low: float
     high: float
     default: float | str | None = None
+
+
+PARAMETERS = {
+    "Density": Parameter(PARAMETER_UNITS["Density"], 1e-2, 1e12),
+    "Radfield": Parameter(PARAMETER_UNITS["Radfield"], 0.0, 1e7),
+    "Av": Parameter(PARAMETER_UNITS["Av"], 0.0, 1e5),
+    "gasTemp": Parameter(PARAMETER_UNITS["gasTemp"], 2.73, 1e4),
+    "dustTemp": Parameter(PARAMETER_UNITS["dustTemp"], 2.73, 2e3, default="gasTemp"),
+    "zeta": Parameter(PARAMETER_UNITS["zeta"], 0.0, 1e6, default=1.0),
+}
+"""What gas-grain solvers take, by name; a solver may accept another range."""
 
 
 class Solver(ABC):
@@ -78,6 +90,14 @@ class Solver(ABC):
         Raises:
             SolverError: If it fails.
         """
+
+
+def describe_tolerances(config: SolverConfig) -> str:
+    """Return the tolerances of an integration, for the record."""
+    return (
+        f"reltol {config.reltol:g}, abstol_factor {config.abstol_factor:g}, "
+        f"abstol_min {config.abstol_min:g}"
+    )
 
 
 def make_solver(config: SolverConfig) -> Solver:

@@ -9,7 +9,12 @@ import numpy as np
 from astrokeras.config import SolverConfig
 from astrokeras.errors import InputError
 from astrokeras.solvers.process import in_fresh_process
-from astrokeras.solvers.solver import Parameter, Solver, SolverError
+from astrokeras.solvers.solver import (
+    PARAMETERS,
+    Solver,
+    SolverError,
+    describe_tolerances,
+)
 
 SECONDS = 3.16e7
 """Of a year, in UCLCHEM."""
@@ -23,14 +28,6 @@ SETTLING = 1e-3
 """Years from the start to the first output, at the physics of the first interval."""
 SUMS = ("SURFACE", "BULK")
 """What UCLCHEM lists beside the species: the totals of two ice phases."""
-PARAMETERS = {
-    "Density": Parameter("H nuclei cm^-3", 1e-2, 1e12),
-    "Radfield": Parameter("Habing", 0.0, 1e7),
-    "Av": Parameter("mag", 0.0, 1e5),
-    "gasTemp": Parameter("K", 2.73, 1e4),
-    "dustTemp": Parameter("K", 2.73, 2e3, default="gasTemp"),
-    "zeta": Parameter("1.3e-17 s^-1", 0.0, 1e6, default=1.0),
-}
 INSTALL = (
     "UCLCHEM is not installed; install it from its own repository "
     "(`pip install git+https://github.com/uclchem/UCLCHEM`, with a Fortran compiler), "
@@ -69,8 +66,7 @@ class UCLCHEM(Solver):
         self.facts = {
             "solver": f"UCLCHEM {version}",
             "network": f"UCLCHEM {version}, {len(self.species)} species",
-            "tolerances": f"reltol {config.reltol:g}, abstol_factor "
-            f"{config.abstol_factor:g}, abstol_min {config.abstol_min:g}",
+            "tolerances": describe_tolerances(config),
             "constants": f"{SECONDS:g} s a year, Av {AV_PER_COLUMN:g} mag cm^2 N(H), "
             f"N(H2) {H2_PER_H:g} N(H), N(CO) {CO_PER_H:g} N(H)",
         }
@@ -116,10 +112,10 @@ class UCLCHEM(Solver):
         column = last["Av"] / AV_PER_COLUMN
         # It takes the columns that shield from the end of an interval.
         shield = np.append(column[:1], column[:-1])
-        abundances, flag = _call(
-            model.postprocess,
+        _, abundances, _, _, flag = model.postprocess(
             self._options(last),
-            start,
+            return_array=True,
+            starting_chemistry=start,
             time_array=seconds,
             density_array=last["Density"],
             gas_temperature_array=last["gasTemp"],
@@ -152,15 +148,6 @@ class UCLCHEM(Solver):
             "radfield": float(physical["Radfield"][0]),
             "zeta": float(physical["zeta"][0]),
         } | dict(config.options)
-
-
-def _call(
-    postprocess: Any, options: dict[str, Any], start: np.ndarray | None, **tracks: Any
-) -> tuple[np.ndarray, int]:
-    _, abundances, _, _, flag = postprocess(
-        options, return_array=True, starting_chemistry=start, **tracks
-    )
-    return abundances, int(flag)
 
 
 def _without_rates(cleaned: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ from astrokeras.data.journal import Journal
 from astrokeras.data.split import make_split, split_attributes
 from astrokeras.data.store import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
-from astrokeras.files import partial_name
+from astrokeras.files import written_beside
 from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.process import Host
 from astrokeras.workflows.parts import Parts
@@ -102,25 +102,25 @@ def generate(
     parts.check(Path(tracks), resume, overwrite)
     with TracerStore(tracks, need_abundances=False) as store:
         with Host(config.solver) as host:
-            tracer = Tracks(store, host, config, initial)
+            given = Tracks(store, host, config, initial)
         splits, told = _split(store, config, split)
         facts = {
             "tracks": hash_file(store.path),
-            "solver": asdict(config.solver) | dict(tracer.facts),
-            "initial": None if tracer.start is None else tracer.start.tolist(),
+            "solver": asdict(config.solver) | dict(given.facts),
+            "initial": None if given.start is None else given.start.tolist(),
         }
         with parts.opened(facts, resume):
             place = parts.folder / "solved.journal"
-            with Journal(place, store.tracers, len(tracer.species)) as journal:
-                _solve(tracer, config, journal, scheduler, workers, progress)
+            with Journal(place, store.tracers, len(given.species)) as journal:
+                _solve(given, config, journal, scheduler, workers, progress)
                 if journal.failed.all():
                     _, reason = next(journal.failures())
                     raise WorkError(
                         f"{store.path}: no tracer could be solved; the first: {reason}."
                     )
                 failures = _write_failures(store, journal, parts.out)
-                attributes = tracer.attributes() | told
-                _write(tracer, journal, parts.out, splits, attributes)
+                attributes = given.attributes() | told
+                _write(given, journal, parts.out, splits, attributes)
                 failed = int(journal.failed.sum())
                 return Generation(
                     parts.out,
@@ -273,8 +273,7 @@ def _split(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Inherit the tracks' split, or make one; before anything is solved."""
     if store.has_split:
-        told = {k: v for k, v in store.attributes.items() if k.startswith("split_")}
-        return store.split, told
+        return store.split, store.split_attributes
     if not wanted:
         return store.split, {}
     split = config.dataset.split
@@ -313,14 +312,15 @@ def _write_failures(store: TracerStore, journal: Journal, out: Path) -> Path | N
     if not journal.failed.any():
         path.unlink(missing_ok=True)
         return None
-    partial = partial_name(path)
-    with open(partial, "w", newline="", encoding="utf-8") as file:
+    with (
+        written_beside(path) as beside,
+        open(beside, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(("tracer", "simulation", "row", "seconds", "reason"))
         for row, reason in journal.failures():
             ids = store.tracer[row], store.simulation[row], row
             writer.writerow((*ids, f"{journal.seconds[row]:.1f}", reason))
-    partial.replace(path)
     return path
 
 
