@@ -62,7 +62,7 @@ def tracks(
         str,
         typer.Argument(
             metavar="KIND",
-            help="turbulent, or a variant of your own in configs/tracks/.",
+            help="collapse, turbulent, or a variant of your own in configs/tracks/.",
         ),
     ],
     out: Annotated[
