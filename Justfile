@@ -88,7 +88,7 @@ benchmark *options:
     {{bin}}/python benchmarks/start.py
     {{bin}}/python benchmarks/growth.py
     {{bin}}/python benchmarks/memory.py
-    {{bin}}/python benchmarks/distributed.py
+    {{bin}}/python benchmarks/devices.py
     {{bin}}/python benchmarks/time_to_accuracy.py
     {{bin}}/python benchmarks/picture.py
 

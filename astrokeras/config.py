@@ -16,6 +16,8 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
+OPEN = re.compile(r"(solver\.(constants|options|files)|dataset\.minimum)\b")
+"""Keys below which names are free."""
 LONGEST = 500
 """Letters of a message of Hydra's that are shown."""
 
@@ -219,6 +221,7 @@ class SolverConfig:
     abstol_factor: float = _ranged(1e-8, 1e-20, 1)
     abstol_min: float = _ranged(1e-22, 1e-40, 1)
     constants: dict[str, float] = field(default_factory=dict)
+    options: dict[str, float] = field(default_factory=dict)
     time_limit: float = _ranged(600.0, 0.1, 1e6)
 
 
@@ -234,8 +237,8 @@ class GenerationConfig:
 class TracksConfig:
     """What all made-up trajectories share; see `astrokeras.tracks`."""
 
-    simulations: int = _ranged(60, 1, 1_000_000)
-    tracers: int = _ranged(5, 1, 100)
+    simulations: int = _ranged(120, 1, 1_000_000)
+    tracers: int = _ranged(3, 1, 100)
     first: int = _ranged(1000, 0, 2**40)
     steps: int = _ranged(120, 1, 1_000_000)
     step: float = _ranged(500.0, 1e-3, 1e9)
@@ -453,7 +456,7 @@ def _compose(
     try:
         with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
             composed = hydra.compose(
-                root, overrides=[*_listed(overrides), f"hydra.searchpath=[{search}]"]
+                root, overrides=[*_for_hydra(overrides), f"hydra.searchpath=[{search}]"]
             )
         return OmegaConf.to_object(composed), home
     # Beside their own errors these raise whatever a wrong file makes them stumble on.
@@ -461,16 +464,22 @@ def _compose(
         raise ConfigError(_one_line(error, overrides)) from error
 
 
-def _listed(overrides: Sequence[str]) -> list[str]:
-    """Let a single number stand for a list of one, as in `emulator.window=128`."""
+def _for_hydra(overrides: Sequence[str]) -> list[str]:
+    """Spell overrides as Hydra wants them.
+
+    A single number stands for a list of one, as in `emulator.window=128`, and names are
+    added where any are allowed, as in `solver.constants.zeta=10`.
+    """
     lists = {"emulator.window", "emulator.hidden", "autoencoder.widths"}
-    single = []
+    spelled = []
     for override in overrides:
         key, equals, value = override.partition("=")
         if equals and key in lists and value.isdigit():
             override = f"{key}=[{value}]"
-        single.append(override)
-    return single
+        if OPEN.match(key):
+            override = f"++{override}"
+        spelled.append(override)
+    return spelled
 
 
 def _one_line(error: BaseException, overrides: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-RESUMABLE = ("train", "tune", "predict")
+RESUMABLE = ("train", "tune", "predict", "data generate")
 # Seconds in which the work may end by itself: a batch, a search's open files.
 PATIENCE = 6.0
 
@@ -42,7 +42,10 @@ def way_back(words: Sequence[str]) -> str | None:
         ),
         None,
     )
-    if command is None or words[command] not in RESUMABLE:
+    if command is None:
+        return None
+    first, command = command, command + (words[command] == "data")
+    if " ".join(words[first : command + 1]) not in RESUMABLE:
         return None
     start, rest = words[: command + 1], words[command + 1 :]
     rest = [word for word in rest if word not in ("--resume", "--overwrite")]

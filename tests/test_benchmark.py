@@ -93,6 +93,7 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     assert last.flops == pytest.approx(cell + whole / 12)
 
 
+@pytest.mark.long
 def test_the_command_reports_every_piece_of_work(folder, run):
     words = [str(run.path), *overrides(folder), "--tracers", str(folder / "tiny.h5")]
     result = CliRunner().invoke(

@@ -76,7 +76,7 @@ def test_two_runs_are_served_by_their_names(tmp_path):
     assert sorted(runs) == ["one/tensorboard/emulator", "two/tensorboard/emulator"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_browser_shows_scalars_and_pictures(tmp_path):
     """Chromium through playwright, where both are installed."""
     api = pytest.importorskip("playwright.sync_api")

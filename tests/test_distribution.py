@@ -319,7 +319,7 @@ def alone(folder):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.jax
 def test_two_devices_train_as_one(folder, alone):
     run = Training(
@@ -332,7 +332,7 @@ def test_two_devices_train_as_one(folder, alone):
     assert_same_surrogate(folder, run.path, alone.path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_two_devices_train_as_one_on_tensorflow(folder, alone):
     run = Training(folder, "tensorflow", "devices", BOTH[0], code=DEVICES + MAIN)
@@ -342,7 +342,7 @@ def test_two_devices_train_as_one_on_tensorflow(folder, alone):
     assert_same_surrogate(folder, run.path, alone.path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.jax
 def test_two_processes_train_as_one(folder, alone):
     runs = train_together(folder, "processes")
@@ -386,13 +386,13 @@ def kill_one(folder, killed):
     return runs
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.jax
 def test_rank_0_is_missed_too(folder):
     kill_one(folder, killed=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.jax
 def test_a_process_that_dies_is_named_and_the_training_resumed(folder, alone):
     runs = kill_one(folder, killed=1)

@@ -84,7 +84,7 @@ def wait_for(happened, process, seconds=180):
 # --- killed ---
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_trainings_end_as_one_never_killed(tmp_path):
     done = subprocess.run(
         [
@@ -321,7 +321,9 @@ except interruption.Terminated:
             "--backend jax predict --resume a b c",
         ),
         ("--backend=jax tune", "--backend=jax tune --resume"),
+        ("data generate a b --overwrite", "data generate --resume a b"),
         ("data import a --out b", None),
+        ("data", None),
         ("--version", None),
         ("", None),
     ],

@@ -287,7 +287,7 @@ def test_bayesian_optimisation_learns_from_its_trials(folder, untrained):
     assert sum(late) / len(late) < sum(early) / len(early)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_trials_of_an_emulator_share_one_autoencoder(folder, cli, monkeypatch):
     (folder / "configs" / "tuner" / "emulator.yaml").write_text(
         "defaults: [schema, _self_]\n"
@@ -432,7 +432,7 @@ def wait_for(happened, process, seconds=180):
         time.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_search_goes_on_where_it_was(folder):
     """With the same proposals, and within the training that was killed."""
     epochs = ("tuner.epochs.autoencoder=40", "autoencoder.fit.patience=1000")
@@ -457,7 +457,7 @@ def test_a_killed_search_goes_on_where_it_was(folder):
     assert read_values(search) == read_values(whole.path)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_chief_and_two_workers_share_a_search(folder):
     address = f"127.0.0.1:{free_port()}"
     more = ("tuner.trials=6", "tuner.epochs.autoencoder=20")

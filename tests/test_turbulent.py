@@ -67,10 +67,10 @@ def test_values_stay_within_the_limits(tmp_path):
 
 
 def test_a_simulation_depends_on_seed_and_number_alone(tmp_path):
-    few = make(tmp_path / "1.h5", "simulations=3")[1]
-    many = make(tmp_path / "2.h5", "simulations=4")[1]
-    later = make(tmp_path / "3.h5", "simulations=1", "first=1002")[1]
-    other = make(tmp_path / "4.h5", "simulations=3", "seed=1")[1]
+    few = make(tmp_path / "1.h5", "simulations=3", "tracers=5")[1]
+    many = make(tmp_path / "2.h5", "simulations=4", "tracers=5")[1]
+    later = make(tmp_path / "3.h5", "simulations=1", "tracers=5", "first=1002")[1]
+    other = make(tmp_path / "4.h5", "simulations=3", "tracers=5", "seed=1")[1]
 
     np.testing.assert_array_equal(few.physical, many.physical[:15])
     np.testing.assert_array_equal(few.physical[10:], later.physical)
@@ -246,7 +246,7 @@ def test_command(cli, tmp_path):
 
     assert done.exit_code == 0, done.stderr
     assert done.stdout.strip() == (
-        f"{out}: 10 tracks of 2 simulations from number 1000 on, 10 steps of 500 yr "
+        f"{out}: 6 tracks of 2 simulations from number 1000 on, 10 steps of 500 yr "
         "(5000 yr)"
     )
     assert again.exit_code == 2

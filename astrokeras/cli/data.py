@@ -57,6 +57,75 @@ def import_(
 
 
 @app.command()
+def generate(
+    tracks: Annotated[
+        Path, typer.Argument(metavar="TRACKS", help="A file of trajectories.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[OVERRIDES]",
+            help="Such as solver=network, solver.time_limit=60 or dataset=turbulent.",
+        ),
+    ] = None,
+    initial: Annotated[
+        str | None,
+        typer.Option(
+            help="One start for all: `network`, its own, or a CSV file.  [default: "
+            "state 0 of TRACKS if it has one, else the network's own]"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tracers solved side by side.  [default: the cores]"),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Of a Dask cluster, instead of our own."),
+    ] = None,
+    no_split: Annotated[
+        bool, typer.Option("--no-split", help="Make no split.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was interrupted.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for machines.")
+    ] = False,
+) -> None:
+    """Solve the chemistry along trajectories, one process a tracer."""
+    import json
+
+    from astrokeras.config import compose_generation
+    from astrokeras.workflows.generate import generate
+    from astrokeras.workflows.progress import solving_bar
+
+    config = compose_generation(overrides or [])
+    with solving_bar() as update:
+        made = generate(
+            tracks,
+            out,
+            config,
+            initial=initial,
+            scheduler=scheduler,
+            workers=workers,
+            split=not no_split,
+            resume=resume,
+            overwrite=overwrite,
+            progress=update,
+        )
+    if made.failures is not None:
+        typer.echo(f"{made.failed} tracers failed: {made.failures}", err=True)
+    if as_json:
+        typer.echo(json.dumps(made.to_json(), indent=2))
+        return
+    each = made.seconds / (made.solved + made.failed)
+    typer.echo(f"{made.path}: {made.solved} tracers, {each:.1f} s of a core each")
+
+
+@app.command()
 def tracks(
     kind: Annotated[
         str,

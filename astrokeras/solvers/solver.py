@@ -49,6 +49,7 @@ class Solver(ABC):
         species: Names in UCLCHEM's spelling, (S,).
         parameters: What `solve` takes, by name.
         initial: The network's own initial abundances, relative to H nuclei, (S,).
+        shortest: Years of the shortest interval that it accepts.
         facts: For the record: `solver` (with its version), `network`, `tolerances`,
             `constants`.
     """
@@ -56,6 +57,7 @@ class Solver(ABC):
     species: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     initial: np.ndarray
+    shortest: float = 0.0
     facts: Mapping[str, str]
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A prediction on its way: its finished blocks, until they are one file."""
+"""A prediction or a generation on its way, until what is finished is one file."""
 
 import contextlib
 import json
@@ -15,15 +15,18 @@ from astrokeras.locks import hold
 class Parts:
     """The folder `OUT.h5.parts` beside the file that is to be written.
 
-    Each finished block of tracers is a whole tracer file in it. An interruption at any
-    moment loses the block that was worked on and no other.
+    Of a prediction each finished block of tracers is a whole tracer file in it, of a
+    generation all finished tracers lie in its journal. An interruption at any moment
+    loses the block or the tracer that was worked on and no other.
 
     Args:
         out: The file to write.
+        work: What it is called in messages.
     """
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path, work: str = "prediction"):
         self.out = out
+        self.work = work
         self.folder = out.parent / f"{out.name}.parts"
         self.facts = self.folder / "facts.json"
 
@@ -43,14 +46,14 @@ class Parts:
         if resume and not begun:
             done = ", and the file is there: it was finished" * self.out.is_file()
             raise InputError(
-                f"{self.out}: there is no interrupted prediction to resume{done}; "
+                f"{self.out}: there is no interrupted {self.work} to resume{done}; "
                 "start without --resume."
             )
         check_out(self.out, given, overwrite or resume)
         if begun and not (resume or overwrite):
             raise InputError(
-                f"{self.folder}: holds an interrupted prediction; go on with --resume, "
-                "or begin anew with --overwrite."
+                f"{self.folder}: holds an interrupted {self.work}; go on with "
+                "--resume, or begin anew with --overwrite."
             )
 
     @contextmanager
@@ -84,13 +87,13 @@ class Parts:
         for key, value in json.loads(json.dumps(facts)).items():
             if then.get(key) != value:
                 raise InputError(
-                    f"{self.folder}: {key} was {then.get(key)} when the prediction was "
-                    f"interrupted and is {value} now; give the same, or begin anew "
+                    f"{self.folder}: {key} was {then.get(key)} when the {self.work} "
+                    f"was interrupted and is {value} now; give the same, or begin anew "
                     "with --overwrite."
                 )
 
     def _clear(self) -> None:
-        # Without its facts it is no interrupted prediction any more.
+        # Without its facts it is no interrupted work any more.
         self.facts.unlink(missing_ok=True)
-        for path in self.folder.glob("*.h5*"):
+        for path in (*self.folder.glob("*.h5*"), *self.folder.glob("*.journal")):
             path.unlink()

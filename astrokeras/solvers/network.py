@@ -1,0 +1,190 @@
+"""A network of reactions integrated by SciPy: small, plain and without Fortran."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.chemistry.species import PHASES
+from astrokeras.config import SolverConfig
+from astrokeras.data.initial import read_initial
+from astrokeras.errors import InputError
+from astrokeras.resources import resource
+from astrokeras.solvers.rates import DESORPTION, MONOLAYER, Rates
+from astrokeras.solvers.reactions import Reaction, list_species, read_reactions
+from astrokeras.solvers.solver import Parameter, Solver, SolverError
+
+SECONDS = 3.15576e7
+"""Of a Julian year."""
+FILES = {"reactions": "the reactions, CSV", "initial": "initial abundances, CSV"}
+PARAMETERS = {
+    "Density": Parameter("H nuclei cm^-3", 1e-2, 1e12),
+    "Radfield": Parameter("Habing", 0.0, 1e7),
+    "Av": Parameter("mag", 0.0, 1e5),
+    "gasTemp": Parameter("K", 5.0, 1e4),
+    "dustTemp": Parameter("K", 2.73, 1e4, default="gasTemp"),
+    "zeta": Parameter("1.3e-17 s^-1", 0.0, 1e6, default=1.0),
+}
+
+
+class Network(Solver):
+    """The reactions of a file, by backward differentiation with the exact Jacobian.
+
+    Each interval has constant coefficients and is integrated by SciPy's `BDF`.
+
+    Args:
+        config: Its `files` name `reactions` and `initial`, see `read_reactions` and
+            `read_initial`: paths, or names of what lies in `configs/solver/`.
+
+    Raises:
+        InputError: If SciPy is not installed, or a file is missing or wrong.
+    """
+
+    def __init__(self, config: SolverConfig):
+        try:
+            import scipy.integrate  # forked processes find it imported
+        except ImportError as error:
+            raise InputError(
+                "solver.kind is 'network', which needs SciPy; "
+                f'`pip install "astrokeras[generate]"` ({error}).'
+            ) from error
+        if config.options:
+            raise InputError(
+                f"solver.options.{next(iter(config.options))}: the solver 'network' "
+                "has no options; remove it."
+            )
+        paths = {name: _find(config, name) for name in FILES}
+        reactions = read_reactions(paths["reactions"])
+        self.config = config
+        self.parameters = PARAMETERS
+        self.species = list_species(reactions)
+        self.initial = read_initial(paths["initial"], self.species)
+        self.rates = Rates(reactions)
+        self.kinetics = Kinetics(reactions, self.species)
+        self.facts = {
+            "solver": f"astrokeras network, SciPy {scipy.__version__} BDF",
+            "network": f"{paths['reactions'].name}, {len(self.species)} species, "
+            f"{len(reactions)} reactions",
+            "tolerances": f"reltol {config.reltol:g}, abstol_factor "
+            f"{config.abstol_factor:g}, abstol_min {config.abstol_min:g}",
+            "constants": f"{SECONDS:g} s a year",
+        }
+
+    def solve(
+        self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
+    ) -> np.ndarray:
+        """Integrate one tracer, see `Solver.solve`."""
+        states = np.empty((len(time), len(self.species)))
+        states[0] = initial
+        for i, years in enumerate(np.diff(time)):
+            here = {name: float(values[i]) for name, values in physical.items()}
+            states[i + 1], fault = self._step(states[i], years * SECONDS, here)
+            if fault:
+                raise SolverError(f"{fault} after {time[i]:g} of {time[-1]:g} years")
+        return states
+
+    def _step(
+        self, start: np.ndarray, seconds: float, physical: Mapping[str, float]
+    ) -> tuple[np.ndarray, str]:
+        """Return the abundances after an interval, and what went wrong, if anything."""
+        from scipy.integrate import solve_ivp
+
+        coefficients, kinetics = self.rates(physical), self.kinetics
+        small = np.maximum(self.config.abstol_factor * start, self.config.abstol_min)
+        done: Any = solve_ivp(
+            lambda _, x: kinetics.change(coefficients, x),
+            (0.0, seconds),
+            start,
+            method="BDF",
+            t_eval=[seconds],
+            rtol=self.config.reltol,
+            atol=small,
+            jac=lambda _, x: kinetics.jacobian(coefficients, x),
+        )
+        if done.status != 0:
+            return start, " ".join(str(done.message).split())
+        # What is below the tolerance may come out below zero.
+        return np.maximum(done.y[:, -1], 0.0), ""
+
+
+class Kinetics:
+    """How fast abundances change, and how that depends on them.
+
+    A reaction runs at k Y, two bodies at k Y Y'. What desorbs does so from the topmost
+    layer: k Y m / (m + ice), where m is a monolayer and ice all that is on the grains.
+
+    Args:
+        reactions: The reactions, (R,).
+        species: All their species, (S,).
+    """
+
+    def __init__(self, reactions: tuple[Reaction, ...], species: tuple[str, ...]):
+        position = {name: i for i, name in enumerate(species)}
+        self.net = np.zeros((len(species), len(reactions)))
+        for row, one in enumerate(reactions):
+            for name in one.reactants:
+                self.net[position[name], row] -= 1
+            for name in one.products:
+                self.net[position[name], row] += 1
+        # Where only one reacts, the other is a species that always has abundance 1.
+        # H2 on grains takes two H, but at a rate that one of them sets.
+        alone = [len(one.reactants) == 1 or one.kind == "H2FORM" for one in reactions]
+        self.first = np.array([position[one.reactants[0]] for one in reactions])
+        self.second = np.array(
+            [
+                len(species) if single else position[one.reactants[1]]
+                for one, single in zip(reactions, alone, strict=True)
+            ]
+        )
+        self.desorbs = np.flatnonzero([one.kind in DESORPTION for one in reactions])
+        solid = [sign for sign, phase in PHASES.items() if phase != "gas"]
+        self.ice = np.array([name[0] in solid for name in species])
+
+    def change(self, coefficients: np.ndarray, abundances: np.ndarray) -> np.ndarray:
+        """Return the change of abundances a second, (S,).
+
+        Args:
+            coefficients: Of the reactions, s^-1, (R,).
+            abundances: Relative to H nuclei, (S,).
+        """
+        filled = np.append(abundances, 1.0)
+        speed = coefficients * filled[self.first] * filled[self.second]
+        speed[self.desorbs] *= self._top(abundances)
+        return self.net @ speed
+
+    def jacobian(self, coefficients: np.ndarray, abundances: np.ndarray) -> np.ndarray:
+        """Return how that change depends on each abundance, (S, S)."""
+        filled = np.append(abundances, 1.0)
+        first, second = filled[self.first], filled[self.second]
+        slope = np.zeros((len(coefficients), len(filled)))
+        rows = np.arange(len(coefficients))
+        slope[rows, self.first] += coefficients * second
+        slope[rows, self.second] += coefficients * first
+        slope = slope[:, :-1]
+        top, desorbs = self._top(abundances), self.desorbs
+        slope[desorbs] *= top
+        covered = (coefficients * first)[desorbs] * top**2 / MONOLAYER
+        slope[desorbs] -= covered[:, None] * self.ice
+        return self.net @ slope
+
+    def _top(self, abundances: np.ndarray) -> float:
+        """Return the share of the ice that is in its topmost layer."""
+        return float(MONOLAYER / (MONOLAYER + abundances[self.ice].sum()))
+
+
+def _find(config: SolverConfig, name: str) -> Path:
+    """Return a file of the configuration: where we work, or of a folder `configs`."""
+    given = config.files.get(name)
+    if not given:
+        raise InputError(
+            f"solver.files.{name} is missing: {FILES[name]}; give its path."
+        )
+    folders = (Path(), Path("configs/solver"), resource("configs") / "solver")
+    for folder in folders:
+        if (folder / given).is_file():
+            return folder / given
+    raise InputError(
+        f"solver.files.{name} is {given!r}: no such file, here or in configs/solver; "
+        "correct the path."
+    )

@@ -1,0 +1,209 @@
+"""Processes for solvers: a fresh one a tracer, in a limited time.
+
+Solvers written in Fortran keep the state of a run in their modules, print, crash and
+hang. A host process imports the solver once; each tracer is solved by a child that is
+forked from it, which takes milliseconds, and ends with it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection, wait
+from typing import Any, NoReturn
+
+import numpy as np
+
+from astrokeras.config import SolverConfig
+from astrokeras.errors import InputError
+from astrokeras.solvers.solver import Parameter, SolverError, make_solver
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+DESCRIBED = ("species", "parameters", "initial", "shortest", "facts")
+GRACE = 10
+"""Seconds of computing beyond its time limit after which a forgotten child ends."""
+
+
+def in_fresh_process(
+    function: Callable[..., Any],
+    *arguments: Any,
+    limit: float,
+    parent: Connection | None = None,
+) -> Any:
+    """Call a function in a forked process, without what it prints.
+
+    Args:
+        function: What to call; this process must have one thread.
+        *arguments: Its arguments.
+        limit: Seconds after which it is killed.
+        parent: If anything comes from there, or its end, the process is killed too.
+
+    Returns:
+        What the function returned.
+
+    Raises:
+        SolverError: If it failed, was killed, or took too long.
+    """
+    context = multiprocessing.get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+    child = context.Process(target=_answer, args=(writer, limit, function, arguments))
+    child.start()
+    writer.close()
+    try:
+        heard = wait([reader] if parent is None else [reader, parent], limit)
+        if parent in heard:
+            raise SystemExit  # Nobody waits for the answer.
+        if not heard:
+            raise SolverError(f"not done after {limit:g} s")
+        try:
+            failed, answer = reader.recv()
+        except EOFError as error:
+            child.join()
+            raise SolverError(f"its process ended with {child.exitcode}") from error
+    finally:
+        child.kill()
+        child.join()
+        reader.close()
+    if failed:
+        raise SolverError(answer)
+    return answer
+
+
+def _answer(
+    writer: Connection, limit: float, function: Callable[..., Any], arguments: Any
+) -> None:
+    """Send what the function returns, or why it returns nothing."""
+    seconds = int(limit) + GRACE
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    silence()
+    try:
+        answer = (False, function(*arguments))
+    except Exception as error:
+        told = isinstance(error, SolverError)
+        answer = (True, str(error) if told else f"{type(error).__name__}: {error}")
+    writer.send(answer)
+
+
+def silence() -> None:
+    """Send what this process prints, in Fortran too, nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+class Host:
+    """A process that has a solver imported and solves one tracer after another.
+
+    Args:
+        config: Of the solver.
+
+    Attributes:
+        species: As `Solver`.
+        parameters: As `Solver`.
+        initial: As `Solver`.
+        shortest: As `Solver`.
+        facts: As `Solver`.
+
+    Raises:
+        InputError: If there is no such solver or it is not installed.
+    """
+
+    species: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+    initial: np.ndarray
+    shortest: float
+    facts: Mapping[str, str]
+
+    def __init__(self, config: SolverConfig):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "astrokeras.solvers.process",
+                    f"{theirs.fileno()}",
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=os.environ
+                | dict.fromkeys(THREADS, "1")
+                | {"PYTHONPATH": os.pathsep.join(sys.path)},  # finds what we find
+                # Ctrl-C is for the command that waits.
+                start_new_session=True,
+            )
+        self.connection = Connection(ours.detach())
+        try:
+            described = self._ask(config)
+        except BaseException:
+            self.close()
+            raise
+        for name, value in described.items():
+            setattr(self, name, value)
+
+    def solve(
+        self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
+    ) -> np.ndarray:
+        """Solve one tracer in a process of its own, see `Solver.solve`.
+
+        Raises:
+            SolverError: If the solver fails, crashes, or takes more than the limit.
+        """
+        return self._ask((time, dict(physical), initial))
+
+    def _ask(self, message: Any) -> Any:
+        try:
+            self.connection.send(message)
+            kind, answer = self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise SolverError(f"the solver's host ended ({error})") from error
+        if kind is not None:
+            raise kind(answer)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> "Host":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _serve(connection: Connection) -> NoReturn:
+    """Be the process of a `Host`, until the other end is closed."""
+    with contextlib.suppress(EOFError, OSError):
+        config = connection.recv()
+        try:
+            solver = make_solver(config)
+            facts = {name: getattr(solver, name) for name in DESCRIBED}
+        except (InputError, SolverError) as error:
+            connection.send((type(error), str(error)))
+            os._exit(2)
+        connection.send((None, facts))
+        while True:
+            tracer = connection.recv()
+            try:
+                solved = in_fresh_process(
+                    solver.solve, *tracer, limit=config.time_limit, parent=connection
+                )
+                connection.send((None, solved))
+            except SolverError as error:
+                connection.send((SolverError, str(error)))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    channel = Connection(int(sys.argv[1]))
+    silence()
+    _serve(channel)

@@ -1,0 +1,200 @@
+"""Rate coefficients of a small gas-grain network, with their sources.
+
+Abundances Y are relative to H nuclei. Every coefficient k is in s^-1, the density is in
+it: a reaction runs at k Y of its first reactant, two bodies at k Y Y'.
+
+Grains are spheres of 0.1 um and 3 g cm^-3, a hundredth of the gas' mass.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from astrokeras.chemistry.species import find_elements, parse_species
+from astrokeras.errors import InputError
+from astrokeras.solvers.reactions import TWO_BODY, Reaction, list_species
+
+HABING_PER_DRAINE = 1.7
+"""The rates' standard field (Draine 1978), in units of Habing's."""
+ALBEDO = 0.5
+"""Of grains, for photons that cosmic rays make in H2 (Gredel et al. 1989)."""
+CROSS_SECTION = 5.9e-22
+"""Of grains, cm^2 for each H nucleus."""
+SITES = 1.5e15
+"""Places for molecules on a grain, cm^-2."""
+MONOLAYER = 4 * CROSS_SECTION * SITES
+"""Abundance of ice that covers the grains once."""
+VIBRATION = 1e12
+"""Of molecules on grains, s^-1."""
+HOT, HEATED = 70.0, 3.16e-19
+"""Temperature of a grain that a cosmic ray has hit, K, and the share of time that it
+has it at zeta = 1 (Hasegawa & Herbst 1993)."""
+YIELD = 1e-3
+"""Molecules desorbed by a photon (Oberg et al. 2009)."""
+FLUX, SECONDARY_FLUX = 1e8, 1e4
+"""Photons cm^-2 s^-1 of Habing's field, and of cosmic rays at zeta = 1 (Shen et al.
+2004)."""
+MASSES = {
+    "H": 1,
+    "D": 2,
+    "HE": 4,
+    "C": 12,
+    "13C": 13,
+    "N": 14,
+    "O": 16,
+    "F": 19,
+    "NA": 23,
+    "MG": 24,
+    "SI": 28,
+    "P": 31,
+    "S": 32,
+    "CL": 35,
+    "FE": 56,
+}
+"""Atomic mass units."""
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Reactions of one kind, each attribute (n,)."""
+
+    alpha: np.ndarray
+    beta: np.ndarray
+    gamma: np.ndarray
+    mass: np.ndarray
+
+
+Physical = Mapping[str, float]
+_Formula = Callable[[_Group, Physical], np.ndarray]
+
+
+class Rates:
+    """The coefficients of reactions, as a function of the physical conditions.
+
+    Args:
+        reactions: Of kinds of `reactions.KINDS`.
+
+    Raises:
+        InputError: If something freezes whose mass is unknown.
+    """
+
+    def __init__(self, reactions: Sequence[Reaction]):
+        kinds = np.array([one.kind for one in reactions])
+        columns = {
+            name: np.array([getattr(one, name) for one in reactions], float)
+            for name in ("alpha", "beta", "gamma")
+        }
+        columns["mass"] = _masses(reactions)
+        self._groups = [
+            (rows, formula, _Group(**{k: v[rows] for k, v in columns.items()}))
+            for kind, formula in FORMULAS.items()
+            if len(rows := np.flatnonzero(kinds == kind))
+        ]
+        anywhere = np.array([one.extrapolate for one in reactions])
+        self._low = np.where(anywhere, 0.0, [one.low for one in reactions])
+        self._high = np.where(anywhere, np.inf, [one.high for one in reactions])
+
+    def __call__(self, physical: Physical) -> np.ndarray:
+        """Return the coefficients, s^-1, (R,).
+
+        Args:
+            physical: Density, cm^-3, gasTemp and dustTemp, K, Av, mag, Radfield,
+                Habing, zeta, 1.3e-17 s^-1.
+        """
+        found = np.empty(len(self._low))
+        for rows, formula, group in self._groups:
+            found[rows] = formula(group, physical)
+        gas = physical["gasTemp"]
+        return np.where((self._low <= gas) & (gas <= self._high), found, 0.0)
+
+
+def _two_body(group: _Group, p: Physical) -> np.ndarray:
+    """Modified Arrhenius law, alpha in cm^3 s^-1."""
+    gas = p["gasTemp"]
+    arrhenius = (gas / 300) ** group.beta * np.exp(-group.gamma / gas)
+    return p["Density"] * group.alpha * arrhenius
+
+
+def _cosmic_ray(group: _Group, p: Physical) -> np.ndarray:
+    """Impact of a cosmic ray, alpha in s^-1 at zeta = 1."""
+    return p["zeta"] * group.alpha
+
+
+def _cosmic_ray_photon(group: _Group, p: Physical) -> np.ndarray:
+    """Photons of H2 that cosmic rays excite; gamma is the efficiency."""
+    warmth = (p["gasTemp"] / 300) ** group.beta
+    return p["zeta"] * group.alpha * warmth * group.gamma / (1 - ALBEDO)
+
+
+def _photon(group: _Group, p: Physical) -> np.ndarray:
+    """Photons of the field, alpha in s^-1 at Draine's, behind a layer of dust."""
+    field = p["Radfield"] / HABING_PER_DRAINE
+    return field * group.alpha * np.exp(-group.gamma * p["Av"])
+
+
+def _h2_formation(group: _Group, p: Physical) -> np.ndarray:
+    """H2 on grains (Hollenbach & McKee 1979), first order in H; alpha scales it."""
+    gas, dust = p["gasTemp"] / 100, p["dustTemp"] / 100
+    sticking = 1 / (1 + 0.4 * np.sqrt(gas + dust) + 0.2 * gas + 0.08 * gas**2)
+    kept = 1 / (1 + 1e4 * np.exp(-6 / dust))
+    return p["Density"] * group.alpha * 3e-17 * np.sqrt(gas) * sticking * kept
+
+
+def _freeze(group: _Group, p: Physical) -> np.ndarray:
+    """Neutrals stick to the grains they hit; alpha is the probability."""
+    speed = 1.4551e4 * np.sqrt(p["gasTemp"] / group.mass)  # cm s^-1, the mean
+    return p["Density"] * group.alpha * speed * CROSS_SECTION
+
+
+def _thermal(group: _Group, p: Physical) -> np.ndarray:
+    """Thermal desorption; gamma is the binding energy, K."""
+    return group.alpha * VIBRATION * np.exp(-group.gamma / p["dustTemp"])
+
+
+def _cosmic_ray_heating(group: _Group, p: Physical) -> np.ndarray:
+    """Desorption off grains that a cosmic ray has heated (Hasegawa & Herbst 1993)."""
+    desorbed = VIBRATION * np.exp(-group.gamma / HOT)
+    return p["zeta"] * group.alpha * HEATED * desorbed
+
+
+def _photodesorption(group: _Group, p: Physical) -> np.ndarray:
+    """Desorption by photons; alpha scales the yield, whatever the binding energy.
+
+    A grain is hit on its cross-section, a quarter of its surface.
+    """
+    photons = p["Radfield"] * FLUX * np.exp(-1.8 * p["Av"]) + p["zeta"] * SECONDARY_FLUX
+    return group.alpha * YIELD * photons / (4 * SITES)
+
+
+FORMULAS: dict[str, _Formula] = {
+    TWO_BODY: _two_body,
+    "CRP": _cosmic_ray,
+    "CRPHOT": _cosmic_ray_photon,
+    "PHOTON": _photon,
+    "H2FORM": _h2_formation,
+    "FREEZE": _freeze,
+    "THERM": _thermal,
+    "DESCR": _cosmic_ray_heating,
+    "DEUVCR": _photodesorption,
+}
+DESORPTION = ("THERM", "DESCR", "DEUVCR")
+"""Kinds that act on the topmost layer of the ice alone."""
+
+
+def _masses(reactions: Sequence[Reaction]) -> np.ndarray:
+    """Return the mass of what freezes, NaN for the rest, atomic units, (R,)."""
+    elements = find_elements(list_species(reactions))
+    masses = np.full(len(reactions), np.nan)
+    for row, reaction in enumerate(reactions):
+        if reaction.kind != "FREEZE":
+            continue
+        atoms = parse_species(reaction.reactants[0], elements).elements
+        unknown = [element for element in atoms if element not in MASSES]
+        if unknown or not atoms:
+            raise InputError(
+                f"line {reaction.line}, {reaction}: the mass of {unknown or 'E-'} is "
+                "not known here; remove the reaction, or take another solver."
+            )
+        masses[row] = sum(MASSES[element] * count for element, count in atoms.items())
+    return masses

@@ -1,0 +1,174 @@
+"""Reactions from a CSV file with the columns of UCLCHEM's, each checked for balance."""
+
+import csv
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from astrokeras.chemistry.species import Species, find_elements, parse_species
+from astrokeras.errors import InputError
+from astrokeras.files import LARGEST_TEXT
+
+TWO_BODY = "TWOBODY"
+KINDS = {
+    TWO_BODY: 2,
+    "CRP": 1,
+    "CRPHOT": 1,
+    "PHOTON": 1,
+    "H2FORM": 2,
+    "FREEZE": 1,
+    "THERM": 1,
+    "DESCR": 1,
+    "DEUVCR": 1,
+}
+"""Kinds of reactions that are known, and how many species react in one."""
+UNKNOWN = (
+    *("LH", "LHDES", "ER", "ERDES", "DESOH2", "BULKSWAP", "SURFSWAP"),
+    *("CRS", "EXRELAX", "EXSOLID", "GAR", "IONOPOL1", "IONOPOL2"),
+)
+"""Kinds of UCLCHEM's that are not."""
+REACTANTS = tuple(f"Reactant {i}" for i in (1, 2, 3))
+PRODUCTS = tuple(f"Product {i}" for i in (1, 2, 3, 4))
+COEFFICIENTS = ("Alpha", "Beta", "Gamma", "T_min", "T_max")
+NOTHING = frozenset({"", "NAN", "PHOTON"})
+"""What stands where there is no product; an emitted photon is none."""
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """A reaction as its file has it.
+
+    Attributes:
+        kind: One of `KINDS`.
+        reactants: Species, one or two.
+        products: Species, one to four.
+        alpha: Coefficients, whose meaning and units depend on the kind: see `rates`.
+        beta: See `alpha`.
+        gamma: See `alpha`.
+        low: Lowest temperature of the gas, K, that they are for.
+        high: Highest temperature.
+        extrapolate: Whether they may be used at others; else nothing reacts there.
+        line: Of the file, for messages.
+    """
+
+    kind: str
+    reactants: tuple[str, ...]
+    products: tuple[str, ...]
+    alpha: float
+    beta: float
+    gamma: float
+    low: float
+    high: float
+    extrapolate: bool
+    line: int
+
+    def __str__(self) -> str:
+        kind = () if self.kind == TWO_BODY else (self.kind,)
+        left, right = " + ".join(self.reactants + kind), " + ".join(self.products)
+        return f"{left} -> {right}"
+
+
+def read_reactions(path: Path) -> tuple[Reaction, ...]:
+    """Read a network of reactions.
+
+    Args:
+        path: CSV with columns `Reactant 1` to `3`, `Product 1` to `4`, `Alpha`, `Beta`,
+            `Gamma`, `T_min` and `T_max`; optional `extrapolate`, False by default. The
+            kind stands where a reactant would, nothing is `NAN`. Others are ignored.
+
+    Returns:
+        The reactions in the order of the file.
+
+    Raises:
+        InputError: If the file is missing or no such table; for a reaction of another
+            kind, a coefficient that is no number, or atoms or charges that differ on
+            the two sides, naming the line and the reaction.
+    """
+    reactions = tuple(_parse(path, line, row) for line, row in _rows(path))
+    names = list_species(reactions)
+    elements = find_elements(names)
+    try:
+        known = {name: parse_species(name, elements) for name in names}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    for reaction in reactions:
+        _check_balance(path, reaction, known)
+    return reactions
+
+
+def list_species(reactions: Sequence[Reaction]) -> tuple[str, ...]:
+    """Return the species of reactions in the order in which they are first named."""
+    named = (name for one in reactions for name in one.reactants + one.products)
+    return tuple(dict.fromkeys(named))
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return line number and cells of each row."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file of reactions; check the path.")
+    if path.stat().st_size > LARGEST_TEXT:
+        raise InputError(f"{path}: is too large for a network; check the path.")
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, skipinitialspace=True, restval="")
+            header = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = header
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no CSV file ({error}); check the path.") from None
+    lacking = [n for n in (*REACTANTS, *PRODUCTS, *COEFFICIENTS) if n not in header]
+    if lacking or not rows:
+        fault = f"lacks column {lacking[0]!r}" if lacking else "holds no reaction"
+        raise InputError(f"{path}: {fault}; give a file with UCLCHEM's columns.")
+    return rows
+
+
+def _parse(path: Path, line: int, row: dict[str, str]) -> Reaction:
+    words = [row[name].strip() for name in REACTANTS]
+    kinds = [word for word in words if word in KINDS or word in UNKNOWN]
+    reactants = tuple(w for w in words if w not in kinds and w not in NOTHING)
+    products = tuple(w for n in PRODUCTS if (w := row[n].strip()) not in NOTHING)
+    kind = kinds[0] if kinds else TWO_BODY
+    written = f"{' + '.join((*reactants, *kinds))} -> {' + '.join(products)}"
+    where = f"{path}: line {line}, {written}:"
+    if len(kinds) > 1 or len(reactants) != KINDS.get(kind):
+        raise InputError(
+            f"{where} is no reaction of a kind that is known ({', '.join(KINDS)}, with "
+            "one or two reactants); remove it, or take another solver."
+        )
+    numbers = (_number(where, name, row[name]) for name in COEFFICIENTS)
+    alpha, beta, gamma, low, high = numbers
+    extrapolate = row.get("extrapolate", "").strip().lower() == "true"
+    return Reaction(
+        kind, reactants, products, alpha, beta, gamma, low, high, extrapolate, line
+    )
+
+
+def _number(where: str, name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(
+            f"{where} {name} is {text[:80]!r}; it must be a number, correct it."
+        )
+    return value
+
+
+def _check_balance(path: Path, reaction: Reaction, known: dict[str, Species]) -> None:
+    """Refuse a reaction that makes or destroys atoms or charge."""
+    change: Counter[str] = Counter()
+    for names, sign in ((reaction.products, 1), (reaction.reactants, -1)):
+        for name in names:
+            change["charge"] += sign * known[name].charge
+            for element, atoms in known[name].elements.items():
+                change[element] += sign * atoms
+    unbalanced = [f"{name} by {by:+d}" for name, by in change.items() if by]
+    if unbalanced:
+        raise InputError(
+            f"{path}: line {reaction.line}, {reaction}: changes "
+            f"{' and '.join(unbalanced)}; correct its reactants or products."
+        )

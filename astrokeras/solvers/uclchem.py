@@ -1,0 +1,168 @@
+"""UCLCHEM, the gas-grain code (Holdship et al. 2017), where a user has installed it."""
+
+import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from astrokeras.config import SolverConfig
+from astrokeras.errors import InputError
+from astrokeras.solvers.process import in_fresh_process
+from astrokeras.solvers.solver import Parameter, Solver, SolverError
+
+SECONDS = 3.16e7
+"""Of a year, in UCLCHEM."""
+AV_PER_COLUMN = 5.348e-22
+"""Visual extinction of a column density of H nuclei, mag cm^2, in UCLCHEM."""
+H2_PER_H, CO_PER_H = 0.5, 1e-5
+"""Column densities that shield H2 and CO, relative to that of H nuclei."""
+LAG = 1.0
+"""Years, see `_run`; a last interval that is shorter is never begun."""
+SETTLING = 1e-3
+"""Years from the start to the first output, at the physics of the first interval."""
+SUMS = ("SURFACE", "BULK")
+"""What UCLCHEM lists beside the species: the totals of two ice phases."""
+PARAMETERS = {
+    "Density": Parameter("H nuclei cm^-3", 1e-2, 1e12),
+    "Radfield": Parameter("Habing", 0.0, 1e7),
+    "Av": Parameter("mag", 0.0, 1e5),
+    "gasTemp": Parameter("K", 2.73, 1e4),
+    "dustTemp": Parameter("K", 2.73, 2e3, default="gasTemp"),
+    "zeta": Parameter("1.3e-17 s^-1", 0.0, 1e6, default=1.0),
+}
+INSTALL = (
+    "UCLCHEM is not installed; install it from its own repository "
+    "(`pip install git+https://github.com/uclchem/UCLCHEM`, with a Fortran compiler), "
+    "or take another with solver=network"
+)
+
+
+class UCLCHEM(Solver):
+    """UCLCHEM 3.5 by its `postprocess`, which follows a given trajectory.
+
+    Row k's parameters drive row k to k + 1. Shielding columns are proportional to the
+    extinction: N(H) = Av / 5.348e-22 cm^-2, with `H2_PER_H` and `CO_PER_H`.
+
+    Args:
+        config: Its `options` are UCLCHEM's own parameters, such as `fc`, the elemental
+            abundance of carbon.
+
+    Raises:
+        InputError: If UCLCHEM is not installed.
+    """
+
+    def __init__(self, config: SolverConfig):
+        try:
+            import uclchem.model  # forked processes find it imported
+            import uclchem.utils
+        except ImportError as error:
+            raise InputError(f"{INSTALL} ({error}).") from error
+        self.config = config
+        self.parameters = PARAMETERS
+        self.shortest = 1.001 * LAG
+        names = [str(name) for name in uclchem.utils.get_species_table()["NAME"]]
+        self._columns = [i for i, name in enumerate(names) if name not in SUMS]
+        self._count = len(names)
+        self.species = tuple(names[i] for i in self._columns)
+        version = importlib.metadata.version("uclchem")
+        self.facts = {
+            "solver": f"UCLCHEM {version}",
+            "network": f"UCLCHEM {version}, {len(self.species)} species",
+            "tolerances": f"reltol {config.reltol:g}, abstol_factor "
+            f"{config.abstol_factor:g}, abstol_min {config.abstol_min:g}",
+            "constants": f"{SECONDS:g} s a year, Av {AV_PER_COLUMN:g} mag cm^2 N(H), "
+            f"N(H2) {H2_PER_H:g} N(H), N(CO) {CO_PER_H:g} N(H)",
+        }
+        self.initial = self._start()
+
+    def solve(
+        self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
+    ) -> np.ndarray:
+        """Integrate one tracer, see `Solver.solve`; once in a process, as it says."""
+        start = np.zeros(self._count, order="F")
+        start[self._columns] = initial
+        rows = self._run(time, physical, start)
+        # The first row is what was given, the second the end of the settling.
+        return np.concatenate([initial[None], rows[2:]])
+
+    def _start(self) -> np.ndarray:
+        """Return the network's own start, of its elemental abundances, (S,)."""
+        usual = {name: np.array([10.0]) for name in self.parameters}
+        limit = self.config.time_limit
+        return in_fresh_process(
+            self._run, np.array([0.0, 10.0]), usual, None, limit=limit
+        )[0]
+
+    def _run(
+        self,
+        time: np.ndarray,
+        physical: Mapping[str, np.ndarray],
+        start: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return the abundances of UCLCHEM's rows, one more than times, (T+2, S)."""
+        from uclchem import model
+        from uclchem.utils import check_error
+
+        # `postprocess` of 3.5 takes four values where this function returns five.
+        clean = model._array_clean
+        model._array_clean = lambda *given: _without_rates(clean(*given[:3]))
+
+        last = {
+            name: np.append(values, values[-1]) for name, values in physical.items()
+        }
+        # UCLCHEM integrates to a year after each time that it is given.
+        seconds = SECONDS * (np.maximum(time, SETTLING) - LAG)
+        column = last["Av"] / AV_PER_COLUMN
+        # It takes the columns that shield from the end of an interval.
+        shield = np.append(column[:1], column[:-1])
+        abundances, flag = _call(
+            model.postprocess,
+            self._options(last),
+            start,
+            time_array=seconds,
+            density_array=last["Density"],
+            gas_temperature_array=last["gasTemp"],
+            dust_temperature_array=last["dustTemp"],
+            zeta_array=last["zeta"],
+            radfield_array=last["Radfield"],
+            coldens_H_array=column,
+            coldens_H2_array=H2_PER_H * shield,
+            coldens_CO_array=CO_PER_H * shield,
+            coldens_C_array=0.0 * column,
+        )
+        if flag:
+            raise SolverError(" ".join(str(check_error(flag)).split()))
+        rows = abundances[:, 0, self._columns]
+        if len(rows) != len(time) + 1:
+            reached = time[max(len(rows) - 2, 0)]
+            raise SolverError(f"it stopped after {reached:g} of {time[-1]:g} years")
+        return rows
+
+    def _options(self, physical: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        config = self.config
+        return {
+            "points": 1,
+            "reltol": config.reltol,
+            "abstol_factor": config.abstol_factor,
+            "abstol_min": config.abstol_min,
+            # Of the settling, before the trajectory begins.
+            "initialdens": float(physical["Density"][0]),
+            "initialtemp": float(physical["gasTemp"][0]),
+            "radfield": float(physical["Radfield"][0]),
+            "zeta": float(physical["zeta"][0]),
+        } | dict(config.options)
+
+
+def _call(
+    postprocess: Any, options: dict[str, Any], start: np.ndarray | None, **tracks: Any
+) -> tuple[np.ndarray, int]:
+    _, abundances, _, _, flag = postprocess(
+        options, return_array=True, starting_chemistry=start, **tracks
+    )
+    return abundances, int(flag)
+
+
+def _without_rates(cleaned: tuple[Any, ...]) -> tuple[Any, ...]:
+    physics, abundances, names, _, last = cleaned
+    return physics, abundances, names, last
