@@ -16,7 +16,9 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
-OPEN = re.compile(r"(solver\.(constants|options|files)|dataset\.minimum)\b")
+OPEN = re.compile(
+    r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"
+)
 """Keys below which names are free."""
 LONGEST = 500
 """Letters of a message of Hydra's that are shown."""
@@ -72,10 +74,13 @@ class DatasetConfig:
     tolerances: str = ""
     licence: str = ""
     citation: str = ""
-    layout: str = _one_of("auto", "auto", "raw", "cleaned", "uclchem", "tracers")
+    layout: str = _one_of(
+        "auto", "auto", "raw", "cleaned", "uclchem", "columns", "tracers"
+    )
     alignment: str = _one_of("next", "next", "this")
     parameters: dict[str, str] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    raw_units: dict[str, str] = field(default_factory=dict)
     minimum: dict[str, float] = field(default_factory=dict)
     drop: list[str] = field(default_factory=list)
     elements: list[str] = field(default_factory=list)

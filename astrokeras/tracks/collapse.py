@@ -24,14 +24,13 @@ from typing import NamedTuple
 import numpy as np
 
 from astrokeras.config import CollapseConfig
+from astrokeras.data.units import EXTINCTION, MEAN_MASS, YEAR
 from astrokeras.tracks import gas
 from astrokeras.tracks.draws import draw, wander
 
 PARAMETERS = ("Density", "Radfield", "Av", "gasTemp")
 SHELLS = 256
 GRAVITY = 6.6743e-8  # cm^3 g^-1 s^-2
-YEAR = 3.15576e7  # s
-COLUMN = 5.348e-22  # mag per H nucleus cm^-2
 COLUMN_SHARE = 0.6  # a column's logarithm wanders less than the density's, as in grav
 WARMING = 1000.0  # years in which a star's heat gains all but 1/e
 SHONE_ON = 0.75  # share of a heated core's parcels that the star reaches
@@ -126,12 +125,12 @@ def fall(
 
     columns = density * thickness
     outside = np.cumsum(columns[::-1], axis=0)[::-1] - columns / 2
-    return density, core.ambient + COLUMN * outside
+    return density, core.ambient + EXTINCTION * outside
 
 
 def jeans_length(density: float) -> float:
     """Return c / (4 pi G rho)^1/2 of gas at 10 K, cm."""
-    weight = 4 * np.pi * GRAVITY * gas.MEAN_MASS * density
+    weight = 4 * np.pi * GRAVITY * MEAN_MASS * density
     return gas.sound_speed() * 1e5 / float(np.sqrt(weight))
 
 
@@ -142,7 +141,7 @@ def free_fall_time(density: np.ndarray | float, share: float = 1.0) -> np.ndarra
         density: Mean within the sphere, H nuclei cm^-3.
         share: Of its weight that nothing supports.
     """
-    weight = GRAVITY * share * gas.MEAN_MASS * np.asarray(density)
+    weight = GRAVITY * share * MEAN_MASS * np.asarray(density)
     return np.sqrt(3 * np.pi / (32 * weight)) / YEAR
 
 

@@ -23,12 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from astrokeras.config import TurbulentConfig
+from astrokeras.data.units import YEAR
 from astrokeras.tracks import gas
 from astrokeras.tracks.draws import draw, running_mean, wander
 
 PARAMETERS = ("Density", "Radfield", "Av", "gasTemp", "zeta", "dustTemp")
 PARSEC = 3.0857e13  # km
-YEAR = 3.15576e7  # s
 
 
 class Region(NamedTuple):
