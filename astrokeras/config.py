@@ -16,7 +16,9 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
-OPEN = re.compile(r"(solver\.(constants|options|files)|dataset\.minimum)\b")
+OPEN = re.compile(
+    r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"
+)
 """Keys below which names are free."""
 LONGEST = 500
 """Letters of a message of Hydra's that are shown."""
@@ -72,10 +74,13 @@ class DatasetConfig:
     tolerances: str = ""
     licence: str = ""
     citation: str = ""
-    layout: str = _one_of("auto", "auto", "raw", "cleaned", "uclchem", "tracers")
+    layout: str = _one_of(
+        "auto", "auto", "raw", "cleaned", "uclchem", "columns", "tracers"
+    )
     alignment: str = _one_of("next", "next", "this")
     parameters: dict[str, str] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    raw_units: dict[str, str] = field(default_factory=dict)
     minimum: dict[str, float] = field(default_factory=dict)
     drop: list[str] = field(default_factory=list)
     elements: list[str] = field(default_factory=list)
@@ -247,6 +252,27 @@ class TracksConfig:
 
 
 @dataclass
+class CollapseConfig(TracksConfig):
+    """Cores that collapse; see `astrokeras.tracks.collapse`."""
+
+    density: list[float] = _interval(1e5, 4e6, 1, 1e12)
+    compression: list[float] = _interval(3.0, 30.0, 1.01, 1e6)
+    gravity: list[float] = _interval(0.4, 1.0, 1e-4, 1)
+    size: list[float] = _interval(1.5, 5.0, 0.01, 100)
+    extent: float = _ranged(2.0, 0.1, 100)
+    ambient: list[float] = _interval(0.12, 2.0, 1e-3, 1e3)
+    radfield: list[float] = _interval(0.1, 26.0, 1e-4, 1e6)
+    flutter: float = _ranged(0.07, 0, 1)
+    flutter_time: float = _ranged(1300.0, 1e-3, 1e9)
+    drift: float = _ranged(0.15, 0, 1)
+    drift_time: float = _ranged(15_000.0, 1e-3, 1e9)
+    radfield_scatter: float = _ranged(1.0, 0, 10)
+    temperature_scatter: float = _ranged(0.2, 0, 10)
+    heated: float = _ranged(0.4, 0, 1)
+    star: list[float] = _interval(25.0, 95.0, 1, 1e4)
+
+
+@dataclass
 class TurbulentConfig(TracksConfig):
     """Gas in supersonic turbulence; see `astrokeras.tracks.turbulent`."""
 
@@ -294,12 +320,14 @@ GROUPS = {
     "solver": SolverConfig,
     "tracks": TracksConfig,
 }
-SCHEMAS = {"tracks": {"turbulent_schema": TurbulentConfig}}
+SCHEMAS = {
+    "tracks": {"collapse_schema": CollapseConfig, "turbulent_schema": TurbulentConfig}
+}
 """Of groups whose variants have keys of their own, beside what `GROUPS` names."""
 ROOTS = {
     "search_root": {"tuner": "default"},
     "generation_root": {"dataset": "grav", "solver": "uclchem"},
-    "tracks_root": {"tracks": "turbulent"},
+    "tracks_root": {"tracks": "collapse"},
 }
 """Roots beside `config.yaml`: groups alone, each with its variant by default."""
 

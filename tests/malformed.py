@@ -594,6 +594,26 @@ def raw_files() -> Iterator[Case]:
     }
     for name, make in lines.items():
         yield Case("raw", f"CSV of {name}", csv, ("run.csv",), text("run.csv", make))
+    for unit, said in {
+        "Density=stone": ("raw_units.Density", "stone", "g/cm^3"),
+        "density=g/cm3": ("raw_units.density", "Density"),
+        "Time=K": ("raw_units.Time", "kyr"),
+    }.items():
+        words = (*IMPORT, f"raw_units.{unit}")
+        yield Case("raw", f"raw units {unit}", words, said)
+    flow = ("data", "import", "flow.x", "--out", "out.h5", "--tracks")
+    for name, content in {"cut": b"PAR1", "zeros": b"PAR1" + bytes(999)}.items():
+
+        def parquet(folder: Path, content: bytes = content) -> None:
+            (folder / "flow.x").write_bytes(content)
+
+        yield Case("raw", f"Parquet {name}", flow, ("flow.x", "arquet"), parquet)
+
+    def columns(folder: Path) -> None:
+        with h5py.File(folder / "flow.x", "w") as file:
+            file["Time"], file["Density"] = np.ones(3), np.ones(4)
+
+    yield Case("raw", "columns of two lengths", flow, ("flow.x", "3 rows"), columns)
     given = {
         "nothing there": ("none.h5", "none.h5: no such file"),
         "a folder": (".", ".: no such file"),

@@ -10,15 +10,14 @@ from astrokeras.config import ConfigError, compose_tracks
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.tracks import gas
+from astrokeras.tracks.draws import running_mean, wander
 from astrokeras.tracks.make import make_tracks
 from astrokeras.tracks.turbulent import (
     Region,
     excess_heat,
     log_density,
-    running_mean,
     shock_mach,
     simulate,
-    wander,
 )
 
 

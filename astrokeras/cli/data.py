@@ -23,9 +23,9 @@ def import_(
         list[str],
         typer.Argument(
             metavar="RAW... [OVERRIDES]",
-            help="AstroChemNet's HDFStores (raw or cleaned), UCLCHEM's CSV output or "
-            "tracer files, and overrides such as dataset.alignment=this or "
-            "split.by=tracer.",
+            help="AstroChemNet's HDFStores (raw or cleaned), UCLCHEM's CSV output, "
+            "Parquet, HDF5 with a dataset a column, or tracer files, and overrides "
+            "such as dataset.alignment=this, split.by=tracer, raw_units.Density=g/cm3.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="The tracer file to write.")],
@@ -33,9 +33,19 @@ def import_(
         bool,
         typer.Option("--no-split", help="Make no split: for data never trained on."),
     ] = False,
+    tracks: Annotated[
+        bool,
+        typer.Option(
+            "--tracks", help="Take the physics alone, whatever else there is."
+        ),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert raw files to one tracer file and split it by simulation."""
+    """Convert raw files to one tracer file and split it by simulation.
+
+    Without species it becomes a file of tracks. dataset.raw_units names the units of
+    the raw columns, where they are others.
+    """
     from astrokeras.config import compose
     from astrokeras.data.importers import import_tracers
     from astrokeras.data.render import render_import
@@ -49,7 +59,9 @@ def import_(
         check_out(out, Path(path), overwrite=True)
     check_out(out, out.parent, overwrite)
     with tracer_bar("Importing") as update:
-        report = import_tracers(raw, out, config, split=not no_split, progress=update)
+        report = import_tracers(
+            raw, out, config, split=not no_split, tracks=tracks, progress=update
+        )
     result, *remarks = render_import(report)
     for line in remarks:
         typer.echo(line, err=True)
@@ -131,7 +143,7 @@ def tracks(
         str,
         typer.Argument(
             metavar="KIND",
-            help="turbulent, or a variant of your own in configs/tracks/.",
+            help="collapse, turbulent, or a variant of your own in configs/tracks/.",
         ),
     ],
     out: Annotated[

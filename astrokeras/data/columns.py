@@ -61,7 +61,7 @@ class Columns:
         tracer: Column of the tracers' identifiers, if any.
         simulation: Column of the simulations' identifiers, if any.
         parameters: Columns of the parameters, (P,).
-        species: Names in UCLCHEM's spelling, (S,).
+        species: Names in UCLCHEM's spelling, (S,); none of a table of tracks.
         abundances: Columns of the species, (S,).
         noted: Physics that is dropped, name to column: its constancy is recorded.
         elements: Elements the species are made of.
@@ -77,13 +77,16 @@ class Columns:
     elements: tuple[str, ...]
 
 
-def find_columns(table: Table, config: DatasetConfig, cleaned: bool = False) -> Columns:
+def find_columns(
+    table: Table, config: DatasetConfig, cleaned: bool = False, physics: bool = False
+) -> Columns:
     """Sort the columns of a raw table into time, parameters, species and the rest.
 
     Args:
         table: The raw table.
         config: Names of the parameters' columns, what is dropped, declared elements.
         cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
+        physics: Whether there are no species, whatever other columns there are.
 
     Raises:
         InputError: For columns that are missing, there twice, or no species.
@@ -119,19 +122,20 @@ def find_columns(table: Table, config: DatasetConfig, cleaned: bool = False) -> 
             continue
         if key in _PHYSICS or (key in dropped and key not in _BOOKKEEPING):
             noted[name] = index
-        elif key not in _BOOKKEEPING:
+        elif key not in _BOOKKEEPING and not physics:
             species.append(name)
             abundances.append(index)
     if cleaned:
         species = [uclchem_name(name, species) for name in species]
-    if not species:
-        raise InputError(f"{table.name}: has no columns of species; check the file.")
     elements = find_elements(species, config.elements)
     for name in species:
         try:
             parse_species(name, elements)
         except InputError as error:
-            raise InputError(f"{table.name}: {error}") from error
+            raise InputError(
+                f"{table.name}: {error} Of a table without species, `--tracks` takes "
+                "the physics alone."
+            ) from error
     return Columns(
         place["time"],
         tracer,

@@ -25,6 +25,8 @@ from astrokeras.data.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.resources import resource
 
+TRACKS_ALONE = "no species: tracks, to be solved with `astrokeras data generate`"
+
 
 def import_tracers(
     sources: Source | Sequence[Source],
@@ -32,13 +34,16 @@ def import_tracers(
     config: DatasetConfig | None = None,
     *,
     split: bool = True,
+    tracks: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
     """Convert raw data into one tracer file.
 
     Understands AstroChemNet's raw and cleaned HDFStores, UCLCHEM's CSV output and
-    DataFrames, and tracer files.  Reads by blocks of tracers, so that memory does not
-    grow with the input.  Tracers shorter than the longest end early, with NaN beyond.
+    DataFrames, Parquet, HDF5 files with a dataset a column, and tracer files.  Reads by
+    blocks of tracers, so that memory does not grow with the input.  Tracers shorter
+    than the longest end early, with NaN beyond.  Without species it becomes a file of
+    tracks.
 
     Args:
         sources: One or several paths or DataFrames, or pairs of DataFrames as UCLCHEM
@@ -47,6 +52,7 @@ def import_tracers(
         config: How to read them: alignment, parameter columns, elements, split. By
             default, the configuration of `dataset=grav`.
         split: Whether a split is made where the sources have none.
+        tracks: Whether to take the physics alone, whatever other columns there are.
         progress: Called with the tracers done and their total.
 
     Returns:
@@ -64,7 +70,7 @@ def import_tracers(
     out = Path(out)
     findings = Findings()
     with ExitStack() as stack:
-        parts = open_parts(sources, out, config, findings, stack)
+        parts = open_parts(sources, out, config, findings, stack, tracks)
         report = ImportReport(out, 0, 0, len(parts[0].species), findings)
         orders = [match_species(p.species, parts[0].species, p.name) for p in parts]
         _check_parameters(parts)
@@ -83,6 +89,9 @@ def import_tracers(
         splits, attributes = _split(parts, config, split)
         attributes |= _provenance(parts, config)
         sample = _write(parts, orders, splits, attributes, config, report, progress)
+        if not parts[0].species:
+            sample = []
+            report.notes.append(TRACKS_ALONE)
         warning = alignment_warning(sample, config.alignment) if sample else None
         report.warnings += [warning] if warning else []
         report.warnings += _uneven_warning(parts)
@@ -104,6 +113,8 @@ def _uneven_warning(parts: list[Part]) -> list[str]:
 
 
 def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
+    if not species:
+        return np.empty(0)
     if not config.initial_abundances:
         raise InputError(
             "`dataset.initial_abundances` is not set, but `alignment: this` puts the "
@@ -203,17 +214,21 @@ def _inherit(
 
 
 def _provenance(parts: list[Part], config: DatasetConfig) -> dict[str, Any]:
-    told = ("source", "network", "solver", "tolerances", "licence", "citation")
-    elements = order_elements({e for part in parts for e in part.elements})
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {
-        **{name: getattr(config, name) for name in told},
+    about = {
+        **{name: getattr(config, name) for name in ("source", "licence", "citation")},
         "files": [Path(part.name).name for part in parts],
         "alignment": config.alignment,
-        "floor": config.floor,
-        "elements": list(elements),
         "created": created,
     }
+    if not parts[0].species:
+        return about
+    chemistry = {
+        name: getattr(config, name)
+        for name in ("network", "solver", "tolerances", "floor")
+    }
+    elements = order_elements({e for part in parts for e in part.elements})
+    return about | chemistry | {"elements": list(elements)}
 
 
 def _write(

@@ -10,6 +10,7 @@ from astrokeras.data.columns import find_columns
 from astrokeras.data.findings import Findings
 from astrokeras.data.tables import ROWS, ReorderedTable, Table
 from astrokeras.data.tracers import Tracers, check_values, empty_tracers
+from astrokeras.data.units import factor
 from astrokeras.errors import InputError
 
 
@@ -24,9 +25,11 @@ class RawTracers:
         findings: Where counts are added.
         cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
         single: Whether the table is one run where it has no column of tracers.
+        physics: Whether species are left out.
 
     Raises:
-        InputError: For missing columns or identifiers that make no sense.
+        InputError: For missing columns, units that cannot be converted or identifiers
+            that make no sense.
     """
 
     def __init__(
@@ -36,8 +39,9 @@ class RawTracers:
         findings: Findings,
         cleaned: bool = False,
         single: bool = False,
+        physics: bool = False,
     ):
-        self.columns = find_columns(table, config, cleaned)
+        self.columns = find_columns(table, config, cleaned, physics)
         self.table = table
         self.config = config
         self.findings = findings
@@ -46,6 +50,7 @@ class RawTracers:
         self.elements = self.columns.elements
         self.parameters = tuple(config.parameters)
         self.units = tuple(config.units.get(name, "") for name in self.parameters)
+        self.factors = _find_factors(config)
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
         self.split: np.ndarray | None = None
@@ -161,9 +166,10 @@ class RawTracers:
         start = int(self._starts[first])
         stop = int(self._starts[last - 1] + self._rows[last - 1])
         values = self.table.read(start, stop, [*read, *noted])
-        time, values = values[:, 0], values[:, 1:]
         count = len(columns.parameters)
-        physical = self._raise_parameters(values[:, :count])
+        time = values[:, 0] * self.factors[0]
+        values = values[:, 1:]
+        physical = self._raise_parameters(values[:, :count] * self.factors[1:])
         abundances = self._clip(values[:, count : count + len(self.species)])
         self._note(values[:, count + len(self.species) :], values[:, :count])
 
@@ -207,8 +213,7 @@ class RawTracers:
         values[high] = 1.0
         return values
 
-    def _raise_parameters(self, values: np.ndarray) -> np.ndarray:
-        physical = values.copy()
+    def _raise_parameters(self, physical: np.ndarray) -> np.ndarray:
         for index, name in enumerate(self.parameters):
             minimum = self.config.minimum.get(name)
             if minimum is not None:
@@ -240,3 +245,18 @@ class RawTracers:
                 f"{block.time[row, 1]:g}, but `alignment: this` puts the initial "
                 "abundances at time 0 in front; use `dataset.alignment=next`."
             )
+
+
+def _find_factors(config: DatasetConfig) -> np.ndarray:
+    """Return what raw times and parameters are multiplied by, (1 + P,)."""
+    wanted = {"Time": "yr"} | {
+        name: config.units.get(name, "") for name in config.parameters
+    }
+    unknown = [name for name in config.raw_units if name not in wanted]
+    if unknown:
+        raise InputError(
+            f"dataset.raw_units.{unknown[0]}: there is no such parameter, there are "
+            f"{', '.join(wanted)}; correct the name, or add it to `dataset.parameters`."
+        )
+    raw = wanted | dict(config.raw_units)
+    return np.array([factor(name, raw[name], unit) for name, unit in wanted.items()])

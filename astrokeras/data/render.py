@@ -48,9 +48,9 @@ def render_inspection(found: dict[str, Any]) -> RenderableType:
 def render_import(report: ImportReport) -> list[str]:
     """Return what an import did, one line each."""
     findings = report.findings
+    species = f"{report.species or 'no'} species"
     lines = [
-        f"{report.path}: {report.tracers} tracers, {report.states} states, "
-        f"{report.species} species"
+        f"{report.path}: {report.tracers} tracers, {report.states} states, {species}"
     ]
     if report.split:
         shares = ", ".join(f"{count} {name}" for name, count in report.split.items())

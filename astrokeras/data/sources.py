@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.config import DatasetConfig
+from astrokeras.data.column_files import (
+    HDF5Table,
+    ParquetTable,
+    column_names,
+    is_parquet,
+)
 from astrokeras.data.findings import Findings
 from astrokeras.data.frames import PandasTable, frame_keys
 from astrokeras.data.guard import is_hdf5
 from astrokeras.data.raw import RawTracers
 from astrokeras.data.store import TracerStore, open_hdf5
-from astrokeras.data.tables import CsvTable, FrameTable
+from astrokeras.data.tables import CsvTable, FrameTable, Table
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
 
@@ -25,15 +31,15 @@ class StoredTracers:
 
     numbered = True
 
-    def __init__(self, store: TracerStore):
-        if not store.solved:
+    def __init__(self, store: TracerStore, physics: bool = False):
+        if store.has_abundances and not (store.solved or physics):
             raise InputError(
                 f"{store.path}: holds initial states only; import solved tracers."
             )
         self.store, self.name = store, str(store.path)
-        self.species = store.species
+        self.species = () if physics or not store.has_abundances else store.species
         self.parameters, self.units = store.parameters, store.units
-        self.elements = store.elements
+        self.elements = store.elements if self.species else ()
         self.fixed = store.listed("fixed")
         self.tracer, self.simulation = store.tracer.copy(), store.simulation.copy()
         self.split = store.split if store.has_split else None
@@ -56,6 +62,7 @@ def open_parts(
     config: DatasetConfig,
     findings: Findings,
     stack: ExitStack,
+    physics: bool = False,
 ) -> list[Part]:
     """Open every source; the stack closes the files.
 
@@ -65,6 +72,7 @@ def open_parts(
         config: Layout and columns.
         findings: Where the parts will count what they notice.
         stack: Takes charge of the open files.
+        physics: Whether species are left out.
 
     Raises:
         InputError: For a source that cannot be read, or is there twice.
@@ -74,7 +82,7 @@ def open_parts(
     for number, source in enumerate(_as_list(sources), start=1):
         if not isinstance(source, (str, os.PathLike)):
             table = FrameTable(source, f"DataFrame {number}")
-            parts.append(RawTracers(table, config, findings, single=True))
+            parts.append(RawTracers(table, config, findings, False, True, physics))
             continue
         path = Path(source)
         if path.resolve() in seen or path.resolve() == out.resolve():
@@ -82,34 +90,43 @@ def open_parts(
                 f"{path}: is given twice, or is the output; name each file once."
             )
         seen.add(path.resolve())
-        parts += _open_file(path, config, findings, stack)
+        parts += _open_file(path, config, findings, stack, physics)
     return parts
 
 
 def _open_file(
-    path: Path, config: DatasetConfig, findings: Findings, stack: ExitStack
+    path: Path,
+    config: DatasetConfig,
+    findings: Findings,
+    stack: ExitStack,
+    physics: bool,
 ) -> list[Part]:
+    def raw(table: Table, cleaned: bool = False, single: bool = False) -> RawTracers:
+        return RawTracers(table, config, findings, cleaned, single, physics)
+
     layout = config.layout
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
+    if layout in ("auto", "columns") and is_parquet(path):
+        return [raw(ParquetTable(path), single=True)]
     if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):
         if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
             open_hdf5(path).close()  # Truncated, or no HDF5: says which.
-        return [RawTracers(CsvTable(path), config, findings, single=True)]
+        return [raw(CsvTable(path), single=True)]
     file = stack.enter_context(open_hdf5(path))
     if layout == "tracers" or (layout == "auto" and "format" in file.attrs):
-        return [StoredTracers(stack.enter_context(TracerStore(path)))]
+        store = stack.enter_context(TracerStore(path, need_abundances=False))
+        return [StoredTracers(store, physics)]
     keys = frame_keys(file)
+    if layout == "columns" or (layout == "auto" and not keys and column_names(file)):
+        return [raw(HDF5Table(file), single=True)]
     if layout == "auto":
         layout = "cleaned" if {"train", "val"} <= set(keys) else "raw"
     if layout == "cleaned":
         wanted = ["train", "val"]
     else:
         wanted = ["df"] if "df" in keys or len(keys) != 1 else keys
-    return [
-        RawTracers(PandasTable(file, key), config, findings, layout == "cleaned")
-        for key in wanted
-    ]
+    return [raw(PandasTable(file, key), layout == "cleaned") for key in wanted]
 
 
 def _as_list(sources: Source | Sequence[Source]) -> list[Source]:

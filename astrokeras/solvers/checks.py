@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from astrokeras.data.store import TracerStore
+from astrokeras.data.store import TracerStore, unreadable
+from astrokeras.data.units import guess, makes_sense
 from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter
 
@@ -13,41 +14,111 @@ BLOCK = 256
 
 
 def check_tracks(
-    store: TracerStore, parameters: Mapping[str, Parameter], shortest: float = 0.0
+    store: TracerStore,
+    parameters: Mapping[str, Parameter],
+    shortest: float = 0.0,
+    name: str | None = None,
 ) -> None:
     """Refuse trajectories that a solver does not accept, reading them in blocks.
+
+    Where values would make sense in another unit, the message says in which.
 
     Args:
         store: The open file; its parameters are among the solver's.
         parameters: Of the solver.
         shortest: Years of the shortest interval that it accepts.
+        name: Of the file that the tracks came from, for messages; the store's own by
+            default.
 
     Raises:
-        InputError: For a value that is not finite or outside what the solver accepts,
-            or times that do not increase, naming file, tracer, row and value.
+        InputError: For a value that is not finite, outside what the solver accepts or
+            in a unit that makes no sense, or times that do not increase, naming file,
+            tracer, row and value.
     """
-    limits = [parameters[name] for name in store.parameters]
-    low = np.array([limit.low for limit in limits])
-    high = np.array([limit.high for limit in limits])
+    where = name or str(store.path)
+    limits = [parameters[one] for one in store.parameters]
     for first in range(0, store.tracers, BLOCK):
         rows = slice(first, min(first + BLOCK, store.tracers))
-        steps = np.arange(store.states - 1) < store.length[rows, None] - 1
-        physical = store.file["physical"][rows].astype(float)
-        bad = ~((physical >= low) & (physical <= high)) & steps[..., None]
-        if bad.any():
-            i, step, column = np.argwhere(bad)[0]
-            name, limit = store.parameters[column], limits[column]
+        try:
+            physical = store.file["physical"][rows].astype(float)
+            time = store.file["time"][rows].astype(float)
+        except (OSError, RuntimeError) as error:
+            raise unreadable(store.path, error) from error
+        length = store.length[rows, None]
+        steps = np.arange(store.states - 1) < length - 1
+        for column, one in enumerate(store.parameters):
+            found = _find_fault(physical[..., column], steps, limits[column])
+            if found is not None:
+                (i, row), fault, values = found
+                raise InputError(
+                    f"{where}: tracer {store.tracer[first + i]}, row {row}: {one} is "
+                    f"{physical[i, row, column]:g} {limits[column].unit}; {fault}"
+                    f"{_remedy(one, values, limits[column].unit)}."
+                )
+        wrong = _find_time(time, length, shortest)
+        if wrong is not None:
+            (i, row), text = wrong
             raise InputError(
-                f"{store.path}: tracer {store.tracer[first + i]}, row {step}: {name} "
-                f"is {physical[i, step, column]:g} {limit.unit}; the solver takes "
-                f"{limit.low:g} to {limit.high:g}, correct the value or its unit."
+                f"{where}: tracer {store.tracer[first + i]}, row {row}: {text}."
             )
-        interval = np.diff(store.file["time"][rows], axis=1)
-        bad = ~((interval > 0) & (interval >= shortest)) & steps
-        if bad.any():
-            i, step = np.argwhere(bad)[0]
-            raise InputError(
-                f"{store.path}: tracer {store.tracer[first + i]}, row {step}: the next "
-                f"one is {interval[i, step]:g} years later; times increase by "
-                f"at least {shortest:g} years."
-            )
+
+
+def _find_fault(
+    values: np.ndarray, valid: np.ndarray, limit: Parameter
+) -> tuple[tuple[int, int], str, np.ndarray] | None:
+    """Return where a parameter is wrong first, why, and the tracer's values."""
+    outside = ~((values >= limit.low) & (values <= limit.high)) & valid
+    if outside.any():
+        i, row = np.argwhere(outside)[0]
+        fault = f"the solver takes {limit.low:g} to {limit.high:g}"
+        return (int(i), int(row)), fault, values[i][valid[i]]
+    ends = values[valid].min(), values[valid].max()
+    for end in ends:
+        if not makes_sense(float(end), limit.unit):
+            i, row = np.argwhere((values == end) & valid)[0]
+            fault = "no cloud has that"
+            return (int(i), int(row)), fault, values[i][valid[i]]
+    return None
+
+
+def _find_time(
+    time: np.ndarray, length: np.ndarray, shortest: float
+) -> tuple[tuple[int, int], str] | None:
+    """Return where times are wrong first, and why."""
+    valid = np.arange(time.shape[1]) < length
+    bad = ~np.isfinite(time) & valid
+    if bad.any():
+        i, row = np.argwhere(bad)[0]
+        return (int(i), int(row)), f"time is {time[i, row]:g} years, correct it"
+    with np.errstate(invalid="ignore"):
+        intervals = np.diff(time, axis=1)
+        bad = ~((intervals > 0) & (intervals >= shortest)) & valid[:, 1:]
+    if bad.any():
+        i, row = np.argwhere(bad)[0]
+        inside = intervals[i][valid[i, 1:]]
+        text = (
+            f"the next one is {intervals[i, row]:g} years later; times increase by at "
+            f"least {shortest:g} years"
+        )
+        return (int(i), int(row)), text + _remedy("Time", inside, "yr")
+    lasted = np.where(valid, time, -np.inf).max(axis=1) - time[:, 0]
+    i = int(lasted.argmax())
+    if not makes_sense(float(lasted[i]), "yr"):
+        text = f"it is {lasted[i]:g} years after the first, longer than the universe"
+        row = int(length[i, 0]) - 1
+        return (i, row), text + _remedy("Time", lasted[i : i + 1], "yr")
+    return None
+
+
+def _remedy(name: str, values: np.ndarray, unit: str) -> str:
+    """Return what may be done about values, with the unit that they seem to be in."""
+    finite = values[np.isfinite(values)]
+    likely = (
+        guess([float(finite.min()), float(finite.max())], unit) if len(finite) else None
+    )
+    if likely is None:
+        return ", correct the value or its unit"
+    return (
+        f". It looks like {likely}: say dataset.raw_units.{name}={likely} where the "
+        "table is read, or convert the file"
+    )

@@ -8,12 +8,11 @@ outside of the cloud in Habing, extinctions in mag, cosmic rays in 1.3e-17 s^-1.
 
 import numpy as np
 
+from astrokeras.data.units import DRAINE, HYDROGEN
+
 Array = np.ndarray
 
-DRAINE = 1.7
-"""Habing fields in Draine's."""
 BOLTZMANN = 1.380649e-16  # erg/K
-HYDROGEN = 1.6735e-24  # g
 MEAN_MOLECULE = 2.33  # mean mass of a particle of molecular gas, in hydrogen atoms
 COLDEST, HOTTEST = 3.0, 3000.0  # K, where the balance is looked for
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from astrokeras.config import TracksConfig, TurbulentConfig
+from astrokeras.config import CollapseConfig, TracksConfig, TurbulentConfig
 from astrokeras.data.schema import PARAMETER_UNITS
 from astrokeras.data.tracers import empty_tracers
 from astrokeras.data.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.tracks import turbulent
+from astrokeras.tracks import collapse, turbulent
 
 
 class Recipe(NamedTuple):
@@ -35,6 +35,12 @@ class Recipe(NamedTuple):
 
 
 RECIPES: dict[type[TracksConfig], Recipe] = {
+    CollapseConfig: Recipe(
+        "collapsing cores, astrokeras.tracks.collapse",
+        collapse.PARAMETERS,
+        collapse.simulate,
+        ("zeta = 1", "dustTemp = gasTemp"),
+    ),
     TurbulentConfig: Recipe(
         "turbulent gas with shocks, astrokeras.tracks.turbulent",
         turbulent.PARAMETERS,
@@ -70,7 +76,7 @@ def make_tracks(
     if recipe is None:
         raise InputError(
             f"no tracks are made of {type(config).__name__}; begin the defaults of the "
-            "variant with turbulent_schema."
+            "variant with collapse_schema or turbulent_schema."
         )
     low, high = _limits(config, recipe.parameters)
     total = config.simulations * config.tracers

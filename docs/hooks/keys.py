@@ -11,7 +11,7 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
-from astrokeras.config import GROUPS, Config, compose
+from astrokeras.config import GROUPS, Config, compose, compose_tracks
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MARK = re.compile(r"<!-- keys: (\w+) -->")
@@ -21,6 +21,8 @@ FILES = {
     "dataset": "dataset/grav.yaml",
     "autoencoder": "autoencoder/default.yaml",
     "emulator": "emulator/default.yaml",
+    "collapse": "tracks/collapse.yaml",
+    "turbulent": "tracks/turbulent.yaml",
 }
 
 
@@ -31,8 +33,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def table(group: str) -> str:
     """Return the table of a group, `root` for the keys that are in none."""
-    config = compose()
-    config = config if group == "root" else getattr(config, group)
+    config: Any = compose()
+    if FILES[group].startswith("tracks/"):
+        config = compose_tracks(group)
+    elif group != "root":
+        config = getattr(config, group)
     lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]
     meanings = comments(CONFIGS / FILES[group])
     for key, value, field in leaves(config):

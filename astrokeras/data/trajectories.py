@@ -1,0 +1,62 @@
+"""Trajectories from whatever file holds them: a tracer file, or a table."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from astrokeras.config import DatasetConfig
+from astrokeras.data.guard import is_hdf5
+from astrokeras.data.importers import import_tracers
+from astrokeras.data.store import open_hdf5
+
+
+def read_tracks(
+    path: str | Path,
+    config: DatasetConfig,
+    out: str | Path,
+    *,
+    warn: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Return a tracer file with the trajectories of a file.
+
+    A tracer file is returned as it is. Of any table that `import_tracers` reads, the
+    physics alone is written as a file of tracks, in the units of `config.units`.
+
+    Args:
+        path: A tracer file, CSV, Parquet, a pandas HDFStore, or HDF5 with a dataset a
+            column.
+        config: Columns of the parameters, `units`, `raw_units`, `alignment` and
+            `minimum`.
+        out: The file of tracks to write, of a table.
+        warn: Called with each line about what may be wrong.
+        progress: Called with the tracers done and their total.
+
+    Returns:
+        `path` or `out`.
+
+    Raises:
+        InputError: For anything wrong with the table, as `import_tracers`.
+        WorkError: If the file cannot be written.
+    """
+    path, out = Path(path), Path(out)
+    if is_tracer_file(path):
+        return path
+    report = import_tracers(
+        path, out, config, split=False, tracks=True, progress=progress
+    )
+    if warn is not None:
+        for line in report.warnings:
+            warn(f"{path}: {line}")
+    return out
+
+
+def is_tracer_file(path: Path) -> bool:
+    """Whether a file says that it is a tracer file, of whatever version.
+
+    Raises:
+        InputError: If it is HDF5 that is damaged or not safe to read.
+    """
+    if not is_hdf5(path):
+        return False
+    with open_hdf5(path) as file:
+        return "format" in file.attrs

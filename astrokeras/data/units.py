@@ -1,0 +1,126 @@
+"""Units of raw files: what they are in those of tracer files.
+
+Densities count H nuclei, with a mean mass of 1.4 hydrogen atoms of gas to each, helium
+included; columns become extinctions by 5.348e-22 mag cm^2 (N(H) = 5.8e21 E(B-V), Bohlin
+et al. 1978, ApJ 224, 132, and R_V = 3.1), and a year has 365.25 days.
+"""
+
+import contextlib
+import re
+from collections.abc import Sequence
+
+from astrokeras.errors import InputError
+
+HYDROGEN = 1.6735e-24  # g
+MEAN_MASS = 1.4 * HYDROGEN
+"""Mass of gas per H nucleus, helium and the rest included, g."""
+EXTINCTION = 5.348e-22
+"""Extinction of a column of one H nucleus per cm^2, mag."""
+DRAINE = 1.7
+"""Habing fields in Draine's."""
+YEAR = 3.15576e7  # s
+
+TIME = {"yr": 1.0, "kyr": 1e3, "Myr": 1e6, "Gyr": 1e9, "s": 1 / YEAR}
+# The first unit of each kind is that of tracer files.
+_KINDS = (
+    TIME,
+    {
+        "H nuclei cm^-3": 1.0,
+        "cm^-3": 1.0,
+        "H2 cm^-3": 2.0,
+        "g/cm^3": 1 / MEAN_MASS,
+        "kg/m^3": 1e-3 / MEAN_MASS,
+        "m^-3": 1e-6,
+    },
+    {"Habing": 1.0, "G0": 1.0, "Draine": DRAINE},
+    {"mag": 1.0, "cm^-2": EXTINCTION, "m^-2": 1e-4 * EXTINCTION},
+    {"K": 1.0},
+    {"1.3e-17 s^-1": 1.0, "s^-1": 1 / 1.3e-17},
+)
+# By the unit in a tracer file: what no cloud has, and a slip of the unit may give.
+_SENSIBLE = {
+    "yr": (1e-6, 1.4e10),
+    "H nuclei cm^-3": (1e-4, 1e15),
+    "Habing": (0.0, 1e9),
+    "mag": (0.0, 1e6),
+    "K": (0.1, 1e7),
+    "1.3e-17 s^-1": (1e-9, 1e9),
+}
+# What clouds do have: a guess must lead there.
+_USUAL = {
+    "yr": (1.0, 1e8),
+    "H nuclei cm^-3": (0.1, 1e13),
+    "Habing": (1e-4, 1e7),
+    "mag": (1e-3, 1e5),
+    "1.3e-17 s^-1": (1e-3, 1e5),
+}
+
+
+def factor(name: str, unit: str, target: str) -> float:
+    """Return what one of a raw column's unit is in that of the tracer file.
+
+    Args:
+        name: Of the parameter, or "Time".
+        unit: Of the raw column, such as "g/cm^3", "g cm-3" or "Draine"; or a number,
+            what one of them is in `target`.
+        target: Of the parameter in the tracer file, such as "H nuclei cm^-3".
+
+    Raises:
+        InputError: If there is no way from one to the other.
+    """
+    with contextlib.suppress(ValueError):
+        if 0 < float(unit) < float("inf"):
+            return float(unit)
+    if _plain(unit) == _plain(target):
+        return 1.0
+    kind = {_plain(known): value for known, value in _kind(target).items()}
+    if _plain(unit) not in kind:
+        known = ", ".join(_kind(target)) or "nothing but itself"
+        raise InputError(
+            f"dataset.raw_units.{name} is {unit!r}; {name} is wanted in "
+            f"{target or 'no unit'!r}, and converted from: {known}; or give a "
+            "positive number to multiply by."
+        )
+    return kind[_plain(unit)] / kind[_plain(target)]
+
+
+def makes_sense(value: float, unit: str) -> bool:
+    """Whether a value of a tracer file is one that a cloud may have."""
+    low, high = _SENSIBLE.get(unit, (float("-inf"), float("inf")))
+    return value == 0 or low <= value <= high
+
+
+def guess(values: Sequence[float], unit: str) -> str | None:
+    """Return the unit that values were in, if they should be in another.
+
+    Args:
+        values: Such as the smallest and the largest of a column.
+        unit: That they should be in.
+
+    Returns:
+        A unit of which all of them would be what clouds have, as it is typed on a
+        command line, or `None`.
+    """
+    if unit not in _USUAL:
+        return None
+    low, high = _USUAL[unit]
+    for known, value in {unit: 1.0, **_kind(unit)}.items():
+        if all(low <= x * value <= high for x in values):
+            return None if value == 1.0 else known.replace("^", "")
+    return None
+
+
+def _kind(unit: str) -> dict[str, float]:
+    """Return the units of the same kind, empty if this one is unknown."""
+    for kind in _KINDS:
+        if _plain(unit) in map(_plain, kind):
+            return kind
+    return {}
+
+
+def _plain(unit: str) -> str:
+    """Return one spelling of a unit: "g/cm^3", "g cm**-3" and "g cm-3" are the same."""
+    text = re.sub(r"[\s^*{}]", "", unit.casefold())
+    text = re.sub(r"/(cm|m|s)(\d?)", lambda m: f"{m[1]}-{m[2] or 1}", text)
+    years = {"year": "yr", "years": "yr", "a": "yr", "sec": "s", "seconds": "s"}
+    return years.get(text, text)
