@@ -24,7 +24,7 @@ STARTS = 2
 """In each tracer: where its parameters change fastest, and anywhere."""
 THRESHOLD = 0.02
 """Dex up to which a file agrees with a solver."""
-MARKED, LEAST = 0.5, 1e-5
+MARKED, LEAST = 0.7, 1e-5
 """A reading fits better if the file's error is larger than this, dex, and its own less
 than this share of it."""
 SERIOUS = 5e-4
