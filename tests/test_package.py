@@ -167,6 +167,8 @@ def test_help_loads_no_library(words, tmp_path):
         ["predict", "absent", "absent.h5", "out.h5"],
         ["data", "inspect", "bad.h5"],
         ["data", "inspect", "absent.h5"],
+        ["data", "verify", "absent.h5"],
+        ["data", "verify", "bad.h5", "solver=network"],
         ["data", "tracks", "turbulent", "out.h5", "mach=[5,0]"],
         ["board", "absent"],
         ["models", "show", "absent"],

@@ -8,6 +8,7 @@ from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import compose_generation
 from astrokeras.data.store import TracerStore
 from astrokeras.solvers.process import Host
+from astrokeras.workflows.verify import verify
 
 pytest.importorskip("uclchem.model", reason="needs UCLCHEM, installed apart")
 STEPS = 12
@@ -67,3 +68,16 @@ def test_the_networks_own_start_has_the_elements_asked_for():
         start = dict(zip(host.species, host.initial, strict=True))
     assert start["C+"] == pytest.approx(1e-4)
     assert start["H"] + 2 * start["H2"] == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_the_sample_is_verified():
+    found = verify(ROOT / "data" / "grav.h5", compose_generation([]), tracers=2)
+
+    assert found.agrees
+    assert found.better is None
+    assert found.dex < 0.01
+    wrong = (
+        found.readings[f"parameters of the row {row}"] for row in ("before", "after")
+    )
+    assert min(wrong) > 2 * found.dex

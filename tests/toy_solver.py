@@ -1,8 +1,9 @@
-"""A solver with a known solution that can also fail in the ways that real ones do."""
+"""Solvers with known solutions; one can fail in the ways that real ones do."""
 
 import os
 import signal
 import time
+from typing import ClassVar
 
 import numpy as np
 
@@ -54,3 +55,51 @@ class Toy(Solver):
             os.kill(os.getpid(), signal.SIGSEGV)
         if kind == "short":
             raise ValueError("three values where five are")
+
+
+class Clouds(Solver):
+    """Pairs of species, each turned into the other at a rate of its own.
+
+    Every parameter matters to some rate, and no two of them in the same way.
+    """
+
+    species = ("H", "H2", "C", "C+", "CO", "OH", "H2O", "#H2O")
+    initial = np.array([0.6, 0.3, 5e-5, 5e-5, 4e-5, 6e-5, 1e-4, 1e-4])
+    year = 3.15576e7
+    parameters: ClassVar = {
+        "Density": Parameter("H nuclei cm^-3", 1e-2, 1e12),
+        "Radfield": Parameter("Habing", 0.0, 1e7),
+        "Av": Parameter("mag", 0.0, 1e5),
+        "gasTemp": Parameter("K", 2.73, 1e4),
+        "dustTemp": Parameter("K", 2.73, 1e4, default="gasTemp"),
+        "zeta": Parameter("1.3e-17 s^-1", 0.0, 1e6, default=1.0),
+    }
+
+    def __init__(self, config):
+        self.facts = dict.fromkeys(
+            ("solver", "network", "tolerances", "constants"), "clouds 1"
+        )
+
+    def solve(self, time, physical, initial):
+        states = np.tile(initial, (len(time), 1))
+        there, back = self._rates(physical)
+        seconds = self.year * np.diff(time)
+        for i, step in enumerate(seconds):
+            first, second = states[i, ::2], states[i, 1::2]
+            both = there[i] + back[i]
+            end = (first + second) * back[i] / both
+            states[i + 1, ::2] = end + (first - end) * np.exp(-both * step)
+            states[i + 1, 1::2] = first + second - states[i + 1, ::2]
+        return states
+
+    def _rates(self, p):
+        """Return the rates from the first of each pair to the second, and back."""
+        n, gas, zeta = p["Density"] / 3e4, p["gasTemp"] / 20, p["zeta"]
+        there = (n * gas**0.5, p["Radfield"] / 20 * np.exp(-3 * p["Av"] + 3), zeta, n)
+        back = (
+            zeta,
+            n,
+            p["Radfield"] / 20 * np.exp(1 - p["Av"]),
+            np.exp(10 - 200 / p["dustTemp"]),
+        )
+        return 1e-10 * np.transpose(there), 1e-10 * np.transpose(back)

@@ -1,4 +1,4 @@
-"""`astrokeras data`: import raw files or make tracks, inspect, split and sample."""
+"""`astrokeras data`: make tracer files, look into them, verify, split and sample."""
 
 from pathlib import Path
 from typing import Annotated
@@ -204,6 +204,63 @@ def inspect(
     from astrokeras.data.render import render_inspection
 
     Console().print(render_inspection(found))
+
+
+@app.command()
+def verify(
+    file: File,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[OVERRIDES]",
+            help="Such as solver=network or solver.constants.zeta=10.",
+        ),
+    ] = None,
+    tracers: Annotated[
+        int, typer.Option(min=1, help="Of different simulations; 2 starts in each.")
+    ] = 4,
+    seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
+    threshold: Annotated[
+        float, typer.Option(min=0, help="Dex up to which they agree.")
+    ] = 0.02,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for machines.")
+    ] = False,
+) -> None:
+    """Solve a few states of a file again, and tell whether it agrees with the solver.
+
+    Prints how far they are apart, in dex, and tries what usually goes wrong: rows off
+    by one, Draine's field, another zeta. The exit code is 1 if they disagree.
+    """
+    import json
+
+    from astrokeras.config import compose_generation
+    from astrokeras.data.render import render_verification
+    from astrokeras.errors import WorkError
+    from astrokeras.workflows.progress import tracer_bar
+    from astrokeras.workflows.verify import verify
+
+    _refuse_text(file)
+    config = compose_generation(overrides or [])
+    with tracer_bar("Verifying") as update:
+        found = verify(
+            file,
+            config,
+            tracers=tracers,
+            seed=seed,
+            threshold=threshold,
+            progress=update,
+        )
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        from rich.console import Console
+
+        Console().print(render_verification(found.to_json()))
+    if not found.agrees:
+        raise WorkError(found.remark)
+    if found.remark:
+        typer.echo(f"Warning: {found.remark}", err=True)
 
 
 @app.command()

@@ -161,7 +161,7 @@ def uclchem_name(name: str, present: Sequence[str] = ()) -> str:
 
 
 def match_species(
-    names: Sequence[str], expected: Sequence[str], where: str
+    names: Sequence[str], expected: Sequence[str], where: str, whose: str = "the others"
 ) -> list[int]:
     """Return the positions in `names` of the species expected, in their order.
 
@@ -175,7 +175,7 @@ def match_species(
         faults = [f"lacks {_listed(lacking)}"] * bool(lacking)
         faults += [f"has {_listed(extra)} beyond them"] * bool(extra)
         raise InputError(
-            f"{where}: does not hold the {len(expected)} species of the others: it "
+            f"{where}: does not hold the {len(expected)} species of {whose}: it "
             f"{' and '.join(faults)}; take files of one network."
         )
     position = {name: index for index, name in enumerate(names)}

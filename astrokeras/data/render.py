@@ -45,6 +45,27 @@ def render_inspection(found: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def render_verification(found: dict[str, Any]) -> RenderableType:
+    """Return what `Verification.to_json` tells as tables."""
+    verdict = "agrees" if found["agrees"] else "does not agree"
+    head = (
+        f"{found['path']}: {found['solver']} {verdict}, {found['dex']:.2g} dex "
+        f"after {found['intervals']} steps"
+    )
+    tracers = _table("tracer", "simulation", "from states", "dex", title="\nTracers")
+    for one in found["tracers"]:
+        states = ", ".join(map(str, one["states"]))
+        ids = str(one["tracer"]), str(one["simulation"])
+        tracers.add_row(*ids, states, f"{one['dex']:.2g}")
+    species = _table("species", "dex", title="\nWorst species")
+    for name, dex in found["species"].items():
+        species.add_row(name, f"{dex:.2g}")
+    readings = _table("reading", "dex", title="\nUsual mistakes, tried")
+    for name, dex in found["readings"].items():
+        readings.add_row(name, "failed" if dex is None else f"{dex:.2g}")
+    return Group(Text(head), tracers, species, readings)
+
+
 def render_import(report: ImportReport) -> list[str]:
     """Return what an import did, one line each."""
     findings = report.findings

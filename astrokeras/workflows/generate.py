@@ -165,8 +165,8 @@ class Tracks:
         """Return one start for all, or the columns of the file's species."""
         store = self.store
         if initial is None and store.has_abundances:
-            order = match_species(store.species, solver.species, str(store.path))
-            return None, order
+            path, wanted = str(store.path), solver.species
+            return None, match_species(store.species, wanted, path, "the solver")
         if initial is None or str(initial) == NETWORK:
             return np.maximum(solver.initial, 0.0), []
         return read_initial(initial, solver.species, floor=0.0), []
@@ -183,7 +183,7 @@ class Tracks:
                     continue
                 length = int(block.length[i])
                 time = block.time[i, :length]
-                physical = self._physical(block.physical[i, : length - 1])
+                physical = self.physical(block.physical[i, : length - 1])
                 start = self.start
                 if start is None:
                     start = block.abundances[i, 0, self.order].astype(float)
@@ -195,7 +195,8 @@ class Tracks:
             rows = slice(first, min(first + BLOCK, self.store.tracers))
             yield read_given(self.store, rows, check=False, start=self.start)
 
-    def _physical(self, values: np.ndarray) -> dict[str, np.ndarray]:
+    def physical(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every parameter of the solver, (T,) each, of a tracer's, (T, P)."""
         steps = values.astype(float)
         columns = dict(zip(self.store.parameters, steps.T, strict=True))
         for name, value in self.constant.items():
