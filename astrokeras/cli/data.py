@@ -1,9 +1,11 @@
-"""`astrokeras data`: import raw files or make tracks, inspect, split and sample."""
+"""`astrokeras data`: tracer files and tracks, made, chosen and looked into."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from astrokeras.cli.propose import propose
 
 app = typer.Typer(
     help="Make tracer files from raw ones, and look into them.",
@@ -165,6 +167,9 @@ def tracks(
         f"{out}: {count} tracks of {config.simulations} simulations from number "
         f"{config.first} on, {config.steps} steps of {config.step:g} yr ({years:g} yr)"
     )
+
+
+app.command()(propose)
 
 
 @app.command()
