@@ -7,7 +7,6 @@ import numpy as np
 
 from astrokeras.data.limits import LEAST_TRUST
 from astrokeras.data.store import Tracers
-from astrokeras.models.evolve import UNPHYSICAL
 from astrokeras.models.judgement import judge, scale_parameters
 from astrokeras.workflows.rollout import complete
 
@@ -81,7 +80,7 @@ def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Pa
     worst = trust.value("error_range")[1]
     expected = np.where(np.isfinite(expected), expected, worst)
     # A score that is no number is not at least anything.
-    good = (score >= LEAST_TRUST) & (flaw[:count] <= UNPHYSICAL)
+    good = score >= LEAST_TRUST
 
     last = given.length - 1  # states 1 to `last` are the tracer's
     valid = np.arange(expected.shape[1]) < last[:, None]
