@@ -3,8 +3,8 @@
     python benchmarks/propose.py --data data/grav_full.h5 --scratch proposing
 
 The pool is the training split of a solved file: to solve a tracer is to look it up, so
-that no solver is needed and both ways to choose pay the same for it. From `--first`
-tracers drawn at random, training sets grow by `--step` tracers a round: those that
+that no solver is needed and both ways to choose pay the same for it. From the first of
+`--sizes`, drawn at random, training sets grow from round to round: by the tracers that
 `astrokeras data propose` chooses by the surrogate of the round before, or random ones.
 At each size both train the same configuration with the same number of epochs, as many
 more as there are fewer tracers. The error is that of rollouts of the validation
@@ -31,6 +31,7 @@ import measure
 
 ARMS = ("propose", "random")
 TARGET = 0.7
+SIZES = (24, 36, 54, 80, 120, 180)
 BATCH = 64  # tracers rolled out at once
 SETTINGS = ("emulator.stride=1", "emulator.window=[10,30,74]", "board.every=0")
 
@@ -296,9 +297,7 @@ def main() -> None:
     parser = measure.options(__doc__, repeats=3)
     parser.set_defaults(threads=1)
     parser.add_argument("--scratch", type=Path, required=True, help="to go on from")
-    parser.add_argument("--first", type=int, default=48, help="random tracers")
-    parser.add_argument("--step", type=int, default=24, help="tracers a round")
-    parser.add_argument("--rounds", type=int, default=5, help="beside the first")
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="solved")
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of --repeats")
     parser.add_argument("--every", type=int, default=4, help="state is kept")
     parser.add_argument(
@@ -314,7 +313,7 @@ def main() -> None:
     experiment = Experiment(folder, args.epochs, 96, args.overrides, args.threads)
     if not experiment.pool.is_file():
         prepare(args.data, experiment, args.every)
-    sizes = [args.first + i * args.step for i in range(args.rounds + 1)]
+    sizes = list(args.sizes)
     seeds = args.seeds or list(range(args.repeats))
     settings = {
         "data": args.data.name,
