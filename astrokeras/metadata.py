@@ -81,7 +81,7 @@ def check_metadata(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "floor": _lie(facts["floor"], (), 1e-40, 1e-3),
     }
     _refuse_first(path, facts, good)
-    return facts
+    return facts | {"calibrated": config.get("trust") is not None}
 
 
 def _refuse_first(

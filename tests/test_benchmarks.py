@@ -14,7 +14,15 @@ from tiny import make_tracers, write_tracers
 from astrokeras import TracerStore
 
 FOLDER = ROOT / "benchmarks"
-SCRIPTS = ("growth", "input", "memory", "speed", "start", "time_to_accuracy")
+SCRIPTS = (
+    "growth",
+    "input",
+    "memory",
+    "propose",
+    "speed",
+    "start",
+    "time_to_accuracy",
+)
 
 
 def load(name):
@@ -123,6 +131,60 @@ def test_time_to_accuracy_is_that_of_the_first_epoch_at_the_mark(script):
     assert (row["ours"], row["faster"], row["faster_in_cpu_time"]) == (4.0, 5.0, 2.5)
     never = compare((peer, 1.0), ([*ours[:1], (9.0, "emulator", 0.51)], 1.0))
     assert (never["ours"], never["faster"]) == (None, 0.0)
+
+
+def test_tracers_needed_are_interpolated_on_their_logarithm(script):
+    module = script("propose")
+    curve = [(10, 0.4), (40, 0.2), (160, 0.3), (640, 0.1)]
+
+    assert module.needed(curve, 0.4) == pytest.approx(10)
+    assert module.needed(curve, 0.3) == pytest.approx(20)
+    assert module.needed(curve, 0.2) == pytest.approx(40)
+    assert module.needed(curve, 0.15) == pytest.approx(160 * 4**0.75)
+    assert module.needed(curve, 0.05) is None
+    assert module.needed(curve, 0.5) is None
+
+
+def test_proposals_are_compared_at_the_errors_of_random_choices(script):
+    module = script("propose")
+    sizes = [10, 20, 40]
+    done = {f"seed{s}-10": {"dex": 0.4} for s in (0, 1)}
+    done |= {f"seed0-{n}-random": {"dex": 4 / n} for n in (20, 40)}
+    done |= {f"seed0-{n}-propose": {"dex": 3 / n} for n in (20, 40)}
+
+    found = module.collect(done, [0, 1], sizes)
+
+    assert len(found["seeds"]) == 1  # the other seed is not done
+    assert found["mean"]["random"] == [(10, 0.4), (20, 0.2), (40, 0.1)]
+    first, last = found["by_size"]
+    assert first["propose"] == pytest.approx(10 * 2 ** (0.2 / 0.25))
+    assert last["ratio"] == pytest.approx(20 * 2 ** (0.05 / 0.075) / 40)
+    assert found["ratios"] == [last["ratio"]]
+    assert module.collect({}, [0], sizes) == {}
+
+
+def test_a_pool_keeps_every_other_state_of_the_training_tracers(script, tmp_path):
+    module = script("propose")
+    source = write_tracers(tmp_path / "tiny.h5")
+    experiment = module.Experiment(tmp_path, (1, 1), 96, [], 1)
+
+    module.prepare(source, experiment, 3)
+
+    tracers = make_tracers()
+    training = tracers.split == 0
+    with TracerStore(experiment.data) as store:
+        assert sorted(set(store.split)) == [0, 1]
+        solved = store.read(store.rows("train"))
+    with TracerStore(experiment.pool) as store:
+        assert (store.solved, store.states) == (False, 5)
+        pool = store.read(slice(None))
+    expected = tracers.abundances[training][:, ::3]
+    np.testing.assert_array_equal(solved.abundances, expected)
+    np.testing.assert_array_equal(pool.abundances, expected[:, :1])
+    np.testing.assert_array_equal(pool.time, tracers.time[training][:, ::3])
+    density = tracers.physical[training][..., 0].reshape(12, 4, 3)  # a linear mean
+    np.testing.assert_allclose(pool.physical[..., 0], density.mean(-1), rtol=1e-5)
+    np.testing.assert_array_equal(pool.tracer, tracers.tracer[training])
 
 
 @pytest.mark.parametrize("turn", [False, True])

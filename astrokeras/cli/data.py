@@ -1,9 +1,11 @@
-"""`astrokeras data`: make tracer files, look into them, verify, split and sample."""
+"""`astrokeras data`: tracer files and tracks, made, looked into, verified, chosen."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from astrokeras.cli.propose import propose
 
 app = typer.Typer(
     help="Make tracer files from raw ones, and look into them.",
@@ -177,6 +179,9 @@ def tracks(
         f"{out}: {count} tracks of {config.simulations} simulations from number "
         f"{config.first} on, {config.steps} steps of {config.step:g} yr ({years:g} yr)"
     )
+
+
+app.command()(propose)
 
 
 @app.command()

@@ -121,10 +121,10 @@ def predict(
         raise InputError(f"batch_size is {batch_size}; give a positive number.")
     with TracerStore(tracers, need_abundances=False) as store:
         columns = match_columns(store, target)
-        start = None if initial is None else _read_start(initial, target)
+        start = None if initial is None else read_start(initial, target)
         species = len(target.limits.species)
         size = bounded(batch_size, store.tracers, store.states, species)
-        lines = _survey(store, target, columns, start, size)
+        lines = survey(store, target, columns, start, size)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
             raise InputError(
@@ -195,7 +195,8 @@ def _write_block(
     return status
 
 
-def _read_start(initial: str | Path, target: Target) -> np.ndarray:
+def read_start(initial: str | Path, target: Target) -> np.ndarray:
+    """Return the start that is meant, of a CSV file or a surrogate's own, (S,)."""
     if Path(initial).is_file():
         return read_initial(initial, target.limits.species, target.limits.floor)
     return target.start(str(initial))
@@ -237,7 +238,7 @@ def find_status(
     return status
 
 
-def _survey(
+def survey(
     store: TracerStore,
     target: Target,
     columns: np.ndarray,

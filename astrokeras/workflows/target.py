@@ -30,6 +30,7 @@ class Target:
         starts: Named initial abundances, (S,) each.
         elements: Names of the elements, (E,).
         stoichiometry: Atoms of each element in each species, (S, E).
+        calibrated: Whether it knows error bars and trust.
         loaded: The surrogate, `None` until it is loaded.
     """
 
@@ -39,6 +40,7 @@ class Target:
     starts: dict[str, np.ndarray]
     elements: tuple[str, ...]
     stoichiometry: np.ndarray
+    calibrated: bool = False
     loaded: Any = None
 
     @property
@@ -87,6 +89,7 @@ def find_target(wanted: Any) -> Target:
         name = path.parent.resolve().name if path.stem == "surrogate" else path.stem
     else:
         path, about, loaded = None, wanted.get_config(), wanted
+        about["calibrated"] = getattr(wanted, "trust", None) is not None
         name = wanted.name
     return Target(
         name=name,
@@ -95,6 +98,7 @@ def find_target(wanted: Any) -> Target:
         starts={k: np.asarray(v, np.float64) for k, v in about["starts"].items()},
         elements=tuple(about["elements"]),
         stoichiometry=np.asarray(about["stoichiometry"], np.float64),
+        calibrated=about["calibrated"],
         loaded=loaded,
     )
 

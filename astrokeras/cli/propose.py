@@ -1,0 +1,77 @@
+"""`astrokeras data propose`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def propose(
+    run: Annotated[
+        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
+    ],
+    tracks: Annotated[
+        Path,
+        typer.Argument(metavar="TRACKS", help="The pool: trajectories, solved or not."),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT.h5", help="The file of tracks to write.")
+    ],
+    count: Annotated[int, typer.Option(min=1, help="Trajectories to choose.")],
+    initial: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="One start for all: a start of the surrogate (`models show` lists "
+            "them), or a CSV file of abundances.  [default: state 0 of each tracer]",
+        ),
+    ] = None,
+    solved: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Leave out tracers that are solved in this file already, and the "
+            "simulations of its validation and test; may be given several times.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Tracers rolled out at once.")
+    ] = 256,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace OUT.h5 if it exists.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was chosen as JSON.")
+    ] = False,
+) -> None:
+    """Choose the trajectories whose solution would teach RUN most.
+
+    Large expected errors attract, near-copies of what is chosen do not. OUT.h5 is for
+    `astrokeras data generate`.
+    """
+    from astrokeras.workflows.progress import tracer_bar
+    from astrokeras.workflows.propose import propose as run_proposal
+
+    with tracer_bar("Rolling out") as update:
+        done = run_proposal(
+            run,
+            tracks,
+            out,
+            count,
+            initial=initial,
+            solved=solved or (),
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=update,
+            warn=lambda line: typer.echo(f"Warning: {line}.", err=True),
+        )
+    if as_json:
+        typer.echo(json.dumps(done.to_json(), indent=2))
+        return
+    rest = f", of the others {done.expected_rest:.2g}" * (done.chosen < done.pool)
+    typer.echo(
+        f"{done.path}: {done.chosen} of {done.pool} trajectories, expected error "
+        f"{done.expected:.2g} dex{rest}; trusted are {done.trusted:.0%} of the pool's "
+        f"states, and {done.trusted_tracers:.0%} of its trajectories in every state"
+    )

@@ -1,0 +1,102 @@
+"""Which trajectories to solve: those that tell most about all the others.
+
+A surrogate is off where training states are far. So the expected error of a trajectory
+is taken to shrink in proportion to the distance of its states to the nearest training
+state, and a choice is worth the error that it takes from the whole pool. This is
+facility location, or the k-medoids of Wei, Iyer & Bilmes (2015, *Submodularity in Data
+Subset Selection and Active Learning*) with uncertainties as weights: near-copies of
+what is chosen gain nothing more, and an outlier counts for itself alone, unlike with
+k-centres (Sener & Savarese 2018, *Active Learning for Convolutional Neural Networks: A
+Core-Set Approach*).
+"""
+
+import heapq
+
+import numpy as np
+
+from astrokeras.layers.trust import nearest
+from astrokeras.workflows.paths import Paths
+
+KEPT = 2048  # trajectories that are compared with each other
+PER_CHOICE = 4  # at least so many for each that is to be chosen
+SMALL = 0.01  # distances below it are none
+
+
+class Reservoir:
+    """Trajectories out of a stream of any length, and what each stands for.
+
+    Few are all kept. Of many, those of large expected error always are, and others are
+    drawn in proportion to theirs, so that sums over what is kept tell those over all:
+    priority sampling (Duffield, Lund & Thorup 2007, *Journal of the ACM* 54, 32).
+
+    Args:
+        size: How many to keep.
+
+    Attributes:
+        paths: What is kept; `None` before the first are added.
+        weights: The expected error that each stands for, dex, (n,).
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+        self.paths: Paths | None = None
+        self.random = np.random.default_rng(0)
+        self.priority = np.empty(0)
+        self.threshold = 0.0
+
+    def add(self, paths: Paths) -> None:
+        """Add the next trajectories of the stream."""
+        drawn = paths.expected / (1.0 - self.random.random(len(paths)))
+        self.priority = np.concatenate([self.priority, drawn])
+        self.paths = paths if self.paths is None else self.paths.join(paths)
+        if len(self.paths) > self.size:
+            order = np.argsort(-self.priority, kind="stable")
+            dropped = float(self.priority[order[self.size]])
+            self.threshold = max(self.threshold, dropped)
+            kept = np.sort(order[: self.size])
+            self.priority, self.paths = self.priority[kept], self.paths.take(kept)
+
+    @property
+    def weights(self) -> np.ndarray:
+        assert self.paths is not None
+        return np.maximum(self.paths.expected, self.threshold)
+
+
+def choose(
+    stops: np.ndarray, near: np.ndarray, weights: np.ndarray, count: int
+) -> list[int]:
+    """Choose trajectories one by one, each the best beside those before.
+
+    The greedy choice of a submodular gain is worth at least 1 - 1/e of the best one
+    (Nemhauser, Wolsey & Fisher 1978). A gain only shrinks, so few are computed anew at
+    each step (Minoux 1978). Memory grows with n, time with n².
+
+    Args:
+        stops: Where states of each trajectory lie, (n, Q, D).
+        near: Distance of these to the nearest training state, (n, Q).
+        weights: Expected error that each trajectory stands for, (n,).
+        count: How many to choose, at most n.
+
+    Returns:
+        Their numbers, the most useful first.
+    """
+    whole = np.maximum(near.mean(1), SMALL) * near.shape[1]
+    share = (weights / whole)[:, None]
+    left = near.copy()
+
+    def gain(number: int) -> float:
+        nearer = left - nearest(stops, stops[number])
+        return float((share * np.maximum(nearer, 0.0)).sum())
+
+    heap = [(-gain(number), number) for number in range(len(stops))]
+    heapq.heapify(heap)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        _, number = heapq.heappop(heap)
+        found = -gain(number)
+        if heap and heap[0][0] < found:
+            heapq.heappush(heap, (found, number))
+            continue
+        chosen.append(number)
+        left = np.minimum(left, nearest(stops, stops[number]))
+    return chosen

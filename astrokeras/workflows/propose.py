@@ -1,0 +1,257 @@
+"""Which trajectories to solve next: where a surrogate is wrong, and not all alike."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astrokeras.data.schema import NO_SIMULATION, SPLITS
+from astrokeras.data.store import Tracers, TracerStore, TracerWriter
+from astrokeras.errors import InputError
+from astrokeras.files import check_out
+from astrokeras.workflows.predict import read_start, survey
+from astrokeras.workflows.rollout import batch_size as bounded
+from astrokeras.workflows.rollout import read_given
+from astrokeras.workflows.target import Target, find_target, match_columns
+
+if TYPE_CHECKING:
+    from astrokeras.workflows.paths import Paths
+
+TRAIN = SPLITS.index("train")
+WRITTEN = 32  # tracers read and written at once
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What `propose` wrote, and what it is worth.
+
+    Attributes:
+        path: The file of tracks.
+        chosen: Tracers in it.
+        pool: Those it was chosen from.
+        left_out: Tracers of the file that were not to be chosen.
+        expected: Expected error of those chosen, mean over their states, dex.
+        expected_rest: The same of the others; NaN if there are none.
+        trusted: Share of the pool's states that are trusted.
+        trusted_tracers: Share of its tracers all of whose states are.
+        warnings: What of the file lies outside the training ranges, a line each.
+    """
+
+    path: Path
+    chosen: int
+    pool: int
+    left_out: int
+    expected: float
+    expected_rest: float
+    trusted: float
+    trusted_tracers: float
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        rest = None if np.isnan(self.expected_rest) else self.expected_rest
+        return asdict(self) | {"path": str(self.path), "expected_rest": rest}
+
+
+def propose(
+    run: Any,
+    tracks: str | Path,
+    out: str | Path,
+    count: int,
+    *,
+    initial: str | Path | None = None,
+    solved: Sequence[str | Path] = (),
+    batch_size: int = 256,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Proposal:
+    """Choose the trajectories whose solutions a surrogate would learn most from.
+
+    Every trajectory is rolled out. How wrong the surrogate is on each is what its
+    `Trust` expects; which of them tell most about the others `cover.choose` says. The
+    same input gives the same choice. Memory does not grow with the file: of more than
+    2048 trajectories, or 4 for each one chosen, the choice is among so many, drawn in
+    proportion to their expected errors.
+
+    What is chosen is written in order of its use, the first one most, and for training:
+    a file with a split is chosen from its training tracers alone, and the new file's
+    are all in `train`. It has state 0 of those it started from, and no abundances if
+    it started from `initial`.
+
+    Args:
+        run: Name or directory of a run, a `.keras` file, or a `Surrogate`; calibrated.
+        tracks: A tracer file, solved or not; of its abundances only state 0 is used.
+        out: The file of tracks to write, ready for `generate`.
+        count: How many to choose.
+        initial: One start for all tracers instead of theirs: the name of a start of
+            the surrogate, or a CSV file of abundances with species as columns.
+        solved: Tracer files whose tracers are solved already: they, and all of the
+            simulations that are in their validation and test splits, are left out.
+        batch_size: Tracers rolled out at once.
+        overwrite: Whether a file may be replaced.
+        progress: Called with the tracers done and in all.
+        warn: Called with each line about what lies outside the training box.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: If there is no such surrogate or file, the surrogate is not
+            calibrated, the file does not suit it, or there are less than `count`
+            trajectories to choose from.
+    """
+    out = Path(out)
+    target = find_target(run)
+    check_out(out, Path(tracks), overwrite)
+    _check(target, count, batch_size)
+    with TracerStore(tracks, need_abundances=False) as store:
+        columns = match_columns(store, target)
+        start = None if initial is None else read_start(initial, target)
+        wanted = find_pool(store, solved)
+        _check_count(store, int(wanted.sum()), count)
+        size = bounded(
+            batch_size, store.tracers, store.states, len(target.limits.species)
+        )
+        lines = survey(store, target, columns, start, size)
+        for line in lines:
+            warn(f"{store.path}: {line}")
+
+        from astrokeras.workflows.cover import KEPT, PER_CHOICE, Reservoir, choose
+        from astrokeras.workflows.paths import follow
+
+        surrogate = target.load()
+        reservoir = Reservoir(max(KEPT, PER_CHOICE * count))
+        totals = _Totals()
+        for given in _blocks(store, wanted, start, size):
+            paths = follow(surrogate, given, columns, size)
+            totals.add(paths)
+            reservoir.add(paths)
+            if progress:
+                progress(int(given.rows[-1]) + 1, store.tracers)
+        kept = reservoir.paths
+        assert kept is not None
+        best = choose(kept.stops, kept.near, reservoir.weights, count)
+        _write(store, kept.rows[best], out, target, keep_start=initial is None)
+    return totals.summarise(out, store.tracers, kept.expected[best], lines)
+
+
+def find_pool(store: TracerStore, solved: Sequence[str | Path]) -> np.ndarray:
+    """Return which tracers may be chosen, (N,) bool.
+
+    Args:
+        store: The open file. If it has a split, what judges a surrogate must not be
+            chosen by one: training tracers alone may be.
+        solved: Files of tracers that may not, nor any of a simulation that judges.
+
+    Raises:
+        InputError: If a file is none of tracers.
+    """
+    wanted = (store.split == TRAIN) | (not store.has_split)
+    for path in solved:
+        with TracerStore(path) as known:
+            pairs = set(zip(known.simulation, known.tracer, strict=True))
+            judging = known.has_split & (known.split != TRAIN)
+            judged = set(known.simulation[judging]) - {NO_SIMULATION}
+        wanted &= [
+            simulation not in judged and (simulation, tracer) not in pairs
+            for simulation, tracer in zip(store.simulation, store.tracer, strict=True)
+        ]
+    return wanted
+
+
+def _check(target: Target, count: int, batch_size: int) -> None:
+    if not target.calibrated:
+        raise InputError(
+            f"{target.path or target.name}: is not calibrated, it does not know where "
+            "it is wrong; train it with calibration=0.5 and two simulations in "
+            "validation at least, or draw at random with `astrokeras data sample`."
+        )
+    if count < 1:
+        raise InputError(f"count is {count}; give how many trajectories to choose.")
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}; give a positive number.")
+
+
+def _check_count(store: TracerStore, pool: int, count: int) -> None:
+    if count <= pool:
+        return
+    left_out = store.tracers - pool
+    note = f" ({left_out} are solved, or not for training)" * (left_out > 0)
+    raise InputError(
+        f"{store.path}: holds {pool} trajectories to choose from{note}, count is "
+        f"{count}; give {pool} at most, or a larger file."
+    )
+
+
+def _blocks(
+    store: TracerStore, wanted: np.ndarray, start: np.ndarray | None, size: int
+) -> Iterator[Tracers]:
+    """Iterate over the pool, of its abundances state 0 alone."""
+    for first in range(0, store.tracers, size):
+        rows = slice(first, first + size)
+        index = np.flatnonzero(wanted[rows])
+        if len(index):
+            yield read_given(store, rows, check=False, start=start).take(index)
+
+
+class _Totals:
+    """Sums over the pool."""
+
+    def __init__(self) -> None:
+        self.tracers, self.trusted_tracers = 0, 0
+        self.states, self.trusted = 0, 0.0
+        self.expected = 0.0
+
+    def add(self, paths: "Paths") -> None:
+        self.tracers += len(paths)
+        self.trusted_tracers += int((paths.trusted == 1).sum())
+        self.states += int(paths.steps.sum())
+        self.trusted += float((paths.trusted * paths.steps).sum())
+        self.expected += float(paths.expected.sum())
+
+    def summarise(
+        self, path: Path, tracers: int, chosen: np.ndarray, lines: list[str]
+    ) -> Proposal:
+        rest = self.tracers - len(chosen)
+        left = self.expected - float(chosen.sum())
+        return Proposal(
+            path,
+            len(chosen),
+            self.tracers,
+            tracers - self.tracers,
+            float(chosen.mean()),
+            left / rest if rest else float("nan"),
+            self.trusted / self.states,
+            self.trusted_tracers / self.tracers,
+            lines,
+        )
+
+
+def _write(
+    store: TracerStore, rows: np.ndarray, out: Path, target: Target, keep_start: bool
+) -> None:
+    """Write what was chosen, without any solution."""
+    keep_start &= store.has_abundances
+    about = {key: value for key, value in store.attributes.items() if key != "format"}
+    about |= {
+        "proposed_from": store.path.name,
+        "proposed_by": target.name,
+        "surrogate_sha256": target.sha256(),
+    }
+    with TracerWriter(
+        out,
+        species=store.species if keep_start else (),
+        parameters=store.parameters,
+        units=store.units,
+        states=store.states,
+        attributes=about,
+        solved=False,
+    ) as writer:
+        for block in store.blocks(rows, WRITTEN, check=False):
+            block.abundances = block.abundances[:, :1]
+            block.split[:] = TRAIN
+            writer.append(block)
