@@ -11,7 +11,13 @@ from typing import Any
 
 from mkdocs.exceptions import PluginError
 
-from astrokeras.config import GROUPS, Config, compose, compose_tracks
+from astrokeras.config import (
+    GROUPS,
+    Config,
+    compose,
+    compose_generation,
+    compose_tracks,
+)
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MARK = re.compile(r"<!-- keys: (\w+) -->")
@@ -21,6 +27,7 @@ FILES = {
     "dataset": "dataset/grav.yaml",
     "autoencoder": "autoencoder/default.yaml",
     "emulator": "emulator/default.yaml",
+    "solver": "solver/uclchem.yaml",
     "collapse": "tracks/collapse.yaml",
     "turbulent": "tracks/turbulent.yaml",
 }
@@ -36,6 +43,8 @@ def table(group: str) -> str:
     config: Any = compose()
     if FILES[group].startswith("tracks/"):
         config = compose_tracks(group)
+    elif group == "solver":
+        config = compose_generation().solver
     elif group != "root":
         config = getattr(config, group)
     lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]

@@ -1,0 +1,226 @@
+"""Hydra's composition of the schemas with the variants of `configs/`."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from astrokeras.config import schemas
+from astrokeras.config.schemas import (
+    AutoencoderConfig,
+    CollapseConfig,
+    Config,
+    ConfigError,
+    DatasetConfig,
+    EmulatorConfig,
+    GenerationConfig,
+    SolverConfig,
+    TracksConfig,
+    TunerConfig,
+    TurbulentConfig,
+    check,
+)
+from astrokeras.resources import resource
+
+OPEN = re.compile(
+    r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"
+)
+"""Keys below which names are free."""
+LONGEST = 500
+"""Letters of a message of Hydra's that are shown."""
+GROUPS = {
+    "dataset": DatasetConfig,
+    "autoencoder": AutoencoderConfig,
+    "emulator": EmulatorConfig,
+    "tuner": TunerConfig,
+    "solver": SolverConfig,
+    "tracks": TracksConfig,
+}
+SCHEMAS = {
+    "tracks": {"collapse_schema": CollapseConfig, "turbulent_schema": TurbulentConfig}
+}
+"""Of groups whose variants have keys of their own, beside what `GROUPS` names."""
+ROOTS = {
+    "search_root": {"tuner": "default"},
+    "generation_root": {"dataset": "grav", "solver": "uclchem"},
+    "tracks_root": {"tracks": "collapse"},
+}
+"""Roots beside `config.yaml`: groups alone, each with its variant by default."""
+
+
+def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
+    """Compose and check a configuration.
+
+    Args:
+        overrides: Hydra's overrides, such as `dataset=grav` or `emulator.window=128`.
+        config_dir: Folder with more variants, searched first. The user's own folder,
+            `configs/` in the working directory, comes next, then the package's.
+
+    Returns:
+        The composed configuration, as nested dataclasses.
+
+    Raises:
+        ConfigError: For an unknown key or variant, a wrong type or a value out of
+            range: one line that names the key, the value and what is allowed.
+    """
+    composed, home = _compose("config", overrides, config_dir)
+    if not isinstance(composed, Config):
+        raise ConfigError(
+            f"{home}/config.yaml lacks 'schema' in its defaults; copy the package's."
+        )
+    check(composed)
+    return composed
+
+
+def compose_tuner(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> TunerConfig:
+    """Compose and check the settings of a search, the group `tuner`.
+
+    Args:
+        overrides: Such as `tuner=emulator` or `tuner.trials=50`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does.
+    """
+    (settings,) = _compose_groups("search_root", overrides, config_dir)
+    for path, tried in settings.space.items():
+        check(tried, f"tuner.space {path} ")
+    return settings
+
+
+def compose_generation(
+    overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> GenerationConfig:
+    """Compose and check the groups `dataset` and `solver`.
+
+    Args:
+        overrides: Such as `dataset=turbulent` or `solver.reltol=1e-6`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does.
+    """
+    return GenerationConfig(*_compose_groups("generation_root", overrides, config_dir))
+
+
+def compose_tracks(
+    kind: str, overrides: Sequence[str] = (), config_dir: Path | None = None
+) -> TracksConfig:
+    """Compose and check the group `tracks`.
+
+    Args:
+        kind: A variant, such as "turbulent".
+        overrides: Such as `tracks.simulations=10`.
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does, and for limits that are none.
+    """
+    chosen = [f"tracks={kind}", *overrides]
+    (settings,) = _compose_groups("tracks_root", chosen, config_dir)
+    for name, limits in settings.limits.items():
+        try:
+            low, high = map(float, limits)
+        except (TypeError, ValueError):
+            low = high = 0.0
+        if not 0 < low < high:
+            raise ConfigError(
+                f"tracks.limits.{name} is {limits}; give two positive numbers, the "
+                "smaller one first."
+            )
+        settings.limits[name] = [low, high]
+    return settings
+
+
+def _compose_groups(
+    root: str, overrides: Sequence[str], config_dir: Path | None
+) -> list[Any]:
+    """Return the checked groups of one of `ROOTS`, in its order."""
+    composed, _ = _compose(root, overrides, config_dir)
+    for group in ROOTS[root]:
+        if not isinstance(composed[group], GROUPS[group]):
+            raise ConfigError(
+                f"configs/{group}: the variant lacks 'schema' in its defaults."
+            )
+        check(composed[group], f"{group}.")
+    return [composed[group] for group in ROOTS[root]]
+
+
+def _compose(
+    root: str, overrides: Sequence[str], config_dir: Path | None
+) -> tuple[Any, Path]:
+    """Return the objects of a root, and the folder of `config.yaml`."""
+    import hydra
+    from hydra.core.config_store import ConfigStore
+    from omegaconf import OmegaConf
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, schema in GROUPS.items():
+        for variant, kind in {"schema": schema, **SCHEMAS.get(group, {})}.items():
+            store.store(group=group, name=variant, node=kind)
+    for name, variants in ROOTS.items():
+        node = {"defaults": ["_self_", *({g: v} for g, v in variants.items())]}
+        store.store(name=name, node=node)
+
+    shipped = resource("configs")
+    folders = [config_dir, Path("configs"), shipped]
+    found = [path.resolve() for path in folders if path and path.is_dir()]
+    home = next(path for path in found if (path / "config.yaml").is_file())
+    if root == "config" and home != found[0]:
+        # Hydra looks for the root before it knows the search path.
+        root = "own_config"
+        store.store(name=root, node=OmegaConf.load(home / "config.yaml"))
+    search = ",".join(f'"file://{path}"' for path in found[1:])
+    try:
+        with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
+            composed = hydra.compose(
+                root, overrides=[*_for_hydra(overrides), f"hydra.searchpath=[{search}]"]
+            )
+        return OmegaConf.to_object(composed), home
+    # Beside their own errors these raise whatever a wrong file makes them stumble on.
+    except Exception as error:
+        raise ConfigError(_one_line(error, overrides)) from error
+
+
+def _for_hydra(overrides: Sequence[str]) -> list[str]:
+    """Spell overrides as Hydra wants them.
+
+    A single number stands for a list of one, as in `emulator.window=128`, and names are
+    added where any are allowed, as in `solver.constants.zeta=10`.
+    """
+    lists = {"emulator.window", "emulator.hidden", "autoencoder.widths"}
+    spelled = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if equals and key in lists and value.isdigit():
+            override = f"{key}=[{value}]"
+        if OPEN.match(key):
+            override = f"++{override}"
+        spelled.append(override)
+    return spelled
+
+
+def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
+    """Return what a person needs of Hydra's message of many lines."""
+    while error.__cause__ is not None and type(error).__name__.startswith("Config"):
+        error = error.__cause__
+    key = getattr(error, "full_key", None)
+    text = " ".join(str(error).split()).split(" full_key:")[0]
+    text = text.split(" Config search path:")[0].split("\nSee https")[0][:LONGEST]
+    named = f"configuration key {key!r}: " if key and key not in text else ""
+    kind = vars(schemas).get(
+        getattr(getattr(error, "object_type", None), "__name__", "")
+    )
+    if "not in" in text and dataclasses.is_dataclass(kind):
+        text += (
+            f", which has {', '.join(item.name for item in dataclasses.fields(kind))}"
+        )
+    given = f" (given: {' '.join(overrides)})" if overrides else ""
+    return (
+        f"{named}{text}{given}; every key is listed and explained in the YAML files "
+        "of configs/."
+    )
