@@ -173,6 +173,63 @@ def test_a_tracer_that_fails_is_recorded_and_the_rest_go_on(tmp_path, scheduler)
     }
 
 
+def table_config(*words):
+    config = compose_generation([TOY, *words])
+    config.dataset.parameters = {"Density": "rho", "gasTemp": "T"}
+    config.dataset.minimum = {}
+    config.dataset.raw_units = {"Time": "kyr", "Density": "1000"}
+    return config
+
+
+def write_table(path, tracks, **columns):
+    """Write tracks as a hydrodynamic code might, in units of its own."""
+    n, steps = tracks.physical.shape[:2]
+    rows = {
+        "Tracer": tracks.tracer.repeat(steps + 1),
+        "Time": tracks.time.ravel() / 1000,
+        "rho": np.append(tracks.physical[..., 0], np.ones((n, 1)), 1).ravel() / 1000,
+        "T": np.full(n * (steps + 1), 10.0),
+        **{name: np.full(n * (steps + 1), value) for name, value in columns.items()},
+    }
+    with path.open("w") as file:
+        writer = csv.writer(file)
+        writer.writerow(rows)
+        writer.writerows(zip(*rows.values(), strict=True))
+    return path
+
+
+def test_a_table_is_solved_as_its_tracks_would_be(tmp_path, scheduler):
+    _, tracks = write_tracks(tmp_path / "tracks.h5", n=3)
+    path = write_table(tmp_path / "tracks.csv", tracks, zeta=3.0)
+    given = {"scheduler": scheduler, "split": False}
+
+    held = generate(path, tmp_path / "out.h5", table_config(), **given)
+    other = table_config("solver.constants={zeta: 2.0}")
+    named = generate(path, tmp_path / "other.h5", other, **given)
+
+    # What the table holds fixed is that of the chemistry, unless told otherwise.
+    for made, zeta in ((held, 3.0), (named, 2.0)):
+        with TracerStore(made.path) as store:
+            solved, told = store.read(slice(None)), store.attributes
+        assert told["fixed"] == [f"zeta = {zeta:g}", "dustTemp = gasTemp"]
+        assert told["files"] == ["tracks.csv"]
+        expected = [solution(p, solved.time[0], zeta=zeta) for p in tracks.physical]
+        np.testing.assert_allclose(solved.abundances, expected, rtol=1e-5)
+
+
+def test_faults_of_a_table_name_the_table(tmp_path):
+    _, tracks = write_tracks(tmp_path / "tracks.h5", n=2)
+    tracks.physical[1, 2, 0] = 1e14
+    path = write_table(tmp_path / "wrong.csv", tracks)
+
+    with pytest.raises(InputError) as refused:
+        generate(path, tmp_path / "out.h5", table_config())
+
+    said = f"{path}: tracer 7001, row 2: Density is 1e+14 H nuclei cm^-3"
+    assert str(refused.value).startswith(said)
+    assert {one.name for one in tmp_path.iterdir()} == {"tracks.h5", "wrong.csv"}
+
+
 def test_where_none_can_be_solved_nothing_is_written(tmp_path, scheduler):
     path, _ = write_tracks(tmp_path / "tracks.h5", n=2, temperature=[1001, 1001])
     out = tmp_path / "out.h5"
@@ -233,7 +290,7 @@ def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
         ),
         ({"physical": np.nan}, [], "tracer 7000, row 0: Density is nan"),
         ({}, ["solver.constants={gasTemp: 10}"], "gasTemp: the tracks have it"),
-        ({}, ["solver.constants={zetta: 1}"], "zetta: there is no such one"),
+        ({}, ["solver.constants={zetta: 1}"], "zetta: the solver lacks it"),
         ({}, ["solver.constants={zeta: 1000}"], "zeta is 1000; the solver takes 0 to"),
         ({}, ["solver.kind=absent"], "give one of uclchem, network, or module:Class"),
         ({}, ["solver.kind=absent:One"], "No module named 'absent'"),

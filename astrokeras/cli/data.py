@@ -73,14 +73,20 @@ def import_(
 @app.command()
 def generate(
     tracks: Annotated[
-        Path, typer.Argument(metavar="TRACKS", help="A file of trajectories.")
+        Path,
+        typer.Argument(
+            metavar="TRACKS",
+            help="A file of trajectories: tracks, CSV, Parquet, or HDF5 with a dataset "
+            "a column.",
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[OVERRIDES]",
-            help="Such as solver=network, solver.time_limit=60 or dataset=turbulent.",
+            help="Such as solver=network, solver.time_limit=60, dataset=turbulent "
+            "or dataset.raw_units.Density=g/cm3.",
         ),
     ] = None,
     initial: Annotated[
@@ -129,6 +135,7 @@ def generate(
             resume=resume,
             overwrite=overwrite,
             progress=update,
+            warn=lambda line: typer.echo(f"Warning: {line}", err=True),
         )
     if made.failures is not None:
         typer.echo(f"{made.failed} tracers failed: {made.failures}", err=True)

@@ -1,12 +1,31 @@
 """Trajectories from whatever file holds them: a tracer file, or a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from astrokeras.config import DatasetConfig
 from astrokeras.data.guard import is_hdf5
 from astrokeras.data.importers import import_tracers
-from astrokeras.data.store import open_hdf5
+from astrokeras.data.store import TracerStore, open_hdf5
+
+
+@contextmanager
+def opened_tracks(
+    path: str | Path,
+    config: DatasetConfig,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[TracerStore]:
+    """Open a tracer file or, by way of a temporary file, any table; see `read_tracks`.
+
+    Raises:
+        InputError: For anything wrong with the file.
+    """
+    with TemporaryDirectory(prefix="astrokeras-") as scratch:
+        file = read_tracks(path, config, Path(scratch) / "tracks.h5", warn=warn)
+        with TracerStore(file, need_abundances=False) as store:
+            yield store
 
 
 def read_tracks(

@@ -1,35 +1,25 @@
 """Trajectories through a solver of the chemistry into a tracer file."""
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
-from astrokeras.data import schema
 from astrokeras.data.cache import hash_file
-from astrokeras.data.columns import match_species
-from astrokeras.data.initial import read_initial
 from astrokeras.data.journal import Journal
 from astrokeras.data.split import make_split, split_attributes
-from astrokeras.data.store import Tracers, TracerStore, TracerWriter
-from astrokeras.errors import InputError, WorkError
+from astrokeras.data.store import TracerStore, TracerWriter
+from astrokeras.data.trajectories import opened_tracks
+from astrokeras.errors import WorkError
 from astrokeras.files import written_beside
-from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.process import Host
 from astrokeras.workflows.parts import Parts
-from astrokeras.workflows.pool import Job, connect, solve_all
-from astrokeras.workflows.rollout import read_given
-
-NETWORK = "network"
-"""The start that is the network's own."""
-BLOCK = 32
-"""Tracers that are read and written at once."""
+from astrokeras.workflows.pool import connect, solve_all
+from astrokeras.workflows.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -68,6 +58,7 @@ def generate(
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Generation:
     """Solve the chemistry along every trajectory of a file and write a tracer file.
 
@@ -77,8 +68,9 @@ def generate(
 
     Args:
         tracks: A tracer file; of its abundances only state 0 is used, if it has them.
+            Or a table that `import_tracers` reads, of which the physics alone is used.
         out: The tracer file to write, its states relative to time 0 of each tracer.
-        config: The solver, and how the file is described and split.
+        config: The solver, and how a table is read, and the file described and split.
         initial: One start for all tracers: "network", its own, or a CSV file of
             abundances with species as columns. By default each tracer's state 0 where
             `tracks` has abundances, else the network's own.
@@ -88,6 +80,7 @@ def generate(
         resume: Whether to go on with an interrupted generation.
         overwrite: Whether a file, or an interrupted generation, may be replaced.
         progress: Called with tracers done, failed and in all.
+        warn: Called with each line about what may be wrong with a table.
 
     Returns:
         What was written.
@@ -100,12 +93,13 @@ def generate(
     """
     parts = Parts(Path(out), "generation")
     parts.check(Path(tracks), resume, overwrite)
-    with TracerStore(tracks, need_abundances=False) as store:
+    with opened_tracks(tracks, config.dataset, warn) as store:
         with Host(config.solver) as host:
-            given = Tracks(store, host, config, initial)
-        splits, told = _split(store, config, split)
+            given = Tracks(store, host, config, initial, Path(tracks))
+        splits, told = _split(given, split)
         facts = {
-            "tracks": hash_file(store.path),
+            "tracks": hash_file(given.path),
+            **{f"dataset.{key}": one for key, one in asdict(config.dataset).items()},
             "solver": asdict(config.solver) | dict(given.facts),
             "initial": None if given.start is None else given.start.tolist(),
         }
@@ -116,7 +110,7 @@ def generate(
                 if journal.failed.all():
                     _, reason = next(journal.failures())
                     raise WorkError(
-                        f"{store.path}: no tracer could be solved; the first: {reason}."
+                        f"{given.path}: no tracer could be solved; the first: {reason}."
                     )
                 failures = _write_failures(store, journal, parts.out)
                 attributes = given.attributes() | told
@@ -131,154 +125,15 @@ def generate(
                 )
 
 
-class Tracks:
-    """Trajectories, checked, as a solver takes them.
-
-    Args:
-        store: The open file.
-        solver: What it says of itself.
-        config: See `generate`.
-        initial: See `generate`.
-
-    Raises:
-        InputError: See `generate`.
-    """
-
-    def __init__(
-        self,
-        store: TracerStore,
-        solver: Host,
-        config: GenerationConfig,
-        initial: str | Path | None,
-    ):
-        self.store = store
-        self.species = solver.species
-        self.facts = solver.facts
-        self.config = config
-        self.constant, self.equal = _fill(store, solver, config)
-        self.start, self.order = self._find_start(solver, initial)
-        check_tracks(store, solver.parameters, solver.shortest)
-
-    def _find_start(
-        self, solver: Host, initial: str | Path | None
-    ) -> tuple[np.ndarray | None, list[int]]:
-        """Return one start for all, or the columns of the file's species."""
-        store = self.store
-        if initial is None and store.has_abundances:
-            path, wanted = str(store.path), solver.species
-            return None, match_species(store.species, wanted, path, "the solver")
-        if initial is None or str(initial) == NETWORK:
-            return np.maximum(solver.initial, 0.0), []
-        return read_initial(initial, solver.species, floor=0.0), []
-
-    def jobs(self, wanted: np.ndarray) -> Iterator[Job]:
-        """Iterate over what is to be solved, reading a few tracers at a time.
-
-        Args:
-            wanted: Whether to solve each, (N,) bool.
-        """
-        for block in self.blocks():
-            for i, row in enumerate(block.rows):
-                if not wanted[row]:
-                    continue
-                length = int(block.length[i])
-                time = block.time[i, :length]
-                physical = self.physical(block.physical[i, : length - 1])
-                start = self.start
-                if start is None:
-                    start = block.abundances[i, 0, self.order].astype(float)
-                yield Job(int(row), time - time[0], physical, start)
-
-    def blocks(self) -> Iterator[Tracers]:
-        """Iterate over all tracers, of their abundances state 0 alone."""
-        for first in range(0, self.store.tracers, BLOCK):
-            rows = slice(first, min(first + BLOCK, self.store.tracers))
-            yield read_given(self.store, rows, check=False, start=self.start)
-
-    def physical(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every parameter of the solver, (T,) each, of a tracer's, (T, P)."""
-        steps = values.astype(float)
-        columns = dict(zip(self.store.parameters, steps.T, strict=True))
-        for name, value in self.constant.items():
-            columns[name] = np.full(len(steps), value)
-        for name, other in self.equal.items():
-            columns[name] = columns[other]
-        return columns
-
-    def attributes(self) -> dict[str, Any]:
-        """Return what the tracer file says of its origin."""
-        dataset, facts = self.config.dataset, self.facts
-        elements = find_elements(self.species, dataset.elements)
-        return {
-            "source": self.store.attributes.get("source") or dataset.source,
-            "network": facts["network"],
-            "solver": facts["solver"],
-            "tolerances": facts["tolerances"],
-            "constants": facts["constants"],
-            "licence": dataset.licence,
-            "citation": dataset.citation,
-            "files": [self.store.path.name],
-            "alignment": "next",
-            "floor": schema.FLOOR,
-            "elements": list(order_elements(set(elements))),
-            "fixed": [f"{name} = {value:g}" for name, value in self.constant.items()]
-            + [f"{name} = {other}" for name, other in self.equal.items()],
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-
-
-def _fill(
-    store: TracerStore, solver: Host, config: GenerationConfig
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the parameters that the tracks lack: constants, and equals of others."""
-    known, constants = solver.parameters, dict(config.solver.constants)
-    units = zip(store.parameters, store.units, strict=True)
-    for name, unit in units:
-        if name not in known:
-            raise InputError(
-                f"{store.path}: the solver takes no parameter {name!r}; it takes "
-                f"{', '.join(known)}. Rename it in `dataset.parameters`."
-            )
-        if unit != known[name].unit:
-            raise InputError(
-                f"{store.path}: parameter {name} is in {unit!r}, the solver takes "
-                f"{known[name].unit!r}; convert it."
-            )
-    for name, value in constants.items():
-        if name not in known or name in store.parameters:
-            fault = "the tracks have it" if name in known else "there is no such one"
-            raise InputError(f"solver.constants.{name}: {fault}; remove it.")
-        if not known[name].low <= value <= known[name].high:
-            raise InputError(
-                f"solver.constants.{name} is {value:g}; the solver takes "
-                f"{known[name].low:g} to {known[name].high:g} {known[name].unit}."
-            )
-    equal = {}
-    for name, parameter in known.items():
-        if name in store.parameters or name in constants:
-            continue
-        if parameter.default is None:
-            raise InputError(
-                f"{store.path}: parameter {name} is missing; add it, or give "
-                f"solver.constants.{name}=VALUE."
-            )
-        if isinstance(parameter.default, str):
-            equal[name] = parameter.default
-        else:
-            constants[name] = parameter.default
-    return constants, equal
-
-
-def _split(
-    store: TracerStore, config: GenerationConfig, wanted: bool
-) -> tuple[np.ndarray, dict[str, Any]]:
+def _split(tracks: Tracks, wanted: bool) -> tuple[np.ndarray, dict[str, Any]]:
     """Inherit the tracks' split, or make one; before anything is solved."""
+    store = tracks.store
     if store.has_split:
         return store.split, store.split_attributes
     if not wanted:
         return store.split, {}
-    split = config.dataset.split
-    codes = make_split(store.simulation, split, str(store.path))
+    split = tracks.config.dataset.split
+    codes = make_split(store.simulation, split, str(tracks.path))
     return codes, split_attributes(split)
 
 

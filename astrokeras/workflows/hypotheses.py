@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from astrokeras.workflows.generate import Tracks
+from astrokeras.workflows.tracks import Tracks
 
 DRAINE = 1.7
 """Draine's field in units of Habing's."""

@@ -14,8 +14,8 @@ from astrokeras.data.subset import sampling_order
 from astrokeras.errors import InputError
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import SolverError
-from astrokeras.workflows.generate import Tracks
 from astrokeras.workflows.hypotheses import AS_IS, Hypothesis, suppose
+from astrokeras.workflows.tracks import Tracks
 
 INTERVALS = 5
 """Solved in a row: what a stored start lacks, below its floor or after its last digit,
@@ -128,7 +128,7 @@ def verify(
     with TracerStore(path) as store:
         rows = _choose(store, tracers, seed)
         with Host(config.solver) as host:
-            tracks = Tracks(store, host, config, None)
+            tracks = Tracks(store, host, config)
             tried = suppose(tracks)
             errors, compared = [], []
             for done, row in enumerate(rows):
