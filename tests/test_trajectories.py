@@ -438,3 +438,12 @@ def test_times_are_refused(tmp_path, time, message):
 def test_the_table_is_named_where_there_was_one(tmp_path):
     path = write_tracks(tmp_path / "t.h5", Case("Av", -1.0, ""))
     assert refused(path, name="hydro.csv").startswith("hydro.csv: tracer 8, row 4: Av")
+
+
+def test_units_of_known_parameters_need_not_be_given(tmp_path):
+    given = settings(raw_units=RAW_UNITS, units={})
+    path = write_csv(tmp_path / "hydro.csv", in_raw_units(physics()))
+
+    read_tracks(path, given, tmp_path / "tracks.h5")
+
+    check(tmp_path / "tracks.h5", physics())

@@ -49,7 +49,7 @@ class RawTracers:
         self.species = self.columns.species
         self.elements = self.columns.elements
         self.parameters = tuple(config.parameters)
-        self.units = tuple(config.units.get(name, "") for name in self.parameters)
+        self.units = tuple(_units(config).values())
         self.factors = _find_factors(config)
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
@@ -247,11 +247,15 @@ class RawTracers:
             )
 
 
+def _units(config: DatasetConfig) -> dict[str, str]:
+    """Return the unit of each parameter; the known ones need not be given."""
+    known = schema.PARAMETER_UNITS | dict(config.units)
+    return {name: known.get(name, "") for name in config.parameters}
+
+
 def _find_factors(config: DatasetConfig) -> np.ndarray:
     """Return what raw times and parameters are multiplied by, (1 + P,)."""
-    wanted = {"Time": "yr"} | {
-        name: config.units.get(name, "") for name in config.parameters
-    }
+    wanted = {"Time": "yr"} | _units(config)
     unknown = [name for name in config.raw_units if name not in wanted]
     if unknown:
         raise InputError(
