@@ -374,3 +374,20 @@ def test_other_filters_are_read(path):
         file.create_dataset("abundances", data=data, **hdf5plugin.Zstd())
     with TracerStore(path) as store:
         np.testing.assert_array_equal(store.read(slice(None)).abundances, data)
+
+
+def test_what_was_held_fixed_is_read_as_a_parameter(tmp_path):
+    path = write_tracers(tmp_path / "t.h5", make_tracers(3))
+    with h5py.File(path, "r+") as file:
+        file.attrs["fixed"] = ["zeta = 3", "dustTemp = Av", "note", "Density = 9"]
+
+    with TracerStore(path) as store:
+        before = store.read(slice(None)).physical
+        store.add_held(["Density", "dustTemp", "zeta", "x"])
+        added = store.read(np.array([2, 0]))
+
+    assert store.parameters[-2:] == ("dustTemp", "zeta")
+    assert store.units[-2:] == ("K", "1.3e-17 s^-1")
+    np.testing.assert_array_equal(added.physical[..., :-2], before[[2, 0]])
+    np.testing.assert_array_equal(added.physical[..., -2], before[[2, 0], :, 2])
+    assert (added.physical[..., -1] == 3).all()

@@ -17,10 +17,11 @@ import h5py
 import numpy as np
 
 from astrokeras.data import guard
+from astrokeras.data.hdf5 import open_hdf5
 from astrokeras.data.scaling import scale_abundances
 from astrokeras.data.split import calibration_rows
 from astrokeras.data.statistics import Collector, Statistics
-from astrokeras.data.store import TracerStore, open_hdf5
+from astrokeras.data.store import TracerStore
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError
 from astrokeras.files import check_space, written_beside

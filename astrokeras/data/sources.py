@@ -16,8 +16,9 @@ from astrokeras.data.column_files import (
 from astrokeras.data.findings import Findings
 from astrokeras.data.frames import PandasTable, frame_keys
 from astrokeras.data.guard import is_hdf5
+from astrokeras.data.hdf5 import open_hdf5
 from astrokeras.data.raw import RawTracers
-from astrokeras.data.store import TracerStore, open_hdf5
+from astrokeras.data.store import TracerStore
 from astrokeras.data.tables import CsvTable, FrameTable, Table
 from astrokeras.data.tracers import Tracers
 from astrokeras.errors import InputError

@@ -1,21 +1,21 @@
 """Reading tracer files by whole tracers, never whole files."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 
 from astrokeras.chemistry.species import find_elements, parse_species
-from astrokeras.data import guard, schema
-from astrokeras.data.guard import unreadable
+from astrokeras.data import schema
+from astrokeras.data.hdf5 import open_hdf5, plain, read_rows, row_numbers, unreadable
 from astrokeras.data.tracers import PER_STATE, PER_TRACER, Tracers, check_values
 from astrokeras.data.writer import TracerWriter
 from astrokeras.errors import InputError
 
-__all__ = ["TracerStore", "TracerWriter", "Tracers", "open_hdf5", "unreadable"]
+__all__ = ["TracerStore", "TracerWriter", "Tracers"]
 
 
 class TracerStore:
@@ -58,7 +58,8 @@ class TracerStore:
         self.species = schema.strings(file["species"]) if "species" in file else ()
         self.parameters = schema.strings(file["parameters"])
         self.units = schema.strings(file["parameters"].attrs["units"])
-        self.attributes = {k: _plain(v) for k, v in file.attrs.items()}
+        self._added: list[float | int] = []
+        self.attributes = {k: plain(v) for k, v in file.attrs.items()}
         self.tracers, self.states = file["time"].shape
         self.has_abundances = "abundances" in file
         self.solved = self.has_abundances and file["abundances"].shape[1] == self.states
@@ -135,6 +136,52 @@ class TracerStore:
             )
         return value
 
+    def held(self) -> dict[str, float | str]:
+        """Return what the file says it held fixed: values, or names of parameters."""
+        held: dict[str, float | str] = {}
+        for fact in self.listed("fixed"):
+            name, _, value = fact.partition(" = ")
+            if value in self.parameters:
+                held[name] = value
+                continue
+            with contextlib.suppress(ValueError):
+                held[name] = float(value)
+        return held
+
+    def add_held(self, names: Iterable[str]) -> None:
+        """Read what was held fixed as further parameters, where the file tells it.
+
+        Args:
+            names: Of parameters that are wanted and may be missing.
+        """
+        held = self.held()
+        for name in names:
+            if name in self.parameters or name not in held:
+                continue
+            value = held[name]
+            if isinstance(value, str):
+                value = self.parameters.index(value)
+            self._added.append(value)
+            self.parameters += (name,)
+            self.units += (schema.PARAMETER_UNITS.get(name, ""),)
+
+    def physical(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Read the parameters of whole tracers, (n, T, P) float32.
+
+        Raises:
+            InputError: If the file is damaged.
+        """
+        index = row_numbers(rows, self.tracers)
+        try:
+            read = read_rows(self.file["physical"], index, PER_STATE["physical"])
+        except (OSError, RuntimeError) as error:
+            raise unreadable(self.path, error) from error
+        added = [
+            read[..., one] if isinstance(one, int) else np.full_like(read[..., 0], one)
+            for one in self._added
+        ]
+        return np.concatenate([read, np.stack(added, -1)], -1) if added else read
+
     def rows(self, split: str | None = None) -> np.ndarray:
         """Return the row numbers of a split, or of all tracers with `None`.
 
@@ -178,15 +225,16 @@ class TracerStore:
             InputError: If a value is not finite or out of range, naming tracer, state,
                 column and value, or if the file is damaged.
         """
-        index = _row_numbers(rows, self.tracers)
+        index = row_numbers(rows, self.tracers)
         try:
             read = {
-                name: _read_rows(self.file[name], index, dtype)
+                name: read_rows(self.file[name], index, dtype)
                 for name, dtype in PER_STATE.items()
-                if name in self.file
+                if name in self.file and name != "physical"
             }
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
+        read["physical"] = self.physical(index)
         if not self.has_abundances:
             read["abundances"] = np.empty((len(index), 0, len(self.species)), "f4")
         columns = {name: getattr(self, name)[index] for name in PER_TRACER}
@@ -202,55 +250,3 @@ class TracerStore:
         rows = self.rows() if rows is None else np.asarray(rows)
         for start in range(0, len(rows), size):
             yield self.read(rows[start : start + size], check=check)
-
-
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, once it was looked through.
-
-    Raises:
-        InputError: If it is missing, not HDF5, truncated or not safe to read.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path.")
-    if not guard.is_hdf5(path):
-        raise unreadable(path, "it has not the signature of HDF5")
-    guard.check_file(path)
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
-def _row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
-    if isinstance(rows, slice):
-        return np.arange(*rows.indices(tracers))
-    return np.asarray(rows, dtype=np.int64)
-
-
-def _read_rows(dataset: h5py.Dataset, index: np.ndarray, dtype: str) -> np.ndarray:
-    """Read rows in any order with one HDF5 read for each run of neighbours."""
-    out = np.empty((len(index), *dataset.shape[1:]), dtype)
-    if not len(index):
-        return out
-    order = np.argsort(index, kind="stable")
-    ordered = index[order]
-    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 2) != 1)
-    straight = bool((order == np.arange(len(order))).all())
-    for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
-        run = slice(int(ordered[start]), int(ordered[stop - 1]) + 1)
-        if straight:
-            dataset.read_direct(out, np.s_[run], np.s_[int(start) : int(stop)])
-        else:
-            out[order[start:stop]] = dataset[run]
-    return out
-
-
-def _plain(value: Any) -> Any:
-    """Turn an HDF5 attribute into a plain Python value."""
-    if isinstance(value, h5py.Empty):
-        return ""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value.tolist()]
-    return value.item() if isinstance(value, np.generic) else value

@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 from astrokeras.config import DatasetConfig
 from astrokeras.data.guard import is_hdf5
+from astrokeras.data.hdf5 import open_hdf5
 from astrokeras.data.importers import import_tracers
-from astrokeras.data.store import TracerStore, open_hdf5
+from astrokeras.data.store import TracerStore
 
 
 @contextmanager

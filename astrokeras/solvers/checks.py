@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from astrokeras.data.store import TracerStore, unreadable
+from astrokeras.data.hdf5 import unreadable
+from astrokeras.data.store import TracerStore
 from astrokeras.data.units import guess, makes_sense
 from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter

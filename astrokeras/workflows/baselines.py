@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from astrokeras.data.store import Tracers, TracerStore, unreadable
+from astrokeras.data.store import Tracers, TracerStore
 from astrokeras.workflows.figures import FLOOR
 from astrokeras.workflows.rollout import hold_last
 
@@ -93,10 +93,7 @@ class NearestTracer:
             if first == last:
                 continue
             part = rows[first:last]
-            try:
-                block = self.store.file["physical"][start : start + BLOCK]
-            except (OSError, RuntimeError) as error:
-                raise unreadable(self.store.path, error) from error
+            block = self.store.physical(slice(start, start + BLOCK))
             physical = hold_last(block[part - start], self.store.length[part] - 1)
             yield part, np.log10(physical, dtype=np.float64)
 

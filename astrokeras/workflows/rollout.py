@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.store import Tracers, TracerStore, unreadable
+from astrokeras.data.hdf5 import unreadable
+from astrokeras.data.store import Tracers, TracerStore
 from astrokeras.data.tracers import check_values
 from astrokeras.errors import InputError
 
@@ -109,10 +110,10 @@ def read_given(
     try:
         if start is None:
             abundances = store.file["abundances"][rows, :1].astype("f4")
-        physical = store.file["physical"][rows].astype("f4")
         time = store.file["time"][rows].astype("f8")
     except (OSError, RuntimeError) as error:
         raise unreadable(store.path, error) from error
+    physical = store.physical(rows)
     if start is not None:
         abundances = np.tile(start.astype("f4"), (len(time), 1, 1))
     tracers = Tracers(

@@ -106,8 +106,8 @@ def find_target(wanted: Any) -> Target:
 def match_columns(store: TracerStore, target: Target) -> np.ndarray:
     """Check that a tracer file has the surrogate's columns.
 
-    Parameters are matched by name, further ones are ignored. A file of tracks has no
-    species that could differ.
+    Parameters are matched by name, further ones are ignored; what the file says it held
+    fixed counts as one. A file of tracks has no species that could differ.
 
     Returns:
         Columns of the file's parameters in the surrogate's order, (P,).
@@ -120,6 +120,7 @@ def match_columns(store: TracerStore, target: Target) -> np.ndarray:
     if store.species:
         where = f"{store.path}: dataset 'species'"
         match_species(where, store.species, limits.species)
+    store.add_held(limits.parameters)
     missing = [name for name in limits.parameters if name not in store.parameters]
     if missing:
         raise InputError(

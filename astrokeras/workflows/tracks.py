@@ -78,7 +78,9 @@ class Tracks:
             if name not in known or name in columns:
                 there = "the tracks have it" if name in known else "the solver lacks it"
                 raise InputError(f"solver.constants.{name}: {there}; remove it.")
-        held = {name: p.default for name, p in known.items()} | self._held() | given
+        held = (
+            {name: p.default for name, p in known.items()} | self.store.held() | given
+        )
         constants, equal = {}, {}
         for name in known:
             if name in columns:
@@ -101,18 +103,6 @@ class Tracks:
                 )
             constants[name] = value
         return constants, equal
-
-    def _held(self) -> dict[str, float | str]:
-        """Return what the file says it held fixed: values, or names of others."""
-        held: dict[str, float | str] = {}
-        for fact in self.store.listed("fixed"):
-            name, _, value = fact.partition(" = ")
-            try:
-                held[name] = float(value)
-            except ValueError:
-                if value in self.store.parameters:
-                    held[name] = value
-        return held
 
     def _find_start(
         self, solver: Host, initial: str | Path | None
