@@ -208,6 +208,30 @@ def test_a_sample_keeps_to_its_size(tmp_path):
     assert 100 <= len(rows) < 300
 
 
+def test_a_sample_of_fewer_states_has_mean_parameters(tmp_path):
+    tracers = make_tracers(3)
+    tracers.length[1] = 8
+    for name in ("abundances", "physical", "time"):
+        getattr(tracers, name)[1, 8 - (name == "physical") :] = np.nan
+    path = write_tracers(tmp_path / "all.h5", tracers)
+
+    sample_tracers(path, tmp_path / "few.h5", every=3)
+
+    with TracerStore(tmp_path / "few.h5") as store:
+        few = store.read(slice(None))
+        assert (store.states, store.attributes["sample_every"]) == (5, 3)
+    assert few.length.tolist() == [5, 3, 5, 5, 5, 5]
+    np.testing.assert_array_equal(few.abundances, tracers.abundances[:, ::3])
+    kept = few.time[0] - few.time[0, 0]
+    np.testing.assert_array_equal(kept, tracers.time[0, ::3] - tracers.time[0, 0])
+    pieces = tracers.physical[0].astype(float).reshape(4, 3, -1)
+    density, field = pieces[..., 0].mean(1), np.exp(np.log(pieces[..., 1]).mean(1))
+    np.testing.assert_allclose(few.physical[0, :, 0], density, rtol=1e-6)
+    np.testing.assert_allclose(few.physical[0, :, 1], field, rtol=1e-6)
+    with pytest.raises(InputError, match="has 8 states; keep more than every 8th"):
+        sample_tracers(path, tmp_path / "none.h5", every=8)
+
+
 def test_a_sample_without_room(tmp_path):
     path = write_tracers(tmp_path / "full.h5")
     with pytest.raises(InputError, match=r"not a tracer fits into 0\.01 MB"):

@@ -316,6 +316,12 @@ def sample(
         float | None,
         typer.Option(min=0, help="At most so many megabytes; what fits, by default."),
     ] = None,
+    every: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Keep every so many states, and mean parameters between."
+        ),
+    ] = 1,
     seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -325,7 +331,7 @@ def sample(
 
     _refuse_text(file)
     check_out(out, file, overwrite)
-    rows = sample_tracers(file, out, per_simulation, max_mb, seed)
+    rows = sample_tracers(file, out, per_simulation, max_mb, seed, every)
     typer.echo(f"{out}: {len(rows)} tracers, {out.stat().st_size / 1e6:.1f} MB")
 
 

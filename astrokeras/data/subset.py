@@ -2,14 +2,16 @@
 
 import os
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from astrokeras.data.intervals import coarsen, is_linear
 from astrokeras.data.schema import NO_SIMULATION
 from astrokeras.data.store import TracerStore
-from astrokeras.data.tracers import PER_STATE
+from astrokeras.data.tracers import PER_STATE, Tracers
 from astrokeras.data.writer import TracerWriter
 from astrokeras.errors import InputError
 
@@ -25,6 +27,7 @@ def sample_tracers(
     per_simulation: int | None = None,
     max_mb: float | None = None,
     seed: int = 0,
+    every: int = 1,
 ) -> np.ndarray:
     """Write a sample of a tracer file, spread evenly over its simulations.
 
@@ -37,12 +40,14 @@ def sample_tracers(
         per_simulation: At most so many tracers of each simulation.
         max_mb: At most so many megabytes (1e6 bytes); as many tracers as fit.
         seed: Of the choice.
+        every: Every so many states stay; parameters become means of the intervals.
 
     Returns:
         The row numbers chosen, in the order of the file, (n,).
 
     Raises:
-        InputError: If the file is malformed, or not a tracer fits.
+        InputError: If the file is malformed, not a tracer fits, or one would be left
+            with a single state.
         WorkError: If the sample cannot be written.
     """
     path, out = Path(path), Path(out)
@@ -51,18 +56,30 @@ def sample_tracers(
     with TracerStore(path, need_abundances=False) as store:
         rows = sampling_order(store.simulation, store.split, per_simulation, seed)
         if max_mb is not None:
-            rows = rows[: _how_many_fit(store, rows, max_mb * 1e6)]
+            rows = rows[: _how_many_fit(store, rows, every, max_mb * 1e6)]
         if not len(rows):
             raise InputError(
                 f"{path}: not a tracer fits into {max_mb:g} MB; allow more."
             )
         rows = np.sort(rows)
-        write_rows(store, rows, out, {"sample_of": path.name, "sample_seed": seed})
+        short = rows[store.length[rows] <= every]
+        if len(short):
+            raise InputError(
+                f"{path}: tracer {store.tracer[short[0]]} has {store.length[short[0]]} "
+                f"states; keep more than every {every}th."
+            )
+        told = {"sample_of": path.name, "sample_seed": seed}
+        told |= {"sample_every": every} if every > 1 else {}
+        write_rows(store, rows, out, told, every)
     return rows
 
 
 def write_rows(
-    store: TracerStore, rows: np.ndarray, out: Path, told: dict[str, Any]
+    store: TracerStore,
+    rows: np.ndarray,
+    out: Path,
+    told: dict[str, Any],
+    every: int = 1,
 ) -> None:
     """Write some rows of a tracer file, and all that the file says about itself.
 
@@ -71,6 +88,7 @@ def write_rows(
         rows: Row numbers, in the order of the new file, (n,).
         out: The new file.
         told: Further attributes.
+        every: See `sample_tracers`.
 
     Raises:
         WorkError: If it cannot be written.
@@ -81,13 +99,29 @@ def write_rows(
         species=store.species if store.has_abundances else (),
         parameters=store.parameters,
         units=store.units,
-        states=store.states,
+        states=(store.states - 1) // every + 1,
         attributes=known | told,
         compression=_LEVEL,
         solved=store.solved,
     ) as writer:
         for block in store.blocks(rows):
-            writer.append(block)
+            writer.append(_thin(block, every, store))
+
+
+def _thin(tracers: Tracers, every: int, store: TracerStore) -> Tracers:
+    """Keep every so many states, and the mean parameters between them."""
+    if every == 1:
+        return tracers
+    linear = is_linear(store.parameters, store.units)
+    means = coarsen(tracers.physical, tracers.time, every, linear)[:, :, 0]
+    solved = store.solved
+    return replace(
+        tracers,
+        abundances=tracers.abundances[:, ::every] if solved else tracers.abundances,
+        physical=means,
+        time=tracers.time[:, ::every],
+        length=(tracers.length - 1) // every + 1,
+    )
 
 
 def sampling_order(
@@ -131,14 +165,16 @@ def sampling_order(
     return order
 
 
-def _how_many_fit(store: TracerStore, rows: np.ndarray, limit: float) -> int:
+def _how_many_fit(
+    store: TracerStore, rows: np.ndarray, every: int, limit: float
+) -> int:
     """Return how many of the first rows take at most `limit` bytes."""
     size = _OVERHEAD
     for count in range(len(rows)):
-        tracer = store.read(rows[count : count + 1], check=False)
+        tracer = _thin(store.read(rows[count : count + 1], check=False), every, store)
         size += _PER_TRACER_OVERHEAD
         for name in PER_STATE:
-            values = getattr(tracer, name)
+            values = np.ascontiguousarray(getattr(tracer, name))
             # HDF5's shuffle filter: the first byte of all values, then the second.
             shuffled = values.view(np.uint8).reshape(-1, values.itemsize).T
             size += len(zlib.compress(shuffled.tobytes(), _LEVEL))
