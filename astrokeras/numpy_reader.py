@@ -11,6 +11,7 @@ states after each interval, (N, T, S). Ranges are in `about`; nothing checks the
 
 import json
 import math
+import zipfile
 
 import numpy as np
 
@@ -32,6 +33,18 @@ ACTIVATIONS: dict = {
 }
 
 
+def _read(file, member):
+    """Return an array that takes no more memory than its file has bytes."""
+    with file.open(member) as array:
+        np.lib.format.read_magic(array)
+        shape, by_columns, kind = np.lib.format.read_array_header_1_0(array)
+        size = math.prod(shape) * kind.itemsize
+        if member.compress_type or size != member.file_size - array.tell():
+            raise ValueError(f"{file.filename}: {member.filename} claims {size} bytes")
+        values = np.frombuffer(array.read(), kind)
+    return values.reshape(shape, order="F" if by_columns else "C")
+
+
 class Surrogate:
     """Encode, decode, step and rollout of an exported surrogate.
 
@@ -40,8 +53,11 @@ class Surrogate:
     """
 
     def __init__(self, path):
-        with np.load(path, allow_pickle=False) as file:
-            self.weights = {name: file[name] for name in file.files}
+        with zipfile.ZipFile(path) as file:
+            self.weights = {
+                member.filename.removesuffix(".npy"): _read(file, member)
+                for member in file.infolist()
+            }
         self.about = json.loads(str(self.weights.pop("about")))
         self.facts = json.loads(str(self.weights.pop("facts")))
         self.members = range(self.facts["members"])

@@ -11,6 +11,7 @@ from test_models import make_projection, make_surrogate
 from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
 from typer.testing import CliRunner
 
+from astrokeras import numpy_reader
 from astrokeras.cli import app
 from astrokeras.errors import InputError, WorkError
 from astrokeras.models.ensemble import Ensemble
@@ -122,6 +123,19 @@ def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path):
     totals = found.astype("f8") @ surrogate.stoichiometry
     start = given[0].astype("f8") @ surrogate.stoichiometry
     np.testing.assert_allclose(totals / start[:, None], 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["a header that lies", "compressed"])
+def test_the_reader_takes_no_more_memory_than_its_file(tmp_path, how):
+    path = tmp_path / "surrogate.npz"
+    np.savez(path, about=np.array("{}"), zeros=np.zeros(1000, "f4"))
+    if how == "compressed":
+        np.savez_compressed(path, **np.load(path))
+    else:
+        path.write_bytes(path.read_bytes().replace(b"(1000,)", b"(9999,)"))
+
+    with pytest.raises(ValueError, match=r"surrogate.npz: .*npy claims \d+ bytes"):
+        numpy_reader.Surrogate(path)
 
 
 def test_a_graph_that_differs_is_not_kept(rng, path, tmp_path, monkeypatch):

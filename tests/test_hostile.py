@@ -419,6 +419,19 @@ class TestTheHelper:
             TracerStore(path).close()
         assert asked == [(path, "")]
 
+    def test_a_file_that_takes_the_place_of_a_good_one(self, tmp_path, monkeypatch):
+        path = write_tracers(tmp_path / "t.h5")
+        other = path.rename(tmp_path / "other.h5")
+        write_tracers(path)
+        guard.forget()
+
+        def check(path):
+            check_file(path)
+            other.replace(path)
+
+        monkeypatch.setattr(guard, "check_file", check)
+        assert "was replaced while it was being opened" in refusal(TracerStore, path)
+
     def test_a_helper_that_left_is_replaced(self, tmp_path):
         path = write_tracers(tmp_path / "tiny.h5")
         guard.forget()

@@ -57,15 +57,20 @@ def check_file(path: Path, member: str = "") -> int:
         InputError: If it is damaged, refers to other files, declares more than it can
             hold, or makes the HDF5 library crash, run for ever or exhaust memory.
     """
-    key = _key(path, member)
+    key = _key(path.stat(), member)
     if key not in _known:
         _known[key] = _ask(path, member)
     return _known[key]
 
 
+def was_checked(descriptor: int) -> bool:
+    """Whether an open file is what `check_file` let pass, no other by its name."""
+    return _key(os.fstat(descriptor), "") in _known
+
+
 def trust(path: Path, member: str = "", values: int = 0) -> None:
     """Take a file as good that this process has just written."""
-    _known[_key(path, member)] = values
+    _known[_key(path.stat(), member)] = values
 
 
 def forget() -> None:
@@ -82,8 +87,7 @@ def unreadable(path: Path | str, error: object) -> InputError:
     )
 
 
-def _key(path: Path, member: str) -> tuple[str, ...]:
-    state = path.stat()
+def _key(state: os.stat_result, member: str) -> tuple[str, ...]:
     facts = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
     return (member, *map(str, facts))
 

@@ -25,9 +25,16 @@ def open_hdf5(path: Path) -> h5py.File:
         raise unreadable(path, "it has not the signature of HDF5")
     guard.check_file(path)
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except OSError as error:
         raise unreadable(path, error) from error
+    if not guard.was_checked(file.id.get_vfd_handle()):
+        file.close()
+        raise InputError(
+            f"{path}: was replaced while it was being opened; try again when it is "
+            "whole."
+        )
+    return file
 
 
 def row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:

@@ -42,7 +42,7 @@ def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
     }
     told = {"about": describe(surrogate), "facts": facts}
     texts = {name: np.array(json.dumps(value)) for name, value in told.items()}
-    np.savez_compressed(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
+    np.savez(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
     shutil.copy(reader.__file__, folder / READER)
 
 
