@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from astrokeras.chemistry.stoichiometry import element_totals, stoichiometric_matrix
 from astrokeras.config import ConfigError, compose_tracks
 from astrokeras.data.store import TracerStore
 from astrokeras.errors import InputError
@@ -262,3 +264,21 @@ def test_command_with_an_unknown_kind(cli, tmp_path):
     assert "laminar" in failed.stderr
     assert "turbulent" in failed.stderr
     assert len(failed.stderr.strip().splitlines()) == 1
+
+
+def test_the_sample_that_ships():
+    path = ROOT / "data" / "turbulent.h5"
+    with TracerStore(path) as store, TracerStore(ROOT / "data" / "grav.h5") as grav:
+        split = {code: store.simulation[store.split == code] for code in range(3)}
+        assert store.parameters[4:] == ("zeta", "dustTemp")
+        assert not set(store.simulation) & set(grav.simulation)
+        matrix, _ = stoichiometric_matrix(store.species, store.elements)
+        totals = [
+            element_totals(block.abundances, matrix)
+            for block in store.blocks(store.rows("test"))
+        ]
+    assert path.stat().st_size <= 8e6
+    assert [len(one) for one in split.values()] == [49, 11, 11]
+    assert len(set(np.concatenate([*split.values()]))) == 71
+    for one in totals:
+        np.testing.assert_allclose(one, one[:, :1].repeat(121, 1), rtol=3e-5)
