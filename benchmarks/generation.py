@@ -1,6 +1,6 @@
 """What `data generate` costs beside its solver: time, scaling, memory.
 
-python benchmarks/generation.py overhead --tracers 40     # UCLCHEM, or --solver network
+python benchmarks/generation.py overhead --tracers 40   # UCLCHEM, or --solver network
 python benchmarks/generation.py memory --tracers 10000 100000
 """
 
@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import measure
 import numpy as np
 
 from astrokeras.config import compose_generation
@@ -22,10 +23,9 @@ from astrokeras.data.tracers import empty_tracers
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import Parameter, Solver
 from astrokeras.workflows.generate import generate
-from astrokeras.workflows.pool import connect
+from astrokeras.workflows.tracks import NETWORK, Tracks
 
 STEPS = 30
-SLEEP = 0.0
 
 
 class Sleeper(Solver):
@@ -35,7 +35,7 @@ class Sleeper(Solver):
     initial = np.array([0.5, 0.25, 1e-4])
 
     def __init__(self, config: Any):
-        self.seconds = config.options.get("seconds", SLEEP)
+        self.seconds = config.options["seconds"]
         self.parameters = {"Density": Parameter("H nuclei cm^-3", 1e-3, 1e9)}
         names = ("solver", "network", "tolerances", "constants")
         self.facts = dict.fromkeys(names, "none")
@@ -116,67 +116,81 @@ def take_tracks(source: Path, out: Path, tracers: int) -> Path:
     return out
 
 
-def overhead(
-    tracers: int, solver: str, source: Path, repeats: int
-) -> list[dict[str, float]]:
+def overhead(given: argparse.Namespace) -> dict[str, Any]:
     """Return seconds of the solver alone and of the command, on one and two workers."""
-    rows = []
-    config = compose_generation([f"solver={solver}"])
+    config = compose_generation([f"solver={given.solver}"])
     with tempfile.TemporaryDirectory() as folder:
-        tracks = take_tracks(source, Path(folder) / "tracks.h5", tracers)
-        for _ in range(repeats):
-            row = {"alone": alone(config, tracks)}
-            for workers in (1, 2):
-                with connect(None, workers) as client:
-                    began = time.monotonic()
-                    generate(
-                        tracks,
-                        Path(folder) / "out.h5",
-                        config,
-                        scheduler=client.scheduler.address,
-                        split=False,
-                        overwrite=True,
-                    )
-                    row[f"{workers} workers"] = time.monotonic() - began
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
-    return rows
+        tracks = take_tracks(given.data, Path(folder) / "tracks.h5", given.tracers[0])
 
+        def command(workers: int) -> None:
+            out = Path(folder) / "out.h5"
+            generate(
+                tracks,
+                out,
+                config,
+                initial=NETWORK,
+                workers=workers,
+                split=False,
+                overwrite=True,
+            )
 
-def alone(config: Any, tracks: Path) -> float:
-    """Return the seconds of the solver for all tracers, one after another."""
-    from astrokeras.workflows.generate import Tracks
-
-    with TracerStore(tracks) as store, Host(config.solver) as host:
-        jobs = list(
-            Tracks(store, host, config, None).jobs(np.ones(store.tracers, bool))
+        taken = measure.alternate(
+            {
+                "command, 1 worker": lambda: command(1),
+                "command, 2 workers": lambda: command(2),
+                "solver alone": lambda: alone(config, tracks),
+            },
+            given.repeats,
+            warm_up=0,
         )
-        began = time.monotonic()
-        for job in jobs:
-            host.solve(job.time, job.physical, job.initial)
-        return time.monotonic() - began
+    return {"solver": given.solver, "tracers": given.tracers[0], "steps": STEPS} | taken
+
+
+def alone(config: Any, tracks: Path) -> None:
+    """Solve all tracers, one after another, in one process."""
+    with TracerStore(tracks, need_abundances=False) as store:
+        with Host(config.solver) as host:
+            wanted = np.ones(store.tracers, bool)
+            for job in Tracks(store, host, config, NETWORK).jobs(wanted):
+                host.solve(job.time, job.physical, job.initial)
 
 
 def main() -> None:
-    """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print and write."""
+    parser = measure.options(__doc__, repeats=3)
     parser.add_argument("what", choices=("overhead", "memory"))
     parser.add_argument("--tracers", type=int, nargs="+", default=[40])
-    parser.add_argument("--seconds", type=float, default=SLEEP)
+    parser.add_argument("--seconds", type=float, default=0.0, help="of a sleeper")
     parser.add_argument("--solver", default="uclchem")
-    parser.add_argument("--source", type=Path, default=Path("data/grav.h5"))
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.what == "overhead":
-        rows = overhead(given.tracers[0], given.solver, given.source, given.repeats)
-        print(json.dumps(rows, indent=1))
-    elif len(given.tracers) == 1:
+        figures = overhead(given)
+        rows = [("", "seconds", "over 1 worker's")]
+        for name in ("command, 1 worker", "command, 2 workers", "solver alone"):
+            ratio = figures["ratios"].get(name)
+            shown = "" if ratio is None else measure.show(ratio)
+            rows.append((name, measure.show(figures[name]), shown))
+        measure.table(rows)
+        measure.write("generation_overhead", figures, given.out)
+        return
+    if given.one:
         print(json.dumps(memory(given.tracers[0], given.seconds)))
-    else:
-        # Each in a process of its own: a peak never falls.
-        for tracers in given.tracers:
-            words = ["memory", "--tracers", tracers, "--seconds", given.seconds]
-            subprocess.run([sys.executable, __file__, *map(str, words)], check=True)
+        return
+    # Each in a process of its own: a peak never falls.
+    found = []
+    for tracers in given.tracers:
+        words = ["memory", "--one", "--tracers", tracers, "--seconds", given.seconds]
+        done = subprocess.run(
+            [sys.executable, __file__, *map(str, words)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=measure.environment(PYTHONPATH=str(Path(__file__).parent)),
+        )
+        found.append(json.loads(done.stdout))
+        print(found[-1], flush=True)
+    measure.write("generation_memory", {"sizes": found}, given.out)
 
 
 if __name__ == "__main__":
