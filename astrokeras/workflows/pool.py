@@ -96,7 +96,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address=":0",  # Its usual port may be another cluster's.
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster) as client,
