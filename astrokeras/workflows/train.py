@@ -354,7 +354,11 @@ def _add_starts(config: Config, cache: Cache) -> None:
     if config.dataset.initial_abundances:
         key = "dataset.initial_abundances"
         path = find_data(config.dataset.initial_abundances, key)
-        cache.starts[path.stem] = read_initial(path, cache.species, cache.floor)
+        try:
+            start = read_initial(path, cache.species, cache.floor)
+        except InputError as error:
+            raise InputError(f"{error} {key}=null does without this start.") from error
+        cache.starts[path.stem] = start
 
 
 def _write_config(run: Run, config: Config) -> None:
