@@ -14,7 +14,7 @@ from typing import Any
 from astrokeras.backend import start_keras
 from astrokeras.config import Config
 from astrokeras.errors import InputError
-from astrokeras.workflows.train import check_backend, check_intervals
+from astrokeras.workflows.prepare import check_backend, check_intervals
 
 STAGES = ("autoencoder", "emulator")
 WORK = (*STAGES, "rollout")

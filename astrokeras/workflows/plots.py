@@ -14,20 +14,23 @@ import numpy as np
 
 from astrokeras.chemistry.species import PHASES
 from astrokeras.workflows.figures import FLOOR, Detail
+from astrokeras.workflows.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    LOOK,
+    ORANGE,
+    PURPLE,
+    STYLE,
+    legend_line,
+    new_figure,
+    plain_decades,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
-BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, BLACK, GREY = "#CC79A7", "#000000", "#777777"
-# How each prediction is drawn in every figure: colour, line style, label.
-LOOK = {
-    "surrogate": (BLUE, "-", "surrogate"),
-    "reconstruction": (GREEN, "--", "autoencoder alone"),
-    "nearest_tracer": (RED, "-.", "nearest training tracer"),
-    "mean_trajectory": (PURPLE, ":", "mean training trajectory"),
-}
 PHASE_COLOURS = {"gas": BLUE, "surface": ORANGE, "bulk": GREEN}
 PLAIN = 1e4  # an axis below it is labelled without powers of ten
 DRIVERS = ("Density", "gasTemp")  # parameters drawn before others
@@ -36,17 +39,6 @@ NAMED = 8  # species named in the figure of the reconstruction
 NAME_ROOM = 0.045  # of the axes' height, for one name
 LEAST_ERROR = 5e-3  # dex; below it a species is as good as exact
 SPARSE = 1000  # an axis of more than this ratio has room for decades only
-STYLE = {
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-}
 
 
 def phase_of(name: str) -> str:
@@ -113,7 +105,7 @@ def draw_all(
 
 def error_by_step(details: dict[str, Detail], step: float | None) -> Figure:
     """How the error grows along the rollout, next to the baselines."""
-    figure = _figure(8, 5.2)
+    figure = new_figure(8, 5.2)
     axes = figure.add_subplot()
     for name, detail in _known(details):
         colour, line, label = LOOK[name]
@@ -129,7 +121,7 @@ def error_by_step(details: dict[str, Detail], step: float | None) -> Figure:
     )
     axes.title.set_fontsize(10.5)
     axes.set_xlim(0, len(steps) - 1)
-    _plain_decades(axes.yaxis)
+    plain_decades(axes.yaxis)
     figure.legend(loc="outside lower center", ncols=4, fontsize=9)
     if step is not None:
         kyr = step / 1000.0
@@ -145,7 +137,7 @@ def worst_species(
     """The species with the largest mean error, and the autoencoder's part of it."""
     detail = details["surrogate"]
     order = np.argsort(detail.species_dex)[::-1][:SPECIES_SHOWN]
-    figure = _figure(8, 0.6 + 0.2 * max(len(order), 10))
+    figure = new_figure(8, 0.6 + 0.2 * max(len(order), 10))
     axes = figure.add_subplot()
     places = np.arange(len(order))[::-1]
     for phase, colour in PHASE_COLOURS.items():
@@ -186,7 +178,7 @@ def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
         range(len(examples.parameters)),
         key=lambda i: examples.parameters[i][0] not in DRIVERS,
     )[:columns]
-    figure = _figure(3.4 * columns, 2.3 * (rows + bool(drivers)) + 0.7)
+    figure = new_figure(3.4 * columns, 2.3 * (rows + bool(drivers)) + 0.7)
     grid = figure.subplots(rows + bool(drivers), columns, sharex=True, squeeze=False)
     for axes, column in zip(grid[:rows].flat, examples.species, strict=False):
         for i, colour in enumerate(colours):
@@ -213,7 +205,7 @@ def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
         axes.set_yscale("log")
         low, high = axes.get_ylim()
         if high < PLAIN and high / low < SPARSE:
-            _plain_decades(axes.yaxis)
+            plain_decades(axes.yaxis)
         name, unit = examples.parameters[column]
         axes.set_title(f"given: {name} ({unit})", fontsize=10)
     if drivers:
@@ -226,12 +218,12 @@ def trajectories(examples: Examples, species: Sequence[str]) -> Figure:
     )
     figure.supylabel("abundance relative to H nuclei", fontsize=10)
     handles = [
-        _line(colour, "-", label, 2.4)
+        legend_line(colour, "-", label, 2.4)
         for colour, label in zip(colours, examples.labels, strict=True)
     ]
     handles += [
-        _line(GREY, "-", "solved (wide)", 2.4, 0.6),
-        _line(GREY, "--", "predicted", 1.4),
+        legend_line(GREY, "-", "solved (wide)", 2.4, 0.6),
+        legend_line(GREY, "--", "predicted", 1.4),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9)
     return figure
@@ -242,7 +234,7 @@ def conservation(details: dict[str, Detail]) -> Figure:
     detail = details["surrogate"]
     columns = 5
     rows = -(-len(detail.elements) // columns) or 1
-    figure = _figure(10, 3.4 + 1.9 * rows)
+    figure = new_figure(10, 3.4 + 1.9 * rows)
     heights = (3.4, 1.9 * rows)
     parts = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)
     top, bottom = parts[:, 0]
@@ -288,7 +280,7 @@ def conservation(details: dict[str, Detail]) -> Figure:
         axes.set_title(detail.elements[i], fontsize=10)
         axes.set_xlim(0, max(len(detail.step_conservation) - 1, 1))
     handles = [
-        _line(*LOOK[name], 1.5)
+        legend_line(*LOOK[name], 1.5)
         for name in ("surrogate", "reconstruction")
         if name in details
     ]
@@ -303,7 +295,7 @@ def reconstruction(
     details: dict[str, Detail], species: Sequence[str], phases: Sequence[str]
 ) -> Figure:
     """Each species' error in the rollout against that of the autoencoder alone."""
-    figure = _figure(7, 5.6)
+    figure = new_figure(7, 5.6)
     axes = figure.add_subplot()
     own, rolled = (
         details[name].species_dex for name in ("reconstruction", "surrogate")
@@ -334,7 +326,7 @@ def reconstruction(
         aspect="equal",
     )
     for axis in (axes.xaxis, axes.yaxis):
-        _plain_decades(axis, sparse=high / low > SPARSE)
+        plain_decades(axis, sparse=high / low > SPARSE)
     # A column beside the axes, from the top down: names cannot meet there.
     shown = np.where(np.isfinite(own + rolled) & (own >= low), rolled, -1.0)
     place = 1.0 + NAME_ROOM
@@ -368,7 +360,7 @@ def reconstruction(
 
 def sent_back(trust: dict[str, Any]) -> Figure:
     """The error that remains by the share of states that the solver is given."""
-    figure = _figure(8, 4.2)
+    figure = new_figure(8, 4.2)
     axes = figure.add_subplot()
     curve = trust["curve"]
     colour = LOOK["surrogate"][0]
@@ -402,33 +394,5 @@ def _error_limits(own: np.ndarray, rolled: np.ndarray) -> tuple[float, float]:
     return min(low, high / 10), high
 
 
-def _line(
-    colour: str, line: str, label: str, width: float, alpha: float = 1.0
-) -> Line2D:
-    """A line for a legend."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, ls=line, lw=width, alpha=alpha, label=label)
-
-
-def _figure(width: float, height: float) -> Figure:
-    # Not pyplot: no window system, no list of open figures.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120)
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _known(details: dict[str, Detail]) -> Iterator[tuple[str, Detail]]:
     return ((name, details[name]) for name in LOOK if name in details)
-
-
-def _plain_decades(axis: Any, sparse: bool = False) -> None:
-    """Label a logarithmic axis 0.1, 0.2, 0.5, 1 instead of powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1.0,) if sparse else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())

@@ -10,7 +10,7 @@ from astrokeras.data.cache import Cache
 from astrokeras.data.sampling import Sampler
 from astrokeras.workflows.evaluate import most_varying
 from astrokeras.workflows.figures import FLOOR, Detail
-from astrokeras.workflows.plots import BLUE, GREY, ORANGE, PURPLE, STYLE
+from astrokeras.workflows.style import BLUE, GREY, ORANGE, PURPLE, STYLE
 
 WATCHED = 8  # tracers of a sample
 COLOURS = (BLUE, ORANGE, PURPLE)  # of those in the picture

@@ -17,16 +17,12 @@ from astrokeras.files import write_text
 from astrokeras.locks import NAME as LOCK
 from astrokeras.locks import hold
 from astrokeras.workflows.leaderboard import write_best
+from astrokeras.workflows.prepare import check_backend, check_intervals, prepare_data
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.record import check_autoencoder
 from astrokeras.workflows.runs import Run, find_run
 from astrokeras.workflows.space import Dimension, read_space
-from astrokeras.workflows.train import (
-    check_backend,
-    check_intervals,
-    prepare_data,
-    train,
-)
+from astrokeras.workflows.train import train
 from astrokeras.workflows.trials import Search, run_trial, share_autoencoder
 from astrokeras.workflows.workers import Team, await_file, enter_team
 

@@ -1,0 +1,62 @@
+"""How figures look: colours, lines, axes.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+PURPLE, BLACK, GREY = "#CC79A7", "#000000", "#777777"
+# How each prediction is drawn in every figure: colour, line style, label.
+LOOK = {
+    "surrogate": (BLUE, "-", "surrogate"),
+    "reconstruction": (GREEN, "--", "autoencoder alone"),
+    "nearest_tracer": (RED, "-.", "nearest training tracer"),
+    "mean_trajectory": (PURPLE, ":", "mean training trajectory"),
+}
+STYLE = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+
+
+def legend_line(
+    colour: str, line: str, label: str, width: float, alpha: float = 1.0
+) -> Line2D:
+    """A line for a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, ls=line, lw=width, alpha=alpha, label=label)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, its size in inches."""
+    # Not pyplot: no window system, no list of open figures.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def plain_decades(axis: Any, sparse: bool = False) -> None:
+    """Label a logarithmic axis 0.1, 0.2, 0.5, 1 instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0,) if sparse else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
