@@ -41,7 +41,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked for other backends than the one in use."""
+    """Skip what is marked for other backends than the one in use.
+
+    Files with slow tests come first: of two processes none shall begin with one when
+    the other is about to end.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         wanted = {name for name in BACKENDS if item.get_closest_marker(name)}
         if wanted and BACKEND not in wanted:
@@ -71,7 +77,7 @@ def forget_programs() -> Iterator[None]:
     allows a process 65,530; a whole suite would end in a segmentation fault.
     """
     yield
-    if "jax" in sys.modules:
+    if BACKEND == "jax" and "jax" in sys.modules:
         gc.collect()
         sys.modules["jax"].clear_caches()
 

@@ -83,7 +83,7 @@ def test_a_browser_shows_scalars_and_pictures(tmp_path):
     from astrokeras.workflows.train import train
 
     write_tracers(tmp_path / "tiny.h5")
-    run = train(compose(overrides(tmp_path)))
+    run = train(compose(overrides(tmp_path, "board.every=4")))
     with (
         serving(run.path, cwd=tmp_path, runs=2) as address,
         api.sync_playwright() as kit,

@@ -153,16 +153,14 @@ def test_gradients_are_those_of_the_solution(matrix, states, rng):
     model.fit(ones, direction, epochs=1, verbose=0)
     gradient = logs - to_numpy(model.logs.value)
 
-    def value(shifted):
-        layer = Conservation(matrix, steps=12)
-        out = apply(layer, np.exp(shifted).astype("float32"), totals)
-        return float((direction * np.log(out.astype("float64"))).sum())
-
-    for place in np.argsort(-np.abs(states[7]))[:6]:
-        step = np.zeros_like(logs)
-        step[0, place] = 0.004
-        slope = (value(logs + step) - value(logs - step)) / 0.008
-        assert gradient[0, place] == pytest.approx(slope, rel=0.01, abs=0.003)
+    places = np.argsort(-np.abs(states[7]))[:6]
+    steps = np.zeros((6, logs.shape[1]))
+    steps[np.arange(6), places] = 0.004
+    shifted = np.exp(np.concatenate([logs + steps, logs - steps])).astype("float32")
+    out = apply(Conservation(matrix, steps=12), shifted, np.repeat(totals, 12, axis=0))
+    values = (direction * np.log(out.astype("float64"))).sum(-1)
+    slopes = (values[:6] - values[6:]) / 0.008
+    np.testing.assert_allclose(gradient[0, places], slopes, rtol=0.01, atol=0.003)
 
 
 def test_the_layer_survives_serialisation(matrix, states, rng):

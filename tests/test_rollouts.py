@@ -43,6 +43,18 @@ def run(tmp_path_factory):
     return folder / "tiny"
 
 
+@pytest.fixture
+def alone(monkeypatch):
+    """Leave closed loops and long rollouts out, half of the time of an evaluation."""
+    found = {
+        "closed_loop": {"dex": 0.5, "mixed": {"nonfinite": 0, "conservation_max": 0.0}},
+        "later_starts": {},
+        "long": dict.fromkeys(("steps", "nonfinite", "conservation_max"), 1)
+        | {"excess_dex": 0.0},
+    }
+    monkeypatch.setattr("astrokeras.workflows.evaluate.judge_coupled", lambda _: found)
+
+
 def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     predictions = tmp_path / "predicted.h5"
     result = cli("evaluate", run, "--json", "--predictions", predictions)
@@ -73,7 +85,7 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     )
 
 
-def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
+def test_predictions_are_replaced_when_asked(run, cli, tmp_path, alone):
     out = tmp_path / "predicted.h5"
     out.write_text("mine")
     words = ("evaluate", run, "--out", tmp_path, "--predictions", out)
@@ -85,7 +97,9 @@ def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
     assert h5py.is_hdf5(out)
 
 
-def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
+def test_figures_of_another_file_go_elsewhere(
+    run, cli, tmp_path, monkeypatch, alone
+):
     monkeypatch.chdir(tmp_path)
     before = (run / "metrics.json").read_bytes()
     other = write_tracers(tmp_path / "other.h5", make_tracers(seed=3))
@@ -98,7 +112,7 @@ def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
     assert (folder / "report.html").is_file()
 
 
-def test_evaluate_prints_a_table(run, cli, tmp_path):
+def test_evaluate_prints_a_table(run, cli, tmp_path, alone):
     result = cli(
         "evaluate",
         run / "surrogate.keras",
@@ -118,9 +132,7 @@ def test_evaluate_prints_a_table(run, cli, tmp_path):
     assert "report.html" in result.stderr
 
 
-def test_evaluate_is_independent_of_the_batch(run, tmp_path):
-    from astrokeras.workflows.evaluate import evaluate
-
+def test_evaluate_is_independent_of_the_batch(run, alone):
     one, other = (
         evaluate(run, split="all", report=False, batch_size=size).metrics
         for size in (3, 64)
@@ -233,7 +245,7 @@ def test_a_run_without_its_tracers_asks_for_them(run, cli):
     assert "gone.h5': no such file" in result.stderr
 
 
-def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys):
+def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys, alone):
     surrogate = make_surrogate(rng, timed=True, step=(STEP, 4 * STEP))
     path = write_tracers(tmp_path / "tiny.h5")
 

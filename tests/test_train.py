@@ -353,6 +353,7 @@ def test_a_timed_emulator_learns_from_uneven_tracers_and_predicts_them(tmp_path)
 
 def test_one_emulator_learns_one_interval(folder):
     one = overrides(folder, "name=one", "emulator.timed=false", "emulator.stride=1")
+    one.append("board.every=4")
     surrogate = astrokeras.load(train(compose(one)).path)
 
     assert surrogate.step == (STEP, STEP)
@@ -368,7 +369,7 @@ def test_an_autoencoder_of_other_species_is_refused(folder, run, tmp_path):
 
 
 def test_mixed_precision_trains_a_surrogate_in_float32(folder):
-    mixed = overrides(folder, "name=mixed", "precision=mixed_bfloat16")
+    mixed = overrides(folder, "name=mixed", "precision=mixed_bfloat16", "board.every=4")
     run = train(compose(mixed))
     surrogate = astrokeras.load(run.path)
     tracers = make_tracers()

@@ -63,6 +63,7 @@ OVERRIDES = (
     "dataset.name=tiny",
     "dataset.initial_abundances=null",
     "calibration=0",
+    "board.every=0",  # pictures and a graph for TensorBoard are half of the time
     "autoencoder.widths=[16]",
     "autoencoder.latents=3",
     "autoencoder.fit.epochs=4",

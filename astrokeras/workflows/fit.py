@@ -164,6 +164,8 @@ def compile_model(
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,
     )
+    # Else TensorFlow meets its variables in the first step, and traces it again.
+    model.optimizer.build(model.trainable_variables)
 
 
 def _write_session(
