@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import resource
 import signal
 from importlib.util import find_spec
 from pathlib import Path
@@ -291,6 +292,13 @@ def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
         ({"physical": np.nan}, [], "tracer 7000, row 0: Density is nan"),
         ({}, ["solver.constants={gasTemp: 10}"], "gasTemp: the tracks have it"),
         ({}, ["solver.constants={zetta: 1}"], "zetta: the solver lacks it"),
+        ({"physical": 0.0}, [], "tracer files hold positive values, correct the value"),
+        (
+            {},
+            ["solver.constants={zeta: 1.3e-17}"],
+            r"zeta is 1.3e-17 1.3e-17 s\^-1, which no cloud has",
+        ),
+        ({}, ["solver.kind=toy_solver:Broken"], "ValueError: its `facts` lack network"),
         ({}, ["solver.constants={zeta: 1000}"], "zeta is 1000; the solver takes 0 to"),
         ({}, ["solver.kind=absent"], "give one of uclchem, network, or module:Class"),
         ({}, ["solver.kind=absent:One"], "No module named 'absent'"),
@@ -380,6 +388,88 @@ def test_killed_at_any_moment_what_was_solved_is_kept(tmp_path):
         expected = [solution(p, file["time"][0]) for p in tracks.physical]
         np.testing.assert_allclose(file["abundances"][:], expected, rtol=1e-6)
     assert not journal.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("solver.constants.zeta=2",),
+        ("solver.reltol=1e-3",),
+        ("solver.options.pause=0.001",),
+        ("solver.files.a=tracks.h5",),
+        ("dataset.alignment=this",),
+    ],
+)
+def test_what_is_resumed_is_solved_as_before(tmp_path, scheduler, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    path, _ = write_tracks(Path("tracks.h5"), n=4)
+    given = {"scheduler": scheduler, "split": False}
+
+    def stop(done, *_):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(path, "out.h5", compose_generation([TOY]), progress=stop, **given)
+    other = compose_generation([TOY, *words])
+    key = ".".join(words[0].partition("=")[0].split(".")[:2])
+    with pytest.raises(InputError, match=f"{key} was .* is .* now; give the same"):
+        generate(path, "out.h5", other, resume=True, **given)
+
+    longer = compose_generation([TOY, "solver.time_limit=7"])
+    assert generate(path, "out.h5", longer, resume=True, **given).solved == 4
+
+
+def test_what_failed_before_an_interruption_is_tried_again(tmp_path, scheduler):
+    path, _ = write_tracks(tmp_path / "tracks.h5", n=3)
+    out, config = tmp_path / "out.h5", compose_generation([TOY])
+    given = {"scheduler": scheduler, "split": False}
+
+    def stop(done, *_):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(path, out, config, progress=stop, **given)
+    with Journal(Parts(out).folder / "solved.journal", 3, 3) as journal:
+        row = int(journal.done.argmax())
+        journal.add(row, 1.0, None, "the machine went down")
+
+    made = generate(path, out, config, resume=True, **given)
+
+    assert (made.solved, made.failed, made.failures) == (3, 0, None)
+
+
+def test_a_result_of_another_shape_fails_its_tracer(tmp_path, scheduler):
+    path, _ = write_tracks(tmp_path / "tracks.h5", n=2, temperature=[10, 1006])
+    config = compose_generation([TOY])
+
+    made = generate(path, tmp_path / "o.h5", config, scheduler=scheduler, split=False)
+
+    assert (made.solved, made.failed) == (1, 1)
+    assert "returned the shape (2, 3), not (5, 3)" in made.failures.read_text()
+
+
+def test_a_full_disk_leaves_whole_records(tmp_path):
+    path = tmp_path / "solved.journal"
+    values = np.random.default_rng(0).random((3, 50, 2)).astype("f4")
+    with Journal(path, 3, 2) as journal:
+        journal.add(0, 1.0, values[0])
+        size = path.stat().st_size
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, hard))
+        try:
+            with pytest.raises(OSError, match="too large"):
+                journal.add(1, 1.0, values[1])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, before)
+        assert path.stat().st_size == size
+        assert journal.done.tolist() == [True, False, False]
+        journal.add(2, 1.0, values[2])
+    with Journal(path, 3, 2) as journal:
+        np.testing.assert_array_equal(journal.abundances(2), values[2])
 
 
 def test_a_journal_drops_the_record_that_was_being_written(tmp_path):

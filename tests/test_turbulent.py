@@ -282,3 +282,14 @@ def test_the_sample_that_ships():
     assert len(set(np.concatenate([*split.values()]))) == 71
     for one in totals:
         np.testing.assert_allclose(one, one[:, :1].repeat(121, 1), rtol=3e-5)
+
+
+def test_an_ionised_h2_heats_by_the_energy_that_is_asked_for():
+    # Thin, shielded, cold gas: twice the heat is what twice the ionisation gives.
+    given = (np.array([1e3, 1e4]), 1e-4, 30.0)
+
+    twice = gas.gas_temperature(*given, 1.0, 10.0, 2 * gas.RAY_ENERGY)
+
+    np.testing.assert_allclose(twice, gas.gas_temperature(*given, 2.0, 10.0), rtol=1e-6)
+    erg = gas._H2_IONISED * 2 / 1.3e-17  # of one eV: two H nuclei make an H2
+    assert erg == pytest.approx(1.602e-12, rel=2e-3)

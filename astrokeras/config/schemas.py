@@ -273,6 +273,7 @@ class TurbulentConfig(TracksConfig):
     weakest: float = _ranged(1.5, 1.01, 10)
     steepness: float = _ranged(1.0, 0.01, 10)
     cooling: float = _ranged(500.0, 0, 1e6)
+    ray_energy: float = _ranged(20.0, 0, 100)
 
 
 @dataclass

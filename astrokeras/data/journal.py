@@ -55,10 +55,8 @@ class Journal:
             mark, row, seconds, states, count, checksum = RECORD.unpack(head)
             if mark != MARK or end + RECORD.size + count > size:
                 break
-            # Only the last one can be damaged: those before were whole when it began.
-            if end + RECORD.size + count == size and checksum != zlib.crc32(
-                os.pread(self._file.fileno(), count, end + RECORD.size)
-            ):
+            content = os.pread(self._file.fileno(), count, end + RECORD.size)
+            if checksum != zlib.crc32(content):
                 break
             self._note(row, end, seconds, states)
             end += RECORD.size + count
@@ -86,11 +84,21 @@ class Journal:
             content = zlib.compress(abundances.astype("<f4").tobytes(), 1)
         head = MARK, row, seconds, states, len(content), zlib.crc32(content)
         place = self._file.tell()
-        self._file.write(RECORD.pack(*head) + content)
+        self._append(RECORD.pack(*head) + content, place)
         self._note(row, place, seconds, states)
         if time.monotonic() > self._synced + SYNC:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
+
+    def _append(self, record: bytes, place: int) -> None:
+        """Write a whole record or, on a full disk, nothing."""
+        left = memoryview(record)
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            self._file.truncate(place)
+            raise
 
     def _read(self, row: int) -> tuple[int, bytes]:
         place, handle = int(self._place[row]), self._file.fileno()

@@ -139,8 +139,13 @@ class TracerStore:
     def held(self) -> dict[str, float | str]:
         """Return what the file says it held fixed: values, or names of parameters."""
         held: dict[str, float | str] = {}
+        spelled = {name.casefold(): name for name in schema.PARAMETER_UNITS}
+        spelled |= {name.casefold(): name for name in self.parameters}
         for fact in self.listed("fixed"):
-            name, _, value = fact.partition(" = ")
+            name, value = (
+                spelled.get(one.casefold(), one)
+                for one in (*fact.split(" = ", 1), "")[:2]
+            )
             if value in self.parameters:
                 held[name] = value
                 continue

@@ -60,6 +60,11 @@ def read_tracks(
     """
     path, out = Path(path), Path(out)
     if is_tracer_file(path):
+        if config.raw_units and warn is not None:
+            warn(
+                f"{path}: is a tracer file, in the units that it names; "
+                "dataset.raw_units concern tables and are not applied."
+            )
         return path
     report = import_tracers(
         path, out, config, split=False, tracks=True, progress=progress

@@ -90,6 +90,12 @@ def makes_sense(value: float, unit: str) -> bool:
     return value == 0 or low <= value <= high
 
 
+def is_usual(value: float, unit: str) -> bool:
+    """Whether clouds have a value that was typed; 0 stands for none."""
+    low, high = _USUAL.get(unit, (float("-inf"), float("inf")))
+    return value == 0 or low <= value <= high
+
+
 def guess(values: Sequence[float], unit: str) -> str | None:
     """Return the unit that values were in, if they should be in another.
 

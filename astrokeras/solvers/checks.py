@@ -68,6 +68,11 @@ def _find_fault(
     values: np.ndarray, valid: np.ndarray, limit: Parameter
 ) -> tuple[tuple[int, int], str, np.ndarray] | None:
     """Return where a parameter is wrong first, why, and the tracer's values."""
+    zero = (values == 0) & valid
+    if zero.any():
+        i, row = np.argwhere(zero)[0]
+        fault = "tracer files hold positive values"
+        return (int(i), int(row)), fault, values[i][:0]
     outside = ~((values >= limit.low) & (values <= limit.high)) & valid
     if outside.any():
         i, row = np.argwhere(outside)[0]
@@ -97,11 +102,13 @@ def _find_time(
     if bad.any():
         i, row = np.argwhere(bad)[0]
         inside = intervals[i][valid[i, 1:]]
+        least = f"by at least {shortest:g} years" if shortest else "from row to row"
         text = (
-            f"the next one is {intervals[i, row]:g} years later; times increase by at "
-            f"least {shortest:g} years"
+            f"the next one is {intervals[i, row]:g} years later; times increase {least}"
         )
-        return (int(i), int(row)), text + _remedy("Time", inside, "yr")
+        # One short step among long ones is no matter of units.
+        usual = np.full(1, np.median(inside))
+        return (int(i), int(row)), text + _remedy("Time", usual, "yr")
     lasted = np.where(valid, time, -np.inf).max(axis=1) - time[:, 0]
     i = int(lasted.argmax())
     if not makes_sense(float(lasted[i]), "yr"):

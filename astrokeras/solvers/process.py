@@ -24,6 +24,7 @@ from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter, SolverError, make_solver
 
 DESCRIBED = ("species", "parameters", "initial", "shortest", "facts")
+FACTS = ("solver", "network", "tolerances", "constants")
 GRACE = 10
 """Seconds of computing beyond its time limit after which a forgotten child ends."""
 
@@ -187,8 +188,13 @@ def _serve(connection: Connection) -> NoReturn:
         try:
             solver = make_solver(config)
             facts = {name: getattr(solver, name) for name in DESCRIBED}
+            _check(facts)
         except (InputError, SolverError) as error:
             connection.send((type(error), str(error)))
+            os._exit(2)
+        except Exception as error:
+            said = f"solver.kind is {config.kind!r}: {type(error).__name__}: {error}"
+            connection.send((InputError, f"{said}; correct the solver."))
             os._exit(2)
         connection.send((None, facts))
         while True:
@@ -201,6 +207,16 @@ def _serve(connection: Connection) -> NoReturn:
             except SolverError as error:
                 connection.send((SolverError, str(error)))
     os._exit(0)
+
+
+def _check(described: Mapping[str, Any]) -> None:
+    """Refuse a solver that says too little of itself."""
+    missing = [name for name in FACTS if name not in described["facts"]]
+    if missing:
+        raise ValueError(f"its `facts` lack {', '.join(missing)}")
+    wanted = (len(described["species"]),)
+    if np.shape(described["initial"]) != wanted:
+        raise ValueError(f"its `initial` has not the shape {wanted} of its `species`")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,17 @@ SETTLING = 1e-3
 """Years from the start to the first output, at the physics of the first interval."""
 SUMS = ("SURFACE", "BULK")
 """What UCLCHEM lists beside the species: the totals of two ice phases."""
+SET = {
+    "points": "the tracks",
+    "reltol": "solver.reltol",
+    "abstol_factor": "solver.abstol_factor",
+    "abstol_min": "solver.abstol_min",
+    "initialdens": "the tracks",
+    "initialtemp": "the tracks",
+    "radfield": "the tracks",
+    "zeta": "the tracks or solver.constants.zeta",
+}
+"""Options of UCLCHEM that are not for the user, and what sets them."""
 INSTALL = (
     "UCLCHEM is not installed; install it from its own repository "
     "(`pip install git+https://github.com/uclchem/UCLCHEM`, with a Fortran compiler), "
@@ -56,6 +67,11 @@ class UCLCHEM(Solver):
         except ImportError as error:
             raise InputError(f"{INSTALL} ({error}).") from error
         self.config = config
+        own = sorted(set(config.options) & set(SET))
+        if own:
+            raise InputError(
+                f"solver.options.{own[0]}: is set from {SET[own[0]]}; remove it."
+            )
         self.parameters = PARAMETERS
         self.shortest = 1.001 * LAG
         names = [str(name) for name in uclchem.utils.get_species_table()["NAME"]]
@@ -86,9 +102,17 @@ class UCLCHEM(Solver):
         """Return the network's own start, of its elemental abundances, (S,)."""
         usual = {name: np.array([10.0]) for name in self.parameters}
         limit = self.config.time_limit
-        return in_fresh_process(
-            self._run, np.array([0.0, 10.0]), usual, None, limit=limit
-        )[0]
+        try:
+            return in_fresh_process(
+                self._run, np.array([0.0, 10.0]), usual, None, limit=limit
+            )[0]
+        except SolverError as error:
+            if not self.config.options:
+                raise
+            raise InputError(
+                f"solver.options {', '.join(self.config.options)}: UCLCHEM refuses "
+                f"them ({error}); correct or remove them."
+            ) from error
 
     def _run(
         self,
@@ -147,7 +171,10 @@ class UCLCHEM(Solver):
             "initialtemp": float(physical["gasTemp"][0]),
             "radfield": float(physical["Radfield"][0]),
             "zeta": float(physical["zeta"][0]),
-        } | dict(config.options)
+        } | {
+            name: int(value) if float(value).is_integer() else value
+            for name, value in config.options.items()
+        }
 
 
 def _without_rates(cleaned: tuple[Any, ...]) -> tuple[Any, ...]:

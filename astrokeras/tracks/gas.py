@@ -16,6 +16,9 @@ BOLTZMANN = 1.380649e-16  # erg/K
 MEAN_MOLECULE = 2.33  # mean mass of a particle of molecular gas, in hydrogen atoms
 COLDEST, HOTTEST = 3.0, 3000.0  # K, where the balance is looked for
 
+RAY_ENERGY = 20.0
+"""Heat of an ionised H2, eV (Goldsmith 2001; 4 to 18, Glassgold et al. 2012)."""
+_H2_IONISED = 0.5 * 1.6e-12 * 1.3e-17  # erg/s of one eV, per H nucleus
 _CARBON = 1.4e-4  # per H nucleus
 # Molecular lines, a (T/10 K)^b in erg cm^-3 s^-1, against log10 n(H2): Goldsmith (2001,
 # ApJ 557, 736), table 2. Below 1e2 cm^-3 they go as the density squared.
@@ -63,7 +66,12 @@ def ionised_carbon(density: Array, radfield: Array, av: Array) -> Array:
 
 
 def gas_temperature(
-    density: Array, radfield: Array, av: Array, zeta: Array, dust: Array
+    density: Array,
+    radfield: Array,
+    av: Array,
+    zeta: Array,
+    dust: Array,
+    ray_energy: float = RAY_ENERGY,
 ) -> Array:
     """Return the temperature at which the heating and cooling of gas balance, K.
 
@@ -78,6 +86,7 @@ def gas_temperature(
         av: Extinction between there and the gas, mag.
         zeta: Ionisation by cosmic rays, 1.3e-17 s^-1.
         dust: Temperature of the dust, K.
+        ray_energy: What an H2 that cosmic rays ionise heats the gas by, eV.
     """
     density, radfield, av, zeta, dust = np.broadcast_arrays(
         density, radfield, av, zeta, dust
@@ -87,7 +96,9 @@ def gas_temperature(
     high = np.full(density.shape, np.log(HOTTEST))
     for _ in range(30):  # The net heating falls with temperature: bisection.
         middle = (low + high) / 2
-        warms = _net_heating(np.exp(middle), density, radfield, av, zeta, dust, carbon)
+        warms = _net_heating(
+            np.exp(middle), density, radfield, av, zeta, dust, carbon, ray_energy
+        )
         low = np.where(warms > 0, middle, low)
         high = np.where(warms > 0, high, middle)
     return np.exp((low + high) / 2)
@@ -101,6 +112,7 @@ def _net_heating(
     zeta: Array,
     dust: Array,
     carbon: Array,
+    ray_energy: float,
 ) -> Array:
     """Return heating less cooling, erg/s per H nucleus."""
     field = radfield * np.exp(-1.8 * av)
@@ -109,7 +121,7 @@ def _net_heating(
     efficiency = 0.049 / (1 + 4e-3 * charge**0.73)
     efficiency += 0.037 * (temperature / 1e4) ** 0.7 / (1 + 2e-4 * charge)
     photoelectric = 1.3e-24 * efficiency * field
-    rays = 3.2e-28 * 1.3 * zeta
+    rays = _H2_IONISED * ray_energy * zeta
 
     c_plus = 3.15e-27 * np.exp(-92 / temperature) * density / (1 + density / 3e3)
     o_line = 2.5e-27 * (temperature / 100) ** 0.4 * np.exp(-228 / temperature)

@@ -87,7 +87,7 @@ def simulate(config: TurbulentConfig, rng: np.random.Generator) -> np.ndarray:
     zeta = region.zeta * np.maximum(av, 1.0) ** -config.zeta_slope
 
     dust = gas.dust_temperature(radfield, av)
-    rest = gas.gas_temperature(cooled, radfield, av, zeta, dust)
+    rest = gas.gas_temperature(cooled, radfield, av, zeta, dust, config.ray_energy)
     excess = excess_heat(shocks, config.step, config.cooling * 1e4 / cooled)
     temperature = rest * (1 + excess)
     if "gasTemp" in config.limits:  # Before the density follows from it.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.config import GenerationConfig
+from astrokeras.config import GenerationConfig, SolverConfig
 from astrokeras.data.cache import hash_file
 from astrokeras.data.journal import Journal
 from astrokeras.data.split import make_split, split_attributes
@@ -100,7 +100,9 @@ def generate(
         facts = {
             "tracks": hash_file(given.path),
             **{f"dataset.{key}": one for key, one in asdict(config.dataset).items()},
-            "solver": asdict(config.solver) | dict(given.facts),
+            **{f"solver.{key}": one for key, one in _chemistry(config.solver).items()},
+            **given.facts,
+            "fixed": given.fixed(),
             "initial": None if given.start is None else given.start.tolist(),
         }
         with parts.opened(facts, resume):
@@ -125,6 +127,14 @@ def generate(
                 )
 
 
+def _chemistry(config: SolverConfig) -> dict[str, Any]:
+    """Return what tracers solved before and after an interruption have in common."""
+    told = asdict(config)
+    del told["time_limit"]
+    told["files"] = {name: hash_file(Path(one)) for name, one in config.files.items()}
+    return told
+
+
 def _split(tracks: Tracks, wanted: bool) -> tuple[np.ndarray, dict[str, Any]]:
     """Inherit the tracks' split, or make one; before anything is solved."""
     store = tracks.store
@@ -145,11 +155,10 @@ def _solve(
     workers: int | None,
     progress: Callable[[int, int, int], None] | None,
 ) -> None:
-    """Solve what the journal lacks."""
-    wanted = ~journal.done
-    done, total = int(journal.done.sum()), len(wanted)
+    """Solve what the journal lacks, and what failed before an interruption."""
+    wanted = ~journal.done | journal.failed
+    done, failed, total = int((~wanted).sum()), 0, len(wanted)
     tell = progress or (lambda *_: None)
-    failed = int(journal.failed.sum())
     tell(done, failed, total)
     if done == total:
         return
@@ -164,7 +173,7 @@ def _solve(
 
 def _write_failures(store: TracerStore, journal: Journal, out: Path) -> Path | None:
     """List the tracers that failed beside the file, or remove an older list."""
-    path = out.with_suffix(".failed.csv")
+    path = out.with_name(f"{out.name}.failed.csv")
     if not journal.failed.any():
         path.unlink(missing_ok=True)
         return None

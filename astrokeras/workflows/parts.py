@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.errors import InputError
-from astrokeras.files import check_out, write_text
+from astrokeras.files import check_out, read_json, write_text
 from astrokeras.locks import hold
 
 
@@ -83,7 +83,7 @@ class Parts:
         return self.folder / f"{number:06}.h5"
 
     def _compare(self, facts: dict[str, Any]) -> None:
-        then = json.loads(self.facts.read_text())
+        then = read_json(self.facts, "begin anew with --overwrite")
         for key, value in json.loads(json.dumps(facts)).items():
             if then.get(key) != value:
                 raise InputError(

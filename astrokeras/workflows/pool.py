@@ -166,6 +166,11 @@ def solve_one(config: SolverConfig, job: Job) -> Outcome:
 
 def _fault(solved: np.ndarray, job: Job, species: tuple[str, ...]) -> str:
     """Return what is wrong with a solution, if anything."""
+    if np.shape(solved) != (len(job.time), len(species)):
+        return (
+            f"the solver returned the shape {np.shape(solved)}, not "
+            f"{(len(job.time), len(species))}, states and species"
+        )
     good = (solved >= schema.LOWEST) & (solved <= schema.HIGHEST)
     if good.all():
         return ""

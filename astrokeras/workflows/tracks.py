@@ -1,6 +1,6 @@
 """Trajectories, checked, as a solver takes them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from astrokeras.data import schema
 from astrokeras.data.columns import match_species
 from astrokeras.data.initial import read_initial
 from astrokeras.data.store import Tracers, TracerStore
+from astrokeras.data.units import is_usual
 from astrokeras.errors import InputError
 from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.process import Host
@@ -94,12 +95,17 @@ class Tracks:
             if isinstance(value, str):
                 equal[name] = value
                 continue
-            low, high = known[name].low, known[name].high
+            low, high, unit = known[name].low, known[name].high, known[name].unit
+            where = "" if name in given else f"{self.path}: held fixed, "
             if not low <= value <= high:
-                where = "" if name in given else f"{self.path}: "
                 raise InputError(
                     f"{where}solver.constants.{name} is {value:g}; the solver takes "
-                    f"{low:g} to {high:g} {known[name].unit}."
+                    f"{low:g} to {high:g} {unit}."
+                )
+            if not is_usual(value, unit):
+                raise InputError(
+                    f"{where}solver.constants.{name} is {value:g} {unit}, which no "
+                    "cloud has; give it in that unit."
                 )
             constants[name] = value
         return constants, equal
@@ -150,6 +156,10 @@ class Tracks:
             columns[name] = columns[other]
         return columns
 
+    def fixed(self) -> list[str]:
+        """Return what is held fixed, for the record."""
+        return told(self.constant) + told(self.equal)
+
     def attributes(self) -> dict[str, Any]:
         """Return what the tracer file says of its origin."""
         dataset, facts = self.config.dataset, self.facts
@@ -166,7 +176,15 @@ class Tracks:
             "alignment": "next",
             "floor": schema.FLOOR,
             "elements": list(order_elements(set(elements))),
-            "fixed": [f"{name} = {value:g}" for name, value in self.constant.items()]
-            + [f"{name} = {other}" for name, other in self.equal.items()],
+            "fixed": self.fixed(),
+            "options": told(self.config.solver.options),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+
+def told(values: Mapping[str, float | str]) -> list[str]:
+    """Return names and values, for the record."""
+    return [
+        f"{name} = {value if isinstance(value, str) else format(value, 'g')}"
+        for name, value in values.items()
+    ]

@@ -15,7 +15,7 @@ from astrokeras.errors import InputError
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import SolverError
 from astrokeras.workflows.hypotheses import AS_IS, Hypothesis, suppose
-from astrokeras.workflows.tracks import Tracks
+from astrokeras.workflows.tracks import Tracks, told
 
 INTERVALS = 5
 """Solved in a row: what a stored start lacks, below its floor or after its last digit,
@@ -129,6 +129,7 @@ def verify(
         rows = _choose(store, tracers, seed)
         with Host(config.solver) as host:
             tracks = Tracks(store, host, config)
+            _check_options(store, config)
             tried = suppose(tracks)
             errors, compared = [], []
             for done, row in enumerate(rows):
@@ -160,6 +161,16 @@ def verify(
         better=_better(tried, total),
         threshold=threshold,
     )
+
+
+def _check_options(store: TracerStore, config: GenerationConfig) -> None:
+    """Refuse a file that was solved with other options than those given."""
+    given, stored = told(config.solver.options), store.listed("options")
+    if stored and sorted(given) != sorted(stored):
+        raise InputError(
+            f"{store.path}: was solved with solver.options {', '.join(stored)}, not "
+            f"{', '.join(given) or 'none'}; give the same."
+        )
 
 
 def _choose(store: TracerStore, tracers: int, seed: int) -> np.ndarray:
