@@ -1,0 +1,18 @@
+"""What a surrogate is about, in plain text for codes that read no JSON.
+
+    python about.py exports/grav-onnx     # about.json to about.txt
+
+Line 1: species, parameters, shortest and longest interval; then a line for each
+parameter: name, lowest, highest; then one for each species: name, start.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+about = json.loads((folder / "about.json").read_text())
+lines = [(len(about["species"]), len(about["parameters"]), *about["step"])]
+lines += [(name, *about["box"][name]) for name in about["parameters"]]
+lines += zip(about["species"], about["start"], strict=True)
+(folder / "about.txt").write_text("".join(" ".join(map(str, x)) + "\n" for x in lines))
