@@ -52,7 +52,9 @@ def import_(
     from astrokeras.workflows.progress import tracer_bar
 
     raw, overrides = _sort_arguments(arguments)
-    config = compose(overrides).dataset
+    # What the default dataset says of its origin is not true of other people's files.
+    named = any(one.startswith("dataset=") for one in overrides)
+    config = compose(overrides if named else ["dataset=uclchem", *overrides]).dataset
     # An input that is the output is named as such, whichever place it has.
     for path in raw:
         check_out(out, Path(path), overwrite=True)

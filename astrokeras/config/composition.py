@@ -43,7 +43,7 @@ SCHEMAS = {
 """Of groups whose variants have keys of their own, beside what `GROUPS` names."""
 ROOTS = {
     "search_root": {"tuner": "default"},
-    "generation_root": {"dataset": "grav", "solver": "uclchem"},
+    "generation_root": {"dataset": "uclchem", "solver": "uclchem"},
     "tracks_root": {"tracks": "collapse"},
 }
 """Roots beside `config.yaml`: groups alone, each with its variant by default."""
