@@ -55,6 +55,7 @@ def alone(monkeypatch):
     monkeypatch.setattr("astrokeras.workflows.evaluate.judge_coupled", lambda _: found)
 
 
+@pytest.mark.slow
 def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     predictions = tmp_path / "predicted.h5"
     result = cli("evaluate", run, "--json", "--predictions", predictions)
@@ -97,9 +98,7 @@ def test_predictions_are_replaced_when_asked(run, cli, tmp_path, alone):
     assert h5py.is_hdf5(out)
 
 
-def test_figures_of_another_file_go_elsewhere(
-    run, cli, tmp_path, monkeypatch, alone
-):
+def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch, alone):
     monkeypatch.chdir(tmp_path)
     before = (run / "metrics.json").read_bytes()
     other = write_tracers(tmp_path / "other.h5", make_tracers(seed=3))
