@@ -117,7 +117,7 @@ def make_commands(folder: Path) -> dict[str, Command]:
     groups = folder / "configs" / "tuner"
     groups.mkdir(parents=True)
     (groups / "faults.yaml").write_text(SEARCH)
-    common = overrides(Path())
+    common = overrides(Path(), "board.every=10")
     quick = [word for word in common if "epochs" not in word and word != "name=tiny"]
     return {
         "train": Command(["train", *common, *EPOCHS, *NOISE], read_run),

@@ -57,13 +57,19 @@ def make_ensemble(rng):
     return make_projection(rng).replace(emulator=Ensemble(members, name="ensemble"))
 
 
+def make_dense(rng):
+    """One interval, and no totals kept, which is most of a graph."""
+    return make_surrogate(rng).replace(conserve=False)
+
+
 KINDS = {
-    "dense": make_surrogate,
+    "dense": make_dense,
     "projection": make_projection,
     "ensemble": make_ensemble,
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("to", "kind"), CASES)
 def test_every_graph_agrees_and_is_described(rng, path, tmp_path, to, kind):
     surrogate = KINDS[kind](rng)

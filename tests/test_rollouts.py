@@ -55,6 +55,7 @@ def alone(monkeypatch):
     monkeypatch.setattr("astrokeras.workflows.evaluate.judge_coupled", lambda _: found)
 
 
+@pytest.mark.slow
 def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     predictions = tmp_path / "predicted.h5"
     result = cli("evaluate", run, "--json", "--predictions", predictions)

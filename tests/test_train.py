@@ -185,6 +185,7 @@ def test_several_steps_a_call_are_the_same_steps(whole, several):
             assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["autoencoder", "emulator"])
 @pytest.mark.parametrize("how", ["whole", "several"])
 def test_a_resumed_training_ends_as_one_never_interrupted(folder, how, stage, request):

@@ -1,6 +1,7 @@
 """Hydra's composition of the schemas with the variants of `configs/`."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,18 +155,9 @@ def _compose(
 ) -> tuple[Any, Path]:
     """Return the objects of a root, and the folder of `config.yaml`."""
     import hydra
-    from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
 
-    store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
-    for group, schema in GROUPS.items():
-        for variant, kind in {"schema": schema, **SCHEMAS.get(group, {})}.items():
-            store.store(group=group, name=variant, node=kind)
-    for name, variants in ROOTS.items():
-        node = {"defaults": ["_self_", *({g: v} for g, v in variants.items())]}
-        store.store(name=name, node=node)
-
+    store = _schemas()
     shipped = resource("configs")
     folders = [config_dir, Path("configs"), shipped]
     found = [path.resolve() for path in folders if path and path.is_dir()]
@@ -184,6 +176,22 @@ def _compose(
     # Beside their own errors these raise whatever a wrong file makes them stumble on.
     except Exception as error:
         raise ConfigError(_one_line(error, overrides)) from error
+
+
+@functools.cache
+def _schemas() -> Any:
+    """Return Hydra's store, which knows what the YAML files must agree with."""
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    for group, schema in GROUPS.items():
+        for variant, kind in {"schema": schema, **SCHEMAS.get(group, {})}.items():
+            store.store(group=group, name=variant, node=kind)
+    for name, variants in ROOTS.items():
+        node = {"defaults": ["_self_", *({g: v} for g, v in variants.items())]}
+        store.store(name=name, node=node)
+    return store
 
 
 def _for_hydra(overrides: Sequence[str]) -> list[str]:
