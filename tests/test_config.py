@@ -2,7 +2,7 @@
 
 import pytest
 
-from astrokeras.config import ConfigError, compose
+from astrokeras.config import ConfigError, compose, compose_generation
 
 
 def test_defaults_compose():
@@ -84,6 +84,19 @@ def test_own_variant_that_is_no_yaml(tmp_path):
 
     with pytest.raises(ConfigError, match=r"wrong\.yaml"):
         compose(["emulator=wrong"], tmp_path)
+
+
+def test_own_dataset_is_no_other(tmp_path):
+    (tmp_path / "dataset").mkdir()
+    own = tmp_path / "dataset" / "own.yaml"
+    own.write_text("parameters: {Density: rho}")
+    with pytest.raises(ConfigError, match=r"begin it with `defaults: \[schema, _self_"):
+        compose_generation(["dataset=own"], tmp_path)
+
+    own.write_text("defaults: [schema, _self_]\nparameters: {Density: rho}")
+    made = compose_generation(["dataset=own"], tmp_path).dataset
+    assert made.parameters == {"Density": "rho"}
+    assert made.path == ""  # Nothing is trained on the sample unasked.
 
 
 def test_own_variant_with_a_misspelt_key(tmp_path):

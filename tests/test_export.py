@@ -144,6 +144,19 @@ def test_the_reader_takes_no_more_memory_than_its_file(tmp_path, how):
         numpy_reader.Surrogate(path)
 
 
+def test_rounding_of_species_that_hardly_vary_is_no_difference(rng, tmp_path):
+    tracers = make_tracers()
+    vary = rng.uniform(0.99, 1.01, tracers.abundances.shape)
+    tracers.abundances = (tracers.abundances[:, :1] * vary).astype("f4")
+    path = write_tracers(tmp_path / "tiny.h5", tracers)
+    surrogate = make_projection(rng)
+    logs = 1 + np.log10(tracers.abundances[0, 0]) / 20
+    surrogate.emulator.autoencoder.species_scaler.set_scales(logs, np.full(S, 5e-4))
+    done = export(surrogate, "numpy", tmp_path / "out", path)
+
+    assert 1e-5 < max(done.differences["encode"].values()) <= 1e-3
+
+
 def test_a_graph_that_differs_is_not_kept(rng, path, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SCALED", 1e-12)
     with pytest.raises(WorkError, match="differs from Keras by"):

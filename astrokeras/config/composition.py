@@ -144,7 +144,8 @@ def _compose_groups(
     for group in ROOTS[root]:
         if not isinstance(composed[group], GROUPS[group]):
             raise ConfigError(
-                f"configs/{group}: the variant lacks 'schema' in its defaults."
+                f"configs/{group}: the variant lacks 'schema' in its defaults; begin "
+                "it with `defaults: [schema, _self_]`."
             )
         check(composed[group], f"{group}.")
     return [composed[group] for group in ROOTS[root]]

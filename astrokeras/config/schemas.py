@@ -51,8 +51,8 @@ class SplitConfig:
 class DatasetConfig:
     """A tracer file, and how raw files become one."""
 
-    name: str = "grav"
-    path: str = "grav.h5"
+    name: str = "mine"
+    path: str = ""  # A variant that names none is not trained on what ships.
     source: str = ""
     network: str = ""
     solver: str = ""

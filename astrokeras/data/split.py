@@ -123,7 +123,7 @@ def _check_simulations(simulation: np.ndarray, name: str | os.PathLike[str]) -> 
         found = "no simulations"
     raise InputError(
         f"{name}: holds {found}, so it cannot be split by simulation; ask for "
-        "`split.by=tracer` (figures will be optimistic), or for no split."
+        "`dataset.split.by=tracer` (figures will be optimistic), or `--no-split`."
     )
 
 
