@@ -24,8 +24,9 @@ cells, steps, years = 1000, 100, np.full(1000, 200.0, "f4")
 species = {name: i for i, name in enumerate(about["species"])}
 x = np.tile(np.array(about["start"], "f4"), (cells, 1))
 # The graph checks nothing, so the code does: intervals here, parameters below.
-if not about["step"][0] <= years.min() <= years.max() <= about["step"][1]:
-    sys.exit("interval not trained")
+shortest, longest = about["step"]
+if not shortest <= years.min() <= years.max() <= longest:
+    sys.exit(f"Intervals are from {shortest:.3e} to {longest:.3e} yr.")
 low, high = np.array([about["box"][name] for name in about["parameters"]], "f4").T
 spent, outside = 0.0, 0
 for step in range(steps):

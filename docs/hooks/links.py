@@ -14,7 +14,14 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = "repository"  # where the site keeps them
 LINK = re.compile(r"\]\(([^)#\s:]+)(#[^)\s]*)?\)")
-LANGUAGES = {".py": "python", ".yaml": "yaml", ".sh": "sh", ".csv": "text"}
+LANGUAGES = {
+    ".py": "python",
+    ".c": "c",
+    ".f90": "fortran",
+    ".yaml": "yaml",
+    ".sh": "sh",
+    ".csv": "text",
+}
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -65,7 +65,10 @@ program grid
   x = spread(start, 2, cells)
   years = 200
   ! The graph checks nothing, so the code does: intervals here, parameters below.
-  if (any(years < shortest .or. years > longest)) error stop 'interval not trained'
+  if (any(years < shortest .or. years > longest)) then
+    print '(2(a, es9.3), a)', 'Intervals are from ', shortest, ' to ', longest, ' yr.'
+    stop 1
+  end if
   spent = 0
   outside = 0
   do step = 0, steps - 1
