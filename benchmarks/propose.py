@@ -78,33 +78,16 @@ class Experiment:
 
 def prepare(source: Path, experiment: Experiment, every: int) -> None:
     """Write the pool, and what it is looked up in, with every k-th state."""
-    import numpy as np
-
-    from astrokeras import TracerStore, TracerWriter
-    from astrokeras.data.intervals import coarsen, is_linear
+    from astrokeras import TracerStore
+    from astrokeras.data.subset import write_rows
 
     with TracerStore(source) as store:
-        linear = is_linear(store.parameters, store.units)
-        kept = np.arange(0, store.states, every)
-        names = {"species": store.species, "parameters": store.parameters}
-        names |= {"units": store.units, "states": len(kept)}
-        about = {k: v for k, v in store.attributes.items() if k != "format"}
-        rows = {name: store.rows(name) for name in ("train", "validation")}
-        for path, wanted, solved in (
-            (experiment.data, np.concatenate([*rows.values()]), True),
-            (experiment.pool, rows["train"], False),
-        ):
-            with TracerWriter(path, attributes=about, solved=solved, **names) as writer:
-                for block in store.blocks(wanted):
-                    if (block.length < store.states).any():
-                        raise SystemExit(f"{source}: its tracers differ in length")
-                    if every > 1:
-                        moving = coarsen(block.physical, block.time, every, linear)
-                        block.physical = moving[:, :, 0]
-                    block.time, block.length[:] = block.time[:, kept], len(kept)
-                    states = kept if solved else kept[:1]
-                    block.abundances = block.abundances[:, states]
-                    writer.append(block)
+        if (store.length < store.states).any():
+            raise SystemExit(f"{source}: its tracers differ in length")
+        training, validation = store.rows("train"), store.rows("validation")
+        both = [*training, *validation]
+        write_rows(store, both, experiment.data, {}, every)
+        write_rows(store, training, experiment.pool, {}, every, starts=True)
 
 
 def train(experiment: Experiment, name: str, rows: Any, seed: int) -> float:

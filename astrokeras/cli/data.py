@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from astrokeras.cli.options import File, Json, Overwrite, refuse_text
 from astrokeras.cli.propose import propose
 from astrokeras.cli.solve import generate, tracks, verify
-from astrokeras.cli.tracer_file import File, Overwrite, refuse_text
 
 app = typer.Typer(
     help="Make, solve, choose and look into tracer files and trajectories.",
@@ -76,9 +76,7 @@ for command in (generate, tracks, propose, verify):
 @app.command()
 def inspect(
     file: File,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, for machines.")
-    ] = False,
+    as_json: Json = False,
     read_all: Annotated[
         bool, typer.Option("--all", help="Read the values of every tracer.")
     ] = False,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from astrokeras.cli.options import Run
+
 
 def evaluate(
-    run: Annotated[
-        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
-    ],
+    run: Run,
     tracers: Annotated[
         Path | None,
         typer.Argument(

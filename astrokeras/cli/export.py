@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from astrokeras.cli.options import Run
+
 
 def export(
-    run: Annotated[
-        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
-    ],
+    run: Run,
     to: Annotated[
         Literal["onnx", "savedmodel", "torch", "numpy"],
         typer.Option(help="The format; it decides the backend that writes it."),

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from astrokeras.cli.options import Json
+
 app = typer.Typer(
     help="List, show and import trained models.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 
 @app.command("list")

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from astrokeras.cli.options import Initial, Run
+
 
 def predict(
-    run: Annotated[
-        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
-    ],
+    run: Run,
     tracers: Annotated[
         Path,
         typer.Argument(
@@ -21,14 +21,7 @@ def predict(
     out: Annotated[
         Path, typer.Argument(metavar="OUT.h5", help="The tracer file to write.")
     ],
-    initial: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="One start for all: a start of the surrogate (`models show` lists "
-            "them), or a CSV file of abundances.  [default: state 0 of each tracer]",
-        ),
-    ] = None,
+    initial: Initial = None,
     strict: Annotated[
         bool,
         typer.Option(

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from astrokeras.cli.options import Initial, Overwrite, Run
+
 
 def propose(
-    run: Annotated[
-        str, typer.Argument(help="Name or directory of a run, or a .keras file.")
-    ],
+    run: Run,
     tracks: Annotated[
         Path,
         typer.Argument(metavar="TRACKS", help="The pool: trajectories, solved or not."),
@@ -19,14 +19,7 @@ def propose(
         Path, typer.Argument(metavar="OUT.h5", help="The file of tracks to write.")
     ],
     count: Annotated[int, typer.Option(min=1, help="Trajectories to choose.")],
-    initial: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="One start for all: a start of the surrogate (`models show` lists "
-            "them), or a CSV file of abundances.  [default: state 0 of each tracer]",
-        ),
-    ] = None,
+    initial: Initial = None,
     solved: Annotated[
         list[Path] | None,
         typer.Option(
@@ -38,9 +31,7 @@ def propose(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Tracers rolled out at once.")
     ] = 256,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT.h5 if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what was chosen as JSON.")
     ] = False,

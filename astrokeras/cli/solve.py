@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from astrokeras.cli.tracer_file import File, Overwrite, refuse_text
+from astrokeras.cli.options import File, Json, Overwrite, refuse_text
 
 
 def generate(
@@ -48,9 +48,7 @@ def generate(
         bool, typer.Option("--resume", help="Go on with what was interrupted.")
     ] = False,
     overwrite: Overwrite = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, for machines.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Solve the chemistry along trajectories, one process a tracer."""
     import json
@@ -140,9 +138,7 @@ def verify(
     threshold: Annotated[
         float, typer.Option(min=0, help="Dex up to which they agree.")
     ] = 0.02,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, for machines.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Solve a few states of a file again, and tell whether it agrees with the solver.
 

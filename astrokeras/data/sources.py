@@ -83,7 +83,9 @@ def open_parts(
     for number, source in enumerate(_as_list(sources), start=1):
         if not isinstance(source, (str, os.PathLike)):
             table = FrameTable(source, f"DataFrame {number}")
-            parts.append(RawTracers(table, config, findings, False, True, physics))
+            parts.append(
+                RawTracers(table, config, findings, single=True, physics=physics)
+            )
             continue
         path = Path(source)
         if path.resolve() in seen or path.resolve() == out.resolve():

@@ -142,10 +142,9 @@ class TracerStore:
         spelled = {name.casefold(): name for name in schema.PARAMETER_UNITS}
         spelled |= {name.casefold(): name for name in self.parameters}
         for fact in self.listed("fixed"):
-            name, value = (
-                spelled.get(one.casefold(), one)
-                for one in (*fact.split(" = ", 1), "")[:2]
-            )
+            name, _, value = fact.partition(" = ")
+            name = spelled.get(name.casefold(), name)
+            value = spelled.get(value.casefold(), value)
             if value in self.parameters:
                 held[name] = value
                 continue

@@ -80,6 +80,7 @@ def write_rows(
     out: Path,
     told: dict[str, Any],
     every: int = 1,
+    starts: bool = False,
 ) -> None:
     """Write some rows of a tracer file, and all that the file says about itself.
 
@@ -89,6 +90,7 @@ def write_rows(
         out: The new file.
         told: Further attributes.
         every: See `sample_tracers`.
+        starts: Whether state 0 alone is kept of the abundances.
 
     Raises:
         WorkError: If it cannot be written.
@@ -102,10 +104,13 @@ def write_rows(
         states=(store.states - 1) // every + 1,
         attributes=known | told,
         compression=_LEVEL,
-        solved=store.solved,
+        solved=store.solved and not starts,
     ) as writer:
         for block in store.blocks(rows):
-            writer.append(_thin(block, every, store))
+            kept = _thin(block, every, store)
+            if starts:
+                kept.abundances = kept.abundances[:, :1]
+            writer.append(kept)
 
 
 def _thin(tracers: Tracers, every: int, store: TracerStore) -> Tracers:

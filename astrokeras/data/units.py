@@ -86,14 +86,12 @@ def factor(name: str, unit: str, target: str) -> float:
 
 def makes_sense(value: float, unit: str) -> bool:
     """Whether a value of a tracer file is one that a cloud may have."""
-    low, high = _SENSIBLE.get(unit, (float("-inf"), float("inf")))
-    return value == 0 or low <= value <= high
+    return _is_within(value, unit, _SENSIBLE)
 
 
 def is_usual(value: float, unit: str) -> bool:
     """Whether clouds have a value that was typed; 0 stands for none."""
-    low, high = _USUAL.get(unit, (float("-inf"), float("inf")))
-    return value == 0 or low <= value <= high
+    return _is_within(value, unit, _USUAL)
 
 
 def guess(values: Sequence[float], unit: str) -> str | None:
@@ -114,6 +112,11 @@ def guess(values: Sequence[float], unit: str) -> str | None:
         if all(low <= x * value <= high for x in values):
             return None if value == 1.0 else known.replace("^", "")
     return None
+
+
+def _is_within(value: float, unit: str, ranges: dict[str, tuple[float, float]]) -> bool:
+    low, high = ranges.get(unit, (float("-inf"), float("inf")))
+    return value == 0 or low <= value <= high
 
 
 def _kind(unit: str) -> dict[str, float]:

@@ -40,8 +40,8 @@ def check_tracks(
     limits = [parameters[one] for one in store.parameters]
     for first in range(0, store.tracers, BLOCK):
         rows = slice(first, min(first + BLOCK, store.tracers))
+        physical = store.physical(rows).astype(float)
         try:
-            physical = store.file["physical"][rows].astype(float)
             time = store.file["time"][rows].astype(float)
         except (OSError, RuntimeError) as error:
             raise unreadable(store.path, error) from error

@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from astrokeras.data.units import DRAINE, YEAR
 from astrokeras.workflows.tracks import Tracks
 
-DRAINE = 1.7
-"""Draine's field in units of Habing's."""
 AV_FACTORS = (0.5, 0.85, 1.17, 2.0)
 """Both sides of a slab for one, 1.6e21, 1.87e21 or 2.2e21 cm^-2 for a magnitude."""
-YEARS = (3.15576e7, 3.16e7)
+YEARS = (YEAR, 3.16e7)
 """Seconds that solvers take for a year."""
 FACTORS = (0.1, 0.3, 3.0, 10.0)
 """Of constants that the file does not hold."""

@@ -17,6 +17,7 @@ from astrokeras.data.units import is_usual
 from astrokeras.errors import InputError
 from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.process import Host
+from astrokeras.solvers.solver import Parameter
 from astrokeras.workflows.pool import Job
 from astrokeras.workflows.rollout import read_given
 
@@ -62,6 +63,31 @@ class Tracks:
 
         What the configuration names comes before what the file says it held fixed.
         """
+        self._check_names(solver)
+        known, given = solver.parameters, self.config.solver.constants
+        held = {name: one.default for name, one in known.items()}
+        held |= self.store.held()
+        held |= given
+        constants, equal = {}, {}
+        for name in known:
+            if name in self.store.parameters:
+                continue
+            value = held[name]
+            if value is None:
+                raise InputError(
+                    f"{self.path}: parameter {name} is missing; add it, or give "
+                    f"solver.constants.{name}=VALUE."
+                )
+            if isinstance(value, str):
+                equal[name] = value
+                continue
+            where = "" if name in given else f"{self.path}: held fixed, "
+            _check_constant(f"{where}solver.constants.{name}", value, known[name])
+            constants[name] = value
+        return constants, equal
+
+    def _check_names(self, solver: Host) -> None:
+        """Refuse parameters and constants that the solver does not take as they are."""
         known, columns = solver.parameters, self.store.parameters
         for name, unit in zip(columns, self.store.units, strict=True):
             if name not in known:
@@ -74,41 +100,10 @@ class Tracks:
                     f"{self.path}: parameter {name} is in {unit!r}, the solver takes "
                     f"{known[name].unit!r}; convert it."
                 )
-        given = self.config.solver.constants
-        for name in given:
+        for name in self.config.solver.constants:
             if name not in known or name in columns:
                 there = "the tracks have it" if name in known else "the solver lacks it"
                 raise InputError(f"solver.constants.{name}: {there}; remove it.")
-        held = (
-            {name: p.default for name, p in known.items()} | self.store.held() | given
-        )
-        constants, equal = {}, {}
-        for name in known:
-            if name in columns:
-                continue
-            value = held[name]
-            if value is None:
-                raise InputError(
-                    f"{self.path}: parameter {name} is missing; add it, or give "
-                    f"solver.constants.{name}=VALUE."
-                )
-            if isinstance(value, str):
-                equal[name] = value
-                continue
-            low, high, unit = known[name].low, known[name].high, known[name].unit
-            where = "" if name in given else f"{self.path}: held fixed, "
-            if not low <= value <= high:
-                raise InputError(
-                    f"{where}solver.constants.{name} is {value:g}; the solver takes "
-                    f"{low:g} to {high:g} {unit}."
-                )
-            if not is_usual(value, unit):
-                raise InputError(
-                    f"{where}solver.constants.{name} is {value:g} {unit}, which no "
-                    "cloud has; give it in that unit."
-                )
-            constants[name] = value
-        return constants, equal
 
     def _find_start(
         self, solver: Host, initial: str | Path | None
@@ -180,6 +175,20 @@ class Tracks:
             "options": told(self.config.solver.options),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+
+
+def _check_constant(name: str, value: float, limit: Parameter) -> None:
+    """Refuse a constant that the solver does not take, or that no cloud has."""
+    if not limit.low <= value <= limit.high:
+        raise InputError(
+            f"{name} is {value:g}; the solver takes {limit.low:g} to {limit.high:g} "
+            f"{limit.unit}."
+        )
+    if not is_usual(value, limit.unit):
+        raise InputError(
+            f"{name} is {value:g} {limit.unit}, which no cloud has; give it in that "
+            "unit."
+        )
 
 
 def told(values: Mapping[str, float | str]) -> list[str]:

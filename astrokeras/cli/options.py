@@ -1,4 +1,4 @@
-"""What the commands of `astrokeras data` share: a tracer file to read or to write."""
+"""Arguments and options that several commands have."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,18 @@ import typer
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A tracer file.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Run = Annotated[
+    str, typer.Argument(help="Name or directory of a run, or a .keras file.")
+]
+Initial = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="One start for all: a start of the surrogate (`models show` lists them), "
+        "or a CSV file of abundances.  [default: state 0 of each tracer]",
+    ),
 ]
 
 
