@@ -340,6 +340,60 @@ def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
             split=False,
         )
 
+    assert [one.name for one in tmp_path.iterdir()] == ["tracks.h5"]
+
+
+def test_workers_that_join_later_are_given_tracers_too(monkeypatch):
+    from astrokeras.workflows import pool
+
+    class Cluster:
+        """A client whose every question finds another worker there."""
+
+        asked = 0
+
+        def nthreads(self):
+            self.asked += 1
+            return dict.fromkeys(range(self.asked), 1)
+
+    room = pool._Room(Cluster())
+    assert room.tracers() == room.tracers() == pool.AHEAD  # Not asked again at once.
+    monkeypatch.setattr(pool, "ASK", -1)
+    assert room.tracers() == 2 * pool.AHEAD
+
+
+def test_a_scheduler_that_ends_is_one_line_and_what_was_solved_is_kept(tmp_path):
+    from distributed import LocalCluster
+
+    path, _ = write_tracks(tmp_path / "tracks.h5", n=40)
+    given = {"split": False, "resume": False}
+    config = compose_generation([TOY])
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as own:
+
+        def end(done, failed, total):
+            if done == 3:
+                own.close()
+
+        with pytest.raises(WorkError, match="is gone; .* --resume goes on"):
+            generate(
+                path,
+                tmp_path / "o.h5",
+                config,
+                scheduler=own.scheduler_address,
+                progress=end,
+                **given,
+            )
+
+    counts = []
+    made = generate(
+        path,
+        tmp_path / "o.h5",
+        config,
+        workers=1,
+        progress=lambda done, *_: counts.append(done),
+        **given | {"resume": True},
+    )
+    assert counts[0] >= 3 and made.solved == 40
+
 
 # --- interrupted ---
 

@@ -18,7 +18,7 @@ from astrokeras.errors import WorkError
 from astrokeras.files import written_beside
 from astrokeras.solvers.process import Host
 from astrokeras.workflows.parts import Parts
-from astrokeras.workflows.pool import connect, solve_all
+from astrokeras.workflows.pool import check_scheduler, connect, solve_all
 from astrokeras.workflows.tracks import Tracks
 
 
@@ -89,7 +89,7 @@ def generate(
         InputError: If the file is malformed, holds what the solver does not accept or
             the solver is not installed, naming file, tracer, row and value; as `Parts`
             for an interrupted generation.
-        WorkError: If every tracer failed.
+        WorkError: If every tracer failed, or the scheduler is gone.
     """
     parts = Parts(Path(out), "generation")
     parts.check(Path(tracks), resume, overwrite)
@@ -105,6 +105,7 @@ def generate(
             "fixed": given.fixed(),
             "initial": None if given.start is None else given.start.tolist(),
         }
+        check_scheduler(scheduler)
         with parts.opened(facts, resume):
             place = parts.folder / "solved.journal"
             with Journal(place, store.tracers, len(given.species)) as journal:

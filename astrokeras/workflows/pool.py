@@ -1,17 +1,20 @@
 """Tracers solved side by side by Dask: on this machine or on a cluster."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from astrokeras.config import SolverConfig
 from astrokeras.data import schema
-from astrokeras.errors import InputError
+from astrokeras.errors import InputError, WorkError
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import SolverError
 
@@ -21,6 +24,8 @@ DEATHS = 20
 """Workers that may die at one tracer before it counts as failed."""
 CONNECT = 20
 """Seconds to wait for a scheduler."""
+ASK = 2
+"""Seconds after which workers are counted anew."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,33 @@ class Outcome:
     reason: str = ""
 
 
+def check_scheduler(scheduler: str | None) -> None:
+    """Refuse a scheduler that is not there before anything is written.
+
+    Raises:
+        InputError: As `connect`.
+    """
+    import_dask()
+    if scheduler is not None:
+        with connect(scheduler, None):
+            pass
+
+
+def import_dask() -> Any:
+    """Return the module `distributed`.
+
+    Raises:
+        InputError: If Dask is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise InputError(
+            f'Dask is not installed; `pip install "astrokeras[generate]"` ({error}).'
+        ) from error
+    return distributed
+
+
 @contextmanager
 def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     """Give a client of Dask: of a cluster of this machine, or of one that runs.
@@ -68,13 +100,9 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     Raises:
         InputError: If Dask is not installed or nobody answers.
     """
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise InputError(
-            f'Dask is not installed; `pip install "astrokeras[generate]"` ({error}).'
-        ) from error
+    distributed = import_dask()
+    import dask
+
     quiet = {
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.comm.timeouts.connect": CONNECT,
@@ -83,7 +111,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     with dask.config.set(quiet):
         if scheduler is not None:
             try:
-                client = Client(scheduler, timeout=CONNECT)
+                client = distributed.Client(scheduler, timeout=CONNECT)
             except (OSError, ValueError) as error:
                 raise InputError(
                     f"--scheduler {scheduler}: no scheduler of Dask answers there "
@@ -93,13 +121,13 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 yield client
             return
         with (
-            LocalCluster(
+            distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 dashboard_address=":0",  # Its usual port may be another cluster's.
                 silence_logs=logging.CRITICAL,
             ) as cluster,
-            Client(cluster) as client,
+            distributed.Client(cluster) as client,
         ):
             yield client
 
@@ -111,32 +139,55 @@ def solve_all(
 
     Only a few wait at any moment, so that memory does not grow with their number. What
     a worker that dies was at is solved by another.
+
+    Raises:
+        WorkError: If the scheduler is gone.
     """
     from distributed import KilledWorker, as_completed
 
     client.wait_for_workers(1)
     pending: dict[Any, int] = {}
     queue = as_completed()
+    room = _Room(client)
 
     def submit() -> None:
-        job = next(jobs, None)
-        if job is not None:
+        for job in islice(jobs, max(room.tracers() - len(pending), 0)):
             future = client.submit(solve_one, config, job, pure=False)
             pending[future.key] = job.row
             queue.add(future)
 
-    wanted = AHEAD * max(sum(client.nthreads().values()), 1)
-    for _ in range(wanted):
+    try:
         submit()
-    for future in queue:
-        row = pending.pop(future.key)
-        try:
-            outcome = future.result()
-        except KilledWorker:
-            outcome = Outcome(row, 0.0, None, f"{DEATHS} workers died at it")
-        future.release()
-        submit()
-        yield outcome
+        for future in queue:
+            row = pending.pop(future.key)
+            try:
+                outcome = future.result()
+            except KilledWorker:
+                outcome = Outcome(row, 0.0, None, f"{DEATHS} workers died at it")
+            future.release()
+            submit()
+            yield outcome
+    except CancelledError as error:
+        raise WorkError(
+            f"the Dask scheduler {client.scheduler.address} is gone; what was solved "
+            "is kept: the same command with --resume goes on."
+        ) from error
+
+
+class _Room:
+    """How many tracers may be on their way: workers come and go on a cluster."""
+
+    def __init__(self, client: Any):
+        self.client = client
+        self.asked = -math.inf
+        self.threads = 0
+
+    def tracers(self) -> int:
+        """Return `AHEAD` for each thread of the workers that are there now."""
+        if time.monotonic() - self.asked > ASK:
+            self.threads = sum(self.client.nthreads().values())
+            self.asked = time.monotonic()
+        return AHEAD * max(self.threads, 1)
 
 
 # Of this worker, those that are idle; a worker has one for each of its threads.
