@@ -57,6 +57,12 @@ def make_ensemble(rng):
     return make_projection(rng).replace(emulator=Ensemble(members, name="ensemble"))
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Compare at one batch: each has programs of its own to compile."""
+    monkeypatch.setattr(module, "BATCHES", (2, 2))
+
+
 def make_dense(rng):
     """One interval, and no totals kept, which is most of a graph."""
     return make_surrogate(rng).replace(conserve=False)
@@ -108,7 +114,7 @@ def assert_onnx_says_what_it_is(folder):
     assert (told["graph"], told["opset"]) == ("rollout", 18)
 
 
-def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path):
+def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path, quick):
     surrogate = make_projection(rng)
     folder = export(surrogate, "numpy", tmp_path / "out", path).folder
     tracers = make_tracers(simulations=3)
@@ -165,7 +171,7 @@ def test_a_graph_that_differs_is_not_kept(rng, path, tmp_path, monkeypatch):
     assert [one.name for one in tmp_path.iterdir()] == ["tiny.h5"]
 
 
-def test_a_folder_is_replaced_only_if_asked(rng, path, tmp_path):
+def test_a_folder_is_replaced_only_if_asked(rng, path, tmp_path, quick):
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine").touch()
@@ -187,7 +193,7 @@ def test_an_unknown_format_or_activation_is_refused(rng, path, tmp_path):
     assert not (tmp_path / "out.partial").exists()
 
 
-def test_the_command_tells_what_it_wrote(rng, path, tmp_path):
+def test_the_command_tells_what_it_wrote(rng, path, tmp_path, quick):
     make_projection(rng).save(tmp_path / "mine.keras")
     words = [tmp_path / "mine.keras", "--to", "numpy", "--tracers", path]
     words += ["--out", tmp_path / "out"]
