@@ -222,7 +222,7 @@ def meet_with(texts):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     return raised
 
 
@@ -264,7 +264,7 @@ class Training:
             text=True,
         )
 
-    def end(self, code=0, timeout=120):
+    def end(self, code=0, timeout=300):
         """Wait for its end and return what it said to people."""
         _, said = self.process.communicate(timeout=timeout)
         assert self.process.returncode == code, said

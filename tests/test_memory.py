@@ -29,7 +29,7 @@ def count_faults(keep):
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(ROOT)},
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return int(done.stdout)

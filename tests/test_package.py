@@ -99,7 +99,7 @@ def run_process(code, cwd):
         text=True,
         cwd=cwd,
         env={"PYTHONPATH": str(ROOT), "PATH": "", "HOME": str(cwd)},
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
