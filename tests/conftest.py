@@ -71,6 +71,20 @@ def seeds() -> None:
         sys.modules["keras"].utils.set_random_seed(0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def keep_programs(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let JAX read what it compiled before: many trainings are alike, and compiling is
+    most of their time. Each process has a folder: a file may be read half written.
+    """
+    if BACKEND == "jax":
+        import jax
+
+        folder = tmp_path_factory.mktemp("programs")
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs() -> Iterator[None]:
     """Let go of what JAX compiled: each program takes memory maps, of which Linux
