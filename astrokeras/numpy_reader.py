@@ -167,11 +167,37 @@ class Surrogate:
         return self._affine(f"{k}/species", x, reverse=True)
 
     def _tell(self, physical, years):
-        p = self._affine("parameters", np.log10(physical))
-        if not self.facts["timed"]:
-            return p
-        length = np.log10(years / self.about["step"][0])[..., None]
-        return np.concatenate([p, 0 * p, 0 * p, length], -1).astype("f4")
+        logs = np.log10(physical)
+        p = self._affine("parameters", logs)
+        told = [p]
+        if self.facts["timed"]:
+            length = np.log10(years / self.about["step"][0])[..., None]
+            told += [0 * p, 0 * p, length]
+        if self.facts["rates"]:
+            told += self._rates(logs, **self.facts["rates"])
+        return np.concatenate(told, -1).astype("f4")
+
+    @staticmethod
+    def _rates(
+        logs, units, switches, width, cool, largest, shields, dark, opaque, black
+    ):
+        """Return what rates depend on beside logarithms of parameters."""
+
+        def having(unit):
+            return [logs[..., [i]] for i, one in enumerate(units) if one == unit]
+
+        found = []
+        for log in having("K"):
+            found.append(np.minimum(cool * 10**-log, largest) - 1)
+            found += [np.tanh((log - np.log10(one)) / width) for one in switches]
+        field = (having("Habing") or [0])[0]
+        for log in having("mag"):
+            extinction = np.minimum(10**log, black)
+            found.append(2 * np.minimum(extinction, opaque) / opaque - 0.5)
+            for shield in shields:
+                light = 10 ** (field - shield / np.log(10) * extinction)
+                found.append(np.log10(light + dark) / 2)
+        return found
 
     def _step(self, latents, told):
         parts = np.split(latents, len(self.members), axis=-1)

@@ -1,7 +1,8 @@
 """What `data generate` costs beside its solver: time, scaling, memory.
 
 python benchmarks/generation.py overhead --tracers 40   # UCLCHEM, or --solver network
-python benchmarks/generation.py memory --tracers 10000 100000
+python benchmarks/generation.py memory --tracers 2000 20000
+python benchmarks/generation.py memory --tracers 1000000 --stop 20000
 """
 
 import argparse
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,28 @@ def write_tracks(path: Path, tracers: int) -> Path:
     return path
 
 
-def memory(tracers: int, seconds: float) -> dict[str, float]:
-    """Return the peak of the command's own process, MB, and its rate."""
+class Enough(Exception):
+    """As many tracers as were wanted are solved."""
+
+
+def memory(tracers: int, seconds: float, stop: int | None) -> dict[str, float]:
+    """Return the peak of the command's own process, MB, and its rate.
+
+    Args:
+        tracers: Of the file.
+        seconds: That each is slept through.
+        stop: Tracers after which it ends, without a file; all by default.
+    """
+    solved = 0
+
+    def count(done: int, failed: int, total: int) -> None:
+        nonlocal solved
+        solved = done
+        if done % max(total // 20, 1) == 0:
+            print(f"{done} of {total}, {failed} failed", file=sys.stderr, flush=True)
+        if done == stop:
+            raise Enough
+
     words = [
         f"solver.kind={Path(__file__).stem}:Sleeper",
         f"solver.options.seconds={seconds}",
@@ -75,22 +97,17 @@ def memory(tracers: int, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         tracks = write_tracks(Path(folder) / "tracks.h5", tracers)
         began = time.monotonic()
-        generate(
-            tracks,
-            Path(folder) / "out.h5",
-            compose_generation(words),
-            split=False,
-            progress=show,
-        )
-    taken = time.monotonic() - began
+        with suppress(Enough):
+            generate(
+                tracks,
+                Path(folder) / "out.h5",
+                compose_generation(words),
+                split=False,
+                progress=count,
+            )
+    rate = solved / (time.monotonic() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"tracers": tracers, "peak MB": peak, "tracers/s": tracers / taken}
-
-
-def show(done: int, failed: int, total: int) -> None:
-    """Tell how far it is."""
-    if done % max(total // 20, 1) == 0:
-        print(f"{done} of {total}, {failed} failed", file=sys.stderr, flush=True)
+    return {"tracers": tracers, "solved": solved, "peak MB": peak, "tracers/s": rate}
 
 
 def take_tracks(source: Path, out: Path, tracers: int) -> Path:
@@ -161,6 +178,7 @@ def main() -> None:
     parser.add_argument("what", choices=("overhead", "memory"))
     parser.add_argument("--tracers", type=int, nargs="+", default=[40])
     parser.add_argument("--seconds", type=float, default=0.0, help="of a sleeper")
+    parser.add_argument("--stop", type=int, help="when so many are solved")
     parser.add_argument("--solver", default="uclchem")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -175,12 +193,14 @@ def main() -> None:
         measure.write("generation_overhead", figures, given.out)
         return
     if given.one:
-        print(json.dumps(memory(given.tracers[0], given.seconds)))
+        print(json.dumps(memory(given.tracers[0], given.seconds, given.stop)))
         return
     # Each in a process of its own: a peak never falls.
     found = []
     for tracers in given.tracers:
         words = ["memory", "--one", "--tracers", tracers, "--seconds", given.seconds]
+        if given.stop is not None:
+            words += ["--stop", given.stop]
         done = subprocess.run(
             [sys.executable, __file__, *map(str, words)],
             check=True,

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from astrokeras.layers.noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.rates import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.reversible_dense import ReversibleDense
@@ -161,6 +162,39 @@ def test_the_recurrence_is_a_residual_rollout(rng):
 
     expected = reference_rollout(recurrence, initial, parameters)
     np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_rates_are_told_what_they_depend_on():
+    units, offset, scale = (
+        ("K", "Habing", "cm^-3", "mag"),
+        [1.0, 0, 3, 0],
+        [0.5, 2, 1, 1],
+    )
+    layer = RateFeatures(units, offset, scale)
+    temperature, field, extinction = 20.0, 30.0, 2.0
+    logs = np.log10([temperature, field, 1e4, extinction])
+    given = np.append((logs - offset) / scale, [0.3, 0.1]).astype("f4")
+
+    made = ops.convert_to_numpy(layer(given[None]))[0]
+
+    switches = np.tanh(np.log10(temperature / np.array([17, 22, 30, 50, 100])) / 0.06)
+    left = field * np.exp(-np.array([0.7, 1.8, 3.0]) * extinction)
+    expected = [*given, 15 / temperature - 1, *switches, extinction / 4 - 0.5]
+    expected += [*(np.log10(left + 1e-4) / 2)]
+    np.testing.assert_allclose(made, expected, rtol=2e-5, atol=2e-5)
+    assert layer.count == len(made) - len(given)
+
+
+def test_rates_of_parameters_that_cannot_be_stay_finite():
+    layer = RateFeatures(("K", "Habing", "mag"), [0, 0, 0], [1, 1, 1])
+    logs = np.stack(np.meshgrid(*3 * [[-25.0, 0, 25]]), -1).reshape(-1, 3)
+    assert np.abs(ops.convert_to_numpy(layer(logs.astype("f4")))[:, 3:]).max() < 20
+
+
+def test_other_units_have_no_rates():
+    layer = RateFeatures(("cm^-3",), [0.0], [1.0])
+    assert layer.count == 0
+    assert layer(np.ones((2, 1), "f4")).shape == (2, 1)
 
 
 def test_a_relaxing_cell_goes_to_an_equilibrium_at_a_rate(rng):

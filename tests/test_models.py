@@ -72,10 +72,12 @@ def make_surrogate(rng, timed=False, step=(STEP, STEP)):
 
 
 def make_projection(rng):
-    """A surrogate of the shipped kind: a projection, a relaxing cell, bounds."""
+    """A surrogate of the shipped kind: a projection, a relaxing cell, rates, bounds."""
     coder = ProjectionAutoencoder(S, (8, 6), 3, seed=1, name="autoencoder")
     bounds = np.array([[-3.0, -3, -3], [3, 3, 3]])
     cell = {"relaxing": True, "bounds": bounds, "timed": True, "activation": "silu"}
+    units = ("K", "Habing", "mag")
+    cell["rates"] = {"units": units, "offset": np.zeros(P), "scale": np.ones(P)}
     emulator = Emulator(coder, P, (7, 5), name="emulator", **cell)
     emulator.build()
     for weight in emulator.trainable_weights:

@@ -137,6 +137,7 @@ class EmulatorConfig:
     reconstruction: float = _ranged(0.0, 0, 100)
     joint: bool = False
     relaxing: bool = False
+    rates: bool = False
     carry: float = _ranged(0.0, 0, 100)
     conserve: bool = True
     timed: bool = False

@@ -1,6 +1,6 @@
 """The residual recurrent emulator: chemistry evolved in latent space."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -8,6 +8,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.intervals import feature_count
+from astrokeras.layers.rates import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.register import register
 from astrokeras.layers.residual_cell import ResidualCell
@@ -39,6 +40,8 @@ class Emulator(keras.Model):
         timed: Whether the features tell the length of an interval and what parameters
             do within it; otherwise they are the parameters alone.
         relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
+        rates: Arguments of `RateFeatures`, which are added to those of an interval;
+            `None` for none.
         bounds: Lowest and highest latents of a predicted state, `(2, latents)`, in
             units of their spread; `None` for none.
         precision: Of the cell's dense layers, `"float32"` or `"mixed_bfloat16"`; the
@@ -63,6 +66,7 @@ class Emulator(keras.Model):
         joint: bool = False,
         timed: bool = False,
         relaxing: bool = False,
+        rates: Mapping[str, Any] | None = None,
         bounds: ArrayLike | None = None,
         precision: str = "float32",
         **kwargs: Any,
@@ -78,6 +82,7 @@ class Emulator(keras.Model):
         self.joint = joint
         self.timed = timed
         self.relaxing = relaxing
+        self.rates = None if rates is None else RateFeatures(**rates, name="rates")
         self.precision = precision
         self.latent_scaler = AffineScaler(autoencoder.latents, name="latent_scaler")
         cell = ResidualCell(
@@ -106,8 +111,9 @@ class Emulator(keras.Model):
 
     @property
     def features(self) -> int:
-        """Number of features of an interval."""
-        return feature_count(self.parameter_count, self.timed)
+        """Number of features of an interval that the cell is given."""
+        own = feature_count(self.parameter_count, self.timed)
+        return own + (self.rates.count if self.rates else 0)
 
     def encode(self, scaled: Any) -> Any:
         """Return unit-spread latents of scaled abundances `(..., species)`."""
@@ -120,6 +126,8 @@ class Emulator(keras.Model):
 
     def rollout(self, latents: Any, features: Any) -> Any:
         """Return the latents of states 1 to `steps`, `(batch, steps, latents)`."""
+        if self.rates:
+            features = self.rates(features)
         return self.recurrence(latents, features)
 
     def call(self, inputs: Any) -> Any:
@@ -140,6 +148,7 @@ class Emulator(keras.Model):
             "joint": self.joint,
             "timed": self.timed,
             "relaxing": self.relaxing,
+            "rates": self.rates and self.rates.arguments,
             "bounds": self.recurrence.cell.get_config()["bounds"],
             "precision": self.precision,
         }

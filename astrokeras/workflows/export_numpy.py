@@ -12,6 +12,8 @@ from keras import ops
 import astrokeras.numpy_reader as reader
 from astrokeras.data.scaling import MARGIN_DEX
 from astrokeras.errors import InputError
+from astrokeras.layers import rates
+from astrokeras.layers.rates import RateFeatures
 from astrokeras.layers.residual_cell import REACH, SLOPE
 from astrokeras.models.graphs import NAMES, Graph
 from astrokeras.models.projection import ProjectionAutoencoder
@@ -112,4 +114,21 @@ def _facts(member: Any) -> dict[str, Any]:
         "inner": len(cell.inner),
         "relaxing": [REACH, SLOPE] if cell.relaxing else None,
         "timed": member.timed,
+        "rates": member.rates and _rate_facts(member.rates),
     }
+
+
+def _rate_facts(layer: RateFeatures) -> dict[str, Any]:
+    """Return what the features of rates are made with."""
+    names = (
+        "SWITCHES",
+        "WIDTH",
+        "COOL",
+        "LARGEST",
+        "SHIELDS",
+        "DARK",
+        "OPAQUE",
+        "BLACK",
+    )
+    constants = {name.lower(): getattr(rates, name) for name in names}
+    return constants | {"units": layer.units}

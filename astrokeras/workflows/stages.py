@@ -165,6 +165,12 @@ def make_emulator(
 ) -> Emulator:
     """Return the untrained emulator of an autoencoder."""
     settings = config.emulator
+    statistics = cache.statistics
+    rates = {
+        "units": cache.units,
+        "offset": statistics.offset,
+        "scale": statistics.scale,
+    }
     keras.utils.set_random_seed(config.seed)
     model = Emulator(
         autoencoder,
@@ -174,6 +180,7 @@ def make_emulator(
         joint=settings.joint,
         timed=settings.timed,
         relaxing=settings.relaxing,
+        rates=rates if settings.rates else None,
         precision=config.precision,
         name="emulator",
     )
