@@ -14,7 +14,6 @@ import heapq
 
 import numpy as np
 
-from astrokeras.layers.trust import nearest
 from astrokeras.workflows.paths import Paths
 
 KEPT = 2048  # trajectories that are compared with each other
@@ -33,22 +32,22 @@ class Reservoir:
         size: How many to keep.
 
     Attributes:
-        paths: What is kept; `None` before the first are added.
+        paths: What is kept, of at least one trajectory added, in their order.
         weights: The expected error that each stands for, dex, (n,).
     """
 
     def __init__(self, size: int):
         self.size = size
-        self.paths: Paths | None = None
+        self.paths: Paths
         self.random = np.random.default_rng(0)
         self.priority = np.empty(0)
         self.threshold = 0.0
 
     def add(self, paths: Paths) -> None:
         """Add the next trajectories of the stream."""
+        self.paths = self.paths.join(paths) if len(self.priority) else paths
         drawn = paths.expected / (1.0 - self.random.random(len(paths)))
         self.priority = np.concatenate([self.priority, drawn])
-        self.paths = paths if self.paths is None else self.paths.join(paths)
         if len(self.paths) > self.size:
             order = np.argsort(-self.priority, kind="stable")
             dropped = float(self.priority[order[self.size]])
@@ -58,7 +57,6 @@ class Reservoir:
 
     @property
     def weights(self) -> np.ndarray:
-        assert self.paths is not None
         return np.maximum(self.paths.expected, self.threshold)
 
 
@@ -80,13 +78,18 @@ def choose(
     Returns:
         Their numbers, the most useful first.
     """
-    whole = np.maximum(near.mean(1), SMALL) * near.shape[1]
-    share = (weights / whole)[:, None]
+    share = (weights / np.maximum(near.mean(1), SMALL))[:, None]
+    squares = np.square(stops).sum(-1)
     left = near.copy()
 
+    def distances(number: int) -> np.ndarray:
+        """Return how far the stops of all are from the same of one, (n, Q)."""
+        products = np.einsum("nqd,qd->nq", stops, stops[number])
+        square = squares + squares[number] - 2.0 * products
+        return np.sqrt(np.maximum(square, 0.0))
+
     def gain(number: int) -> float:
-        nearer = left - nearest(stops, stops[number])
-        return float((share * np.maximum(nearer, 0.0)).sum())
+        return float((share * np.maximum(left - distances(number), 0.0)).sum())
 
     heap = [(-gain(number), number) for number in range(len(stops))]
     heapq.heapify(heap)
@@ -98,5 +101,5 @@ def choose(
             heapq.heappush(heap, (found, number))
             continue
         chosen.append(number)
-        left = np.minimum(left, nearest(stops, stops[number]))
+        left = np.minimum(left, distances(number))
     return chosen
