@@ -24,7 +24,7 @@ def propose(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Leave out tracers that are solved in this file already, and the "
+            help="Leave out the tracers of this file, solved or not, and the "
             "simulations of its validation and test; may be given several times.",
         ),
     ] = None,

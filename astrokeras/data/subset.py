@@ -4,7 +4,7 @@ import os
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -80,7 +80,8 @@ def write_rows(
     out: Path,
     told: dict[str, Any],
     every: int = 1,
-    starts: bool = False,
+    abundances: Literal["all", "start", "none"] = "all",
+    split: int | None = None,
 ) -> None:
     """Write some rows of a tracer file, and all that the file says about itself.
 
@@ -90,26 +91,30 @@ def write_rows(
         out: The new file.
         told: Further attributes.
         every: See `sample_tracers`.
-        starts: Whether state 0 alone is kept of the abundances.
+        abundances: What is kept of them; "start" is state 0 alone.
+        split: The number of the split that all are put into; `None` keeps theirs.
 
     Raises:
         WorkError: If it cannot be written.
     """
     known = {k: v for k, v in store.attributes.items() if k != "format"}
+    with_species = store.has_abundances and abundances != "none"
     with TracerWriter(
         out,
-        species=store.species if store.has_abundances else (),
+        species=store.species if with_species else (),
         parameters=store.parameters,
         units=store.units,
         states=(store.states - 1) // every + 1,
         attributes=known | told,
         compression=_LEVEL,
-        solved=store.solved and not starts,
+        solved=store.solved and abundances == "all",
     ) as writer:
         for block in store.blocks(rows):
             kept = _thin(block, every, store)
-            if starts:
+            if abundances != "all":
                 kept.abundances = kept.abundances[:, :1]
+            if split is not None:
+                kept.split[:] = split
             writer.append(kept)
 
 

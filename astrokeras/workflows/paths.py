@@ -53,6 +53,33 @@ class Paths:
 _FIELDS = fields(Paths)
 
 
+@dataclass
+class Totals:
+    """Sums over trajectories.
+
+    Attributes:
+        tracers: Their number.
+        states: Their states beside state 0.
+        expected: Sum of their expected errors, dex.
+        trusted: States that are trusted.
+        trusted_tracers: Trajectories that are trusted in every state.
+    """
+
+    tracers: int = 0
+    states: int = 0
+    expected: float = 0.0
+    trusted: float = 0.0
+    trusted_tracers: int = 0
+
+    def add(self, paths: Paths) -> None:
+        """Count in some more."""
+        self.tracers += len(paths)
+        self.states += int(paths.steps.sum())
+        self.expected += float(paths.expected.sum())
+        self.trusted += float((paths.trusted * paths.steps).sum())
+        self.trusted_tracers += int((paths.trusted == 1).sum())
+
+
 def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Paths:
     """Roll out tracers from their state 0 and keep what tells them apart.
 

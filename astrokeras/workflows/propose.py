@@ -4,12 +4,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from astrokeras.data.schema import NO_SIMULATION, SPLITS
-from astrokeras.data.store import Tracers, TracerStore, TracerWriter
+from astrokeras.data.store import Tracers, TracerStore
+from astrokeras.data.subset import write_rows
 from astrokeras.errors import InputError
 from astrokeras.files import check_out
 from astrokeras.workflows.predict import read_start, survey
@@ -17,11 +18,7 @@ from astrokeras.workflows.rollout import batch_size as bounded
 from astrokeras.workflows.rollout import read_given
 from astrokeras.workflows.target import Target, find_target, match_columns
 
-if TYPE_CHECKING:
-    from astrokeras.workflows.paths import Paths
-
 TRAIN = SPLITS.index("train")
-WRITTEN = 32  # tracers read and written at once
 
 
 @dataclass(frozen=True)
@@ -89,11 +86,12 @@ def propose(
         count: How many to choose.
         initial: One start for all tracers instead of theirs: the name of a start of
             the surrogate, or a CSV file of abundances with species as columns.
-        solved: Tracer files whose tracers are solved already: they, and all of the
-            simulations that are in their validation and test splits, are left out.
+        solved: Tracer files whose tracers are left out, and with them all of the
+            simulations in their validation and test splits: what is solved already, is
+            being solved, or failed; tracks will do.
         batch_size: Tracers rolled out at once.
         overwrite: Whether a file may be replaced.
-        progress: Called with the tracers done and in all.
+        progress: Called with the tracers of the pool rolled out and in all.
         warn: Called with each line about what lies outside the training box.
 
     Returns:
@@ -106,13 +104,15 @@ def propose(
     """
     out = Path(out)
     target = find_target(run)
-    check_out(out, Path(tracks), overwrite)
+    for given in (tracks, *solved, initial, target.path):
+        check_out(out, Path(given or tracks), overwrite)
     _check(target, count, batch_size)
     with TracerStore(tracks, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else read_start(initial, target)
         wanted = find_pool(store, solved)
-        _check_count(store, int(wanted.sum()), count)
+        pool = int(wanted.sum())
+        _check_count(store, pool, count)
         size = bounded(
             batch_size, store.tracers, store.states, len(target.limits.species)
         )
@@ -121,22 +121,42 @@ def propose(
             warn(f"{store.path}: {line}")
 
         from astrokeras.workflows.cover import KEPT, PER_CHOICE, Reservoir, choose
-        from astrokeras.workflows.paths import follow
+        from astrokeras.workflows.paths import Totals, follow
 
+        told = {"proposed_from": store.path.name, "proposed_by": target.name}
+        told |= {"surrogate_sha256": target.sha256()}
         surrogate = target.load()
         reservoir = Reservoir(max(KEPT, PER_CHOICE * count))
-        totals = _Totals()
+        totals = Totals()
         for given in _blocks(store, wanted, start, size):
             paths = follow(surrogate, given, columns, size)
             totals.add(paths)
             reservoir.add(paths)
             if progress:
-                progress(int(given.rows[-1]) + 1, store.tracers)
+                progress(totals.tracers, pool)
         kept = reservoir.paths
-        assert kept is not None
         best = choose(kept.stops, kept.near, reservoir.weights, count)
-        _write(store, kept.rows[best], out, target, keep_start=initial is None)
-    return totals.summarise(out, store.tracers, kept.expected[best], lines)
+        write_rows(
+            store,
+            kept.rows[best],
+            out,
+            told,
+            abundances="start" if initial is None else "none",
+            split=TRAIN,
+        )
+    expected, rest = kept.expected[best], pool - count
+    others = totals.expected - expected.sum()
+    return Proposal(
+        path=out,
+        chosen=count,
+        pool=pool,
+        left_out=store.tracers - pool,
+        expected=float(expected.mean()),
+        expected_rest=float(others / rest) if rest else np.nan,
+        trusted=totals.trusted / totals.states,
+        trusted_tracers=totals.trusted_tracers / pool,
+        warnings=lines,
+    )
 
 
 def find_pool(store: TracerStore, solved: Sequence[str | Path]) -> np.ndarray:
@@ -145,14 +165,15 @@ def find_pool(store: TracerStore, solved: Sequence[str | Path]) -> np.ndarray:
     Args:
         store: The open file. If it has a split, what judges a surrogate must not be
             chosen by one: training tracers alone may be.
-        solved: Files of tracers that may not, nor any of a simulation that judges.
+        solved: Files of tracers that may not, solved or tracks, nor any other of a
+            simulation that is in their validation or test split.
 
     Raises:
         InputError: If a file is none of tracers.
     """
     wanted = (store.split == TRAIN) | (not store.has_split)
     for path in solved:
-        with TracerStore(path) as known:
+        with TracerStore(path, need_abundances=False) as known:
             pairs = set(zip(known.simulation, known.tracer, strict=True))
             judging = known.has_split & (known.split != TRAIN)
             judged = set(known.simulation[judging]) - {NO_SIMULATION}
@@ -196,62 +217,3 @@ def _blocks(
         index = np.flatnonzero(wanted[rows])
         if len(index):
             yield read_given(store, rows, check=False, start=start).take(index)
-
-
-class _Totals:
-    """Sums over the pool."""
-
-    def __init__(self) -> None:
-        self.tracers, self.trusted_tracers = 0, 0
-        self.states, self.trusted = 0, 0.0
-        self.expected = 0.0
-
-    def add(self, paths: "Paths") -> None:
-        self.tracers += len(paths)
-        self.trusted_tracers += int((paths.trusted == 1).sum())
-        self.states += int(paths.steps.sum())
-        self.trusted += float((paths.trusted * paths.steps).sum())
-        self.expected += float(paths.expected.sum())
-
-    def summarise(
-        self, path: Path, tracers: int, chosen: np.ndarray, lines: list[str]
-    ) -> Proposal:
-        rest = self.tracers - len(chosen)
-        left = self.expected - float(chosen.sum())
-        return Proposal(
-            path,
-            len(chosen),
-            self.tracers,
-            tracers - self.tracers,
-            float(chosen.mean()),
-            left / rest if rest else float("nan"),
-            self.trusted / self.states,
-            self.trusted_tracers / self.tracers,
-            lines,
-        )
-
-
-def _write(
-    store: TracerStore, rows: np.ndarray, out: Path, target: Target, keep_start: bool
-) -> None:
-    """Write what was chosen, without any solution."""
-    keep_start &= store.has_abundances
-    about = {key: value for key, value in store.attributes.items() if key != "format"}
-    about |= {
-        "proposed_from": store.path.name,
-        "proposed_by": target.name,
-        "surrogate_sha256": target.sha256(),
-    }
-    with TracerWriter(
-        out,
-        species=store.species if keep_start else (),
-        parameters=store.parameters,
-        units=store.units,
-        states=store.states,
-        attributes=about,
-        solved=False,
-    ) as writer:
-        for block in store.blocks(rows, WRITTEN, check=False):
-            block.abundances = block.abundances[:, :1]
-            block.split[:] = TRAIN
-            writer.append(block)
