@@ -3,19 +3,19 @@
     python benchmarks/propose.py --data data/grav_full.h5 --scratch proposing
 
 The pool is the training split of a solved file: to solve a tracer is to look it up, so
-that no solver is needed and both ways to choose pay the same for it. From the first of
-`--sizes`, drawn at random, training sets grow from round to round: by the tracers that
-`astrokeras data propose` chooses by the surrogate of the round before, or random ones.
-At each size both train the same configuration with the same number of epochs, as many
-more as there are fewer tracers. The error is that of rollouts of the validation
-simulations, dex; half of these calibrate the surrogate, which is all that is known of
-them, and the test split is not read.
+that no solver is needed. From `--first` tracers, drawn at random, training sets grow:
+round by round, to the sizes `--proposed`, by the tracers that `astrokeras data propose`
+chooses by the surrogate of the round before; or to the sizes `--random` by random ones.
+Every training has the same configuration and as many updates. The error is that of
+rollouts of the validation simulations, dex; half of these calibrate the surrogate,
+which is all that is known of them, and the test split is not read.
 
-For each size of the random sets: how many proposed tracers reach the same error, by
-interpolation on the logarithm of their number. Every `--every`-th state of the file
-is kept, which divides the time that a training takes.
+The figures are, for the errors that random sets reach, how many tracers of either kind
+it takes, by interpolation on the logarithm of their number. Every `--every`-th state of
+the file is kept, which divides the time that a training takes.
 
-Each finished training is written into `--scratch`; the same command goes on from there.
+Each finished training is written into `--scratch`; the same command goes on from there,
+with other seeds and random sizes too.
 """
 
 import json
@@ -29,11 +29,18 @@ from typing import Any
 
 import measure
 
-ARMS = ("propose", "random")
 TARGET = 0.7
-SIZES = (24, 36, 54, 80, 120, 180)
+FIRST, PROPOSED, RANDOM = 24, (42, 67), (48, 96)
+REFERENCE = 96  # tracers that epochs are given for
 BATCH = 64  # tracers rolled out at once
-SETTINGS = ("emulator.stride=1", "emulator.window=[10,30,74]", "board.every=0")
+SETTINGS = (
+    "emulator.stride=1",
+    "emulator.window=[10,30,74]",
+    "emulator.decode=12",
+    "autoencoder.fit.batch_size=128",
+    "emulator.fit.batch_size=4",
+    "board.every=0",
+)
 
 Curve = list[tuple[int, float]]
 """(tracers, dex) in ascending order of tracers."""
@@ -45,16 +52,16 @@ class Experiment:
 
     Attributes:
         folder: Where everything is written.
-        epochs: Of autoencoder and emulator, for as many tracers as `reference`.
-        reference: See `epochs`.
+        epochs: Of autoencoder and emulator, for as many tracers as `REFERENCE`.
         overrides: Of the configuration.
+        sizes: Of the training sets of both arms, ascending; the first is the same.
         threads: Of a training.
     """
 
     folder: Path
     epochs: tuple[int, int]
-    reference: int
     overrides: list[str]
+    sizes: dict[str, list[int]]
     threads: int
 
     @property
@@ -66,6 +73,11 @@ class Experiment:
     def pool(self) -> Path:
         """The training tracers, unsolved."""
         return self.folder / "pool.h5"
+
+    def name(self, arm: str, seed: int, size: int) -> str:
+        """Return the name of a training; both arms share the first."""
+        shared = size == self.sizes[arm][0]
+        return f"seed{seed}-{size}" if shared else f"seed{seed}-{size}-{arm}"
 
     def solved(self, name: str) -> Path:
         """Return the tracer file of a training."""
@@ -87,20 +99,25 @@ def prepare(source: Path, experiment: Experiment, every: int) -> None:
         training, validation = store.rows("train"), store.rows("validation")
         both = [*training, *validation]
         write_rows(store, both, experiment.data, {}, every)
-        write_rows(store, training, experiment.pool, {}, every, starts=True)
+        write_rows(store, training, experiment.pool, {}, every, abundances="start")
 
 
 def train(experiment: Experiment, name: str, rows: Any, seed: int) -> float:
-    """Train on some tracers of the pool; return the error on validation, dex."""
+    """Train on some tracers of the pool; return the error on validation, dex.
+
+    Few tracers are given several times over: so all sizes have about as many updates in
+    about as many epochs, after each of which one looks at the validation.
+    """
     import numpy as np
 
     from astrokeras import TracerStore
     from astrokeras.data.subset import write_rows
 
+    copies = max(1, round(REFERENCE / len(rows)))
     with TracerStore(experiment.data) as store:
-        kept = np.sort(np.concatenate([rows, store.rows("validation")]))
-        write_rows(store, kept, experiment.solved(name), {})
-    share = experiment.reference / len(rows)
+        given = np.concatenate([np.repeat(rows, copies), store.rows("validation")])
+        write_rows(store, np.sort(given), experiment.solved(name), {})
+    share = REFERENCE / (copies * len(rows))
     fits = [
         f"{stage}.fit.{key}={max(1, round(epochs * share))}"
         for stage, epochs in zip(
@@ -141,64 +158,59 @@ def judge(data: Path, run: Path) -> float:
     return total / count
 
 
-def choose(
-    experiment: Experiment, arm: str, name: str, rows: Any, step: int, seed: int
-) -> Any:
-    """Return the tracers of the pool that are solved next, (step,)."""
+def propose(experiment: Experiment, name: str, step: int) -> Any:
+    """Return the tracers that a training proposes to solve next, (step,)."""
     import numpy as np
 
     from astrokeras import TracerStore
-    from astrokeras.workflows.propose import propose
+    from astrokeras.workflows.propose import propose as run_proposal
 
-    with TracerStore(experiment.data) as store:
-        free = np.setdiff1d(store.rows("train"), rows)
-        if arm == "random":
-            return np.random.default_rng((seed, len(rows))).permutation(free)[:step]
-        out = experiment.folder / f"{name}-proposed.h5"
-        propose(
-            experiment.run(name),
-            experiment.pool,
-            out,
-            step,
-            solved=[experiment.solved(name)],
-            batch_size=BATCH,
-            overwrite=True,
-            warn=lambda line: None,
-        )
-        with TracerStore(out, need_abundances=False) as proposed:
-            pairs = zip(proposed.simulation, proposed.tracer, strict=True)
-            place = zip(store.simulation, store.tracer, strict=True)
-            number = {pair: row for row, pair in enumerate(place)}
-            return np.array([number[pair] for pair in pairs])
+    out = experiment.folder / f"{name}-proposed.h5"
+    run_proposal(
+        experiment.run(name),
+        experiment.pool,
+        out,
+        step,
+        solved=[experiment.solved(name)],
+        batch_size=BATCH,
+        overwrite=True,
+        warn=lambda line: None,
+    )
+    with (
+        TracerStore(experiment.data) as store,
+        TracerStore(out, need_abundances=False) as proposed,
+    ):
+        pairs = zip(proposed.simulation, proposed.tracer, strict=True)
+        place = zip(store.simulation, store.tracer, strict=True)
+        number = {pair: row for row, pair in enumerate(place)}
+        return np.array([number[pair] for pair in pairs])
 
 
-def grow(
-    experiment: Experiment, arm: str, seed: int, sizes: list[int], done: dict[str, Any]
-) -> None:
+def grow(experiment: Experiment, arm: str, seed: int, done: dict[str, Any]) -> None:
     """Train at every size, one after the other, and record each in `done`."""
     import numpy as np
 
     from astrokeras import TracerStore
 
     with TracerStore(experiment.data) as store:
-        pool = store.rows("train")
-    rows = np.random.default_rng(seed).permutation(pool)[: sizes[0]]
-    name = f"seed{seed}-{sizes[0]}"  # the same for both arms
-    for size in sizes:
-        if size > sizes[0]:
-            before, name = name, f"seed{seed}-{size}-{arm}"
-            if name not in done:
-                step = size - len(rows)
-                more = choose(experiment, arm, before, rows, step, seed)
-                rows = np.concatenate([rows, more])
+        drawn = np.random.default_rng(seed).permutation(store.rows("train"))
+    first, *sizes = experiment.sizes[arm]
+    before, rows = "", drawn[:first]
+    for size in (first, *sizes):
+        name = experiment.name(arm, seed, size)
         if name not in done:
+            if arm == "random":
+                rows = drawn[:size]
+            elif size > first:
+                more = propose(experiment, before, size - len(rows))
+                rows = np.concatenate([rows, more])
             began = time.perf_counter()
             dex = train(experiment, name, rows, seed)
             done[name] = {"dex": dex, "rows": rows.tolist()}
             done[name]["seconds"] = round(time.perf_counter() - began)
             (experiment.folder / "done.json").write_text(json.dumps(done))
             print(f"{name}: {dex:.4f} dex", flush=True)
-        rows = np.array(done[name]["rows"])
+        before, rows = name, np.array(done[name]["rows"])
 
 
 def needed(curve: Curve, dex: float) -> float | None:
@@ -225,54 +237,50 @@ def compare(curves: dict[str, Curve]) -> list[dict[str, Any]]:
     return rows
 
 
-def collect(done: dict[str, Any], seeds: list[int], sizes: list[int]) -> dict[str, Any]:
+def collect(
+    experiment: Experiment, seeds: list[int], done: dict[str, Any]
+) -> dict[str, Any]:
     """Return the curves of each seed that is done, their mean, and the ratios."""
-    each = []
+    each = {}
     for seed in seeds:
         names = {
-            arm: [f"seed{seed}-{sizes[0]}"]
-            + [f"seed{seed}-{size}-{arm}" for size in sizes[1:]]
-            for arm in ARMS
+            arm: {size: experiment.name(arm, seed, size) for size in sizes}
+            for arm, sizes in experiment.sizes.items()
         }
-        if all(name in done for part in names.values() for name in part):
-            each.append(
-                {
-                    arm: [
-                        (size, done[name]["dex"])
-                        for size, name in zip(sizes, part, strict=True)
-                    ]
-                    for arm, part in names.items()
-                }
-            )
-    if not each:
-        return {}
+        if all(name in done for part in names.values() for name in part.values()):
+            each[seed] = {
+                arm: [(size, done[name]["dex"]) for size, name in part.items()]
+                for arm, part in names.items()
+            }
     mean = {
         arm: [
-            (size, sum(curves[arm][i][1] for curves in each) / len(each))
+            (size, sum(curves[arm][i][1] for curves in each.values()) / len(each))
             for i, size in enumerate(sizes)
         ]
-        for arm in ARMS
+        for arm, sizes in experiment.sizes.items()
     }
     return {
-        "seeds": each,
-        "mean": mean,
-        "by_size": compare(mean),
-        "ratios": [compare(curves)[-1]["ratio"] for curves in each],
+        "seeds": [
+            {"seed": seed} | curves | {"by_size": compare(curves)}
+            for seed, curves in each.items()
+        ],
+        "mean": mean | {"by_size": compare(mean)},
     }
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the mean curves and the ratios."""
-    lines: list[tuple] = [("random", "dex", "propose for the same", "ratio")]
-    for row in figures["by_size"]:
-        least, ratio = row["propose"], row["ratio"]
-        texts = ("not reached", "-")
-        if ratio is not None:
-            texts = (f"{least:.0f}", f"{ratio:.2f}")
-        lines.append((row["random"], f"{row['dex']:.4f}", *texts))
+    """Print what the seeds and their mean curves need."""
+    lines: list[tuple] = [("seed", "random", "dex", "propose for the same", "ratio")]
+    for part in (*figures["seeds"], figures["mean"]):
+        for row in part["by_size"]:
+            least, ratio = row["propose"], row["ratio"]
+            texts = ("not reached", "-")
+            if ratio is not None:
+                texts = (f"{least:.0f}", f"{ratio:.2f}")
+            seed = part.get("seed", "mean")
+            lines.append((seed, row["random"], f"{row['dex']:.4f}", *texts))
     measure.table(lines)
-    told = ", ".join("-" if r is None else f"{r:.2f}" for r in figures["ratios"])
-    print(f"ratio at the largest size, seed by seed: {told}; target {TARGET:g}")
+    print(f"target: {TARGET:g} at the largest size")
 
 
 def main() -> None:
@@ -280,11 +288,13 @@ def main() -> None:
     parser = measure.options(__doc__, repeats=3)
     parser.set_defaults(threads=1)
     parser.add_argument("--scratch", type=Path, required=True, help="to go on from")
-    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="solved")
+    parser.add_argument("--first", type=int, default=FIRST, help="tracers")
+    parser.add_argument("--proposed", type=int, nargs="+", default=PROPOSED)
+    parser.add_argument("--random", type=int, nargs="+", default=RANDOM)
     parser.add_argument("--seeds", type=int, nargs="+", help="instead of --repeats")
     parser.add_argument("--every", type=int, default=4, help="state is kept")
     parser.add_argument(
-        "--epochs", type=int, nargs=2, default=(40, 300), help="at 96 tracers"
+        "--epochs", type=int, nargs=2, default=(10, 60), help=f"at {REFERENCE} tracers"
     )
     parser.add_argument("overrides", nargs="*", help="of the configuration")
     args = parser.parse_args()
@@ -293,16 +303,19 @@ def main() -> None:
 
     folder = args.scratch.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    experiment = Experiment(folder, args.epochs, 96, args.overrides, args.threads)
+    sizes = {
+        "propose": [args.first, *sorted(args.proposed)],
+        "random": [args.first, *sorted(args.random)],
+    }
+    experiment = Experiment(folder, args.epochs, args.overrides, sizes, args.threads)
     if not experiment.pool.is_file():
         prepare(args.data, experiment, args.every)
-    sizes = list(args.sizes)
     seeds = args.seeds or list(range(args.repeats))
     settings = {
         "data": args.data.name,
-        "sizes": sizes,
+        "proposed": sizes["propose"],
         "every": args.every,
-        "epochs_at_96": list(args.epochs),
+        f"epochs_at_{REFERENCE}": list(args.epochs),
         "overrides": [*SETTINGS, *args.overrides],
     }
     state = folder / "done.json"
@@ -310,9 +323,10 @@ def main() -> None:
     if done["settings"] != settings:
         raise SystemExit(f"{folder}: holds another experiment; choose another folder.")
     for seed in seeds:
-        for arm in ARMS:
-            grow(experiment, arm, seed, sizes, done)
-        figures = settings | collect(done, seeds, sizes)
+        for arm in sizes:
+            grow(experiment, arm, seed, done)
+        figures = settings | {"random": sizes["random"]}
+        figures |= collect(experiment, seeds, done)
         show(figures)
         measure.write("propose", figures, args.out)
 

@@ -147,26 +147,33 @@ def test_tracers_needed_are_interpolated_on_their_logarithm(script):
 
 def test_proposals_are_compared_at_the_errors_of_random_choices(script):
     module = script("propose")
-    sizes = [10, 20, 40]
-    done = {f"seed{s}-10": {"dex": 0.4} for s in (0, 1)}
-    done |= {f"seed0-{n}-random": {"dex": 4 / n} for n in (20, 40)}
-    done |= {f"seed0-{n}-propose": {"dex": 3 / n} for n in (20, 40)}
+    sizes = {"propose": [10, 20, 30], "random": [10, 20, 40]}
+    experiment = module.Experiment(FOLDER, (1, 1), [], sizes, 1)
+    done = {f"seed{s}-10": {"dex": 0.4} for s in (0, 1, 2)}
+    for seed, times in ((0, 1.0), (2, 0.5)):
+        for arm, share in (("random", 4), ("propose", 3)):
+            for n in sizes[arm][1:]:
+                done[f"seed{seed}-{n}-{arm}"] = {"dex": times * share / n}
 
-    found = module.collect(done, [0, 1], sizes)
+    found = module.collect(experiment, [0, 1, 2], done)
 
-    assert len(found["seeds"]) == 1  # the other seed is not done
-    assert found["mean"]["random"] == [(10, 0.4), (20, 0.2), (40, 0.1)]
-    first, last = found["by_size"]
+    assert [part["seed"] for part in found["seeds"]] == [0, 2]  # the other is not done
+    assert found["mean"]["random"] == [
+        (10, pytest.approx(0.4)),
+        (20, pytest.approx(0.15)),
+        (40, pytest.approx(0.075)),
+    ]
+    first, last = found["seeds"][0]["by_size"]
     assert first["propose"] == pytest.approx(10 * 2 ** (0.2 / 0.25))
-    assert last["ratio"] == pytest.approx(20 * 2 ** (0.05 / 0.075) / 40)
-    assert found["ratios"] == [last["ratio"]]
-    assert module.collect({}, [0], sizes) == {}
+    assert last["propose"] == pytest.approx(30)
+    assert last["ratio"] == pytest.approx(30 / 40)
+    assert found["mean"]["by_size"][1]["ratio"] == pytest.approx(30 / 40)
 
 
 def test_a_pool_keeps_every_other_state_of_the_training_tracers(script, tmp_path):
     module = script("propose")
     source = write_tracers(tmp_path / "tiny.h5")
-    experiment = module.Experiment(tmp_path, (1, 1), 96, [], 1)
+    experiment = module.Experiment(tmp_path, (1, 1), [], {}, 1)
 
     module.prepare(source, experiment, 3)
 
