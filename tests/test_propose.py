@@ -341,6 +341,8 @@ def test_what_is_solved_is_not_chosen_again(surrogate, tracks, tmp_path):
     assert left == [100, 103, 106, 107, 116, 117, 118, 119]
     with pytest.raises(InputError, match=r"12 trajectories .*\(8 are solved, or not"):
         run(surrogate, tracks, 13, solved=[solved], overwrite=True)
+    with pytest.raises(InputError, match=r"holds 0 .*count is 1; give a larger file"):
+        run(surrogate, tracks, 1, solved=[tracks], overwrite=True)
 
 
 def test_numbers_of_other_simulations_are_other_tracers(surrogate, tracks, tmp_path):

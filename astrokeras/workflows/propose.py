@@ -104,8 +104,8 @@ def propose(
     """
     out = Path(out)
     target = find_target(run)
-    for given in (tracks, *solved, initial, target.path):
-        check_out(out, Path(given or tracks), overwrite)
+    for source in (tracks, *solved, initial, target.path):
+        check_out(out, Path(source or tracks), overwrite)
     _check(target, count, batch_size)
     with TracerStore(tracks, need_abundances=False) as store:
         columns = match_columns(store, target)
@@ -202,9 +202,10 @@ def _check_count(store: TracerStore, pool: int, count: int) -> None:
         return
     left_out = store.tracers - pool
     note = f" ({left_out} are solved, or not for training)" * (left_out > 0)
+    fewer = f"{pool} at most, or " * (pool > 0)
     raise InputError(
         f"{store.path}: holds {pool} trajectories to choose from{note}, count is "
-        f"{count}; give {pool} at most, or a larger file."
+        f"{count}; give {fewer}a larger file."
     )
 
 
