@@ -16,7 +16,7 @@ from astrokeras.errors import InputError
 from astrokeras.layers.trust import feature_count
 from astrokeras.workflows import cover
 from astrokeras.workflows import propose as module
-from astrokeras.workflows.cover import Reservoir, choose
+from astrokeras.workflows.cover import Reservoir, choose, to_gain
 from astrokeras.workflows.paths import STOPS, Paths, follow
 from astrokeras.workflows.propose import propose
 
@@ -82,7 +82,7 @@ def some_paths(rng, count=40, stops=3, dimensions=4):
 
 
 def worth(stops, near, weights, chosen):
-    """The expected error that a choice takes away, by all distances at once."""
+    """What a choice gains, by all distances at once."""
     apart = np.linalg.norm(stops[:, None] - stops[None, chosen], axis=-1)
     nearest = np.minimum(near, apart.min(1, initial=np.inf))
     return (weights * (1 - nearest.mean(1) / near.mean(1))).sum()
@@ -143,7 +143,17 @@ def stream(expected, rows=None):
     count = len(expected)
     zeros = np.zeros((count, 1), "f4")
     rows = np.arange(count) if rows is None else rows
-    return Paths(rows, rows, np.asarray(expected), zeros[:, 0], zeros[..., None], zeros)
+    # As far as they are wrong: as much is to be gained.
+    expected = np.asarray(expected)
+    near = expected[:, None]
+    return Paths(rows, rows, expected, zeros[:, 0], zeros[..., None], near)
+
+
+def test_errors_and_distances_tell_what_is_to_be_gained():
+    paths = stream([0.5, 0.5, 0.02])
+    paths.near = np.array([[2.0], [0.0], [0.5]])
+
+    np.testing.assert_allclose(to_gain(paths), [1.0, (0.5 * 0.01) ** 0.5, 0.1])
 
 
 class TestReservoir:
@@ -155,7 +165,7 @@ class TestReservoir:
             reservoir.add(stream(expected[part], part))
 
         np.testing.assert_array_equal(reservoir.paths.rows, np.arange(30))
-        np.testing.assert_array_equal(reservoir.weights, expected)
+        np.testing.assert_allclose(reservoir.weights, expected)
 
     def test_blocks_make_no_difference(self, rng):
         expected, found = rng.lognormal(0, 1, 200), []

@@ -1,13 +1,17 @@
 """Which trajectories to solve: those that tell most about all the others.
 
-A surrogate is off where training states are far. So the expected error of a trajectory
-is taken to shrink in proportion to the distance of its states to the nearest training
-state, and a choice is worth the error that it takes from the whole pool. This is
+A surrogate is off where training states are far. So what is to be gained on each
+trajectory is taken to shrink in proportion to the distance of its states to the nearest
+training state, and a choice is worth what it takes from the whole pool. This is
 facility location, or the k-medoids of Wei, Iyer & Bilmes (2015, *Submodularity in Data
 Subset Selection and Active Learning*) with uncertainties as weights: near-copies of
 what is chosen gain nothing more, and an outlier counts for itself alone, unlike with
 k-centres (Sener & Savarese 2018, *Active Learning for Convolutional Neural Networks: A
 Core-Set Approach*).
+
+To be gained is the geometric mean of expected error and distance. By the error alone,
+what is worst is chosen for its own sake, though it tells little about others; by the
+distance alone, what the surrogate finds hard is no more than what it finds easy.
 """
 
 import heapq
@@ -19,13 +23,14 @@ from astrokeras.workflows.paths import Paths
 KEPT = 2048  # trajectories that are compared with each other
 PER_CHOICE = 4  # at least so many for each that is to be chosen
 SMALL = 0.01  # distances below it are none
+SOFT = 0.5  # power of the expected error
 
 
 class Reservoir:
     """Trajectories out of a stream of any length, and what each stands for.
 
-    Few are all kept. Of many, those of large expected error always are, and others are
-    drawn in proportion to theirs, so that sums over what is kept tell those over all:
+    Few are all kept. Of many, those that most is to be gained on always are, and others
+    are drawn in proportion to it, so that sums over what is kept tell those over all:
     priority sampling (Duffield, Lund & Thorup 2007, *Journal of the ACM* 54, 32).
 
     Args:
@@ -33,7 +38,7 @@ class Reservoir:
 
     Attributes:
         paths: What is kept, of at least one trajectory added, in their order.
-        weights: The expected error that each stands for, dex, (n,).
+        weights: What is to be gained on all that each stands for, (n,).
     """
 
     def __init__(self, size: int):
@@ -46,7 +51,7 @@ class Reservoir:
     def add(self, paths: Paths) -> None:
         """Add the next trajectories of the stream."""
         self.paths = self.paths.join(paths) if len(self.priority) else paths
-        drawn = paths.expected / (1.0 - self.random.random(len(paths)))
+        drawn = to_gain(paths) / (1.0 - self.random.random(len(paths)))
         self.priority = np.concatenate([self.priority, drawn])
         if len(self.paths) > self.size:
             order = np.argsort(-self.priority, kind="stable")
@@ -57,7 +62,13 @@ class Reservoir:
 
     @property
     def weights(self) -> np.ndarray:
-        return np.maximum(self.paths.expected, self.threshold)
+        return np.maximum(to_gain(self.paths), self.threshold)
+
+
+def to_gain(paths: Paths) -> np.ndarray:
+    """Return what the solution of all its likes would gain on each trajectory, (n,)."""
+    distance = np.maximum(paths.near.mean(1), SMALL)
+    return paths.expected**SOFT * distance ** (1 - SOFT)
 
 
 def choose(
@@ -72,7 +83,7 @@ def choose(
     Args:
         stops: Where states of each trajectory lie, (n, Q, D).
         near: Distance of these to the nearest training state, (n, Q).
-        weights: Expected error that each trajectory stands for, (n,).
+        weights: What is to be gained on each trajectory, (n,).
         count: How many to choose, at most n.
 
     Returns:

@@ -72,7 +72,7 @@ def propose(
     `Trust` expects; which of them tell most about the others `cover.choose` says. The
     same input gives the same choice. Memory does not grow with the file: of more than
     2048 trajectories, or 4 for each one chosen, the choice is among so many, drawn in
-    proportion to their expected errors.
+    proportion to what is to be gained on each.
 
     What is chosen is written in order of its use, the first one most, and for training:
     a file with a split is chosen from its training tracers alone, and the new file's
