@@ -15,7 +15,7 @@ it takes, by interpolation on the logarithm of their number. Every `--every`-th 
 the file is kept, which divides the time that a training takes.
 
 Each finished training is written into `--scratch`; the same command goes on from there,
-with other seeds and random sizes too.
+with other seeds and sizes too.
 """
 
 import json
@@ -75,9 +75,10 @@ class Experiment:
         return self.folder / "pool.h5"
 
     def name(self, arm: str, seed: int, size: int) -> str:
-        """Return the name of a training; both arms share the first."""
-        shared = size == self.sizes[arm][0]
-        return f"seed{seed}-{size}" if shared else f"seed{seed}-{size}-{arm}"
+        """Return the name of a training, which tells all that its tracers hang on."""
+        rounds = [one for one in self.sizes[arm] if one <= size]
+        rounds = [size] if arm == "random" else rounds
+        return "-".join([f"seed{seed}", *map(str, rounds)])
 
     def solved(self, name: str) -> Path:
         """Return the tracer file of a training."""
@@ -304,8 +305,8 @@ def main() -> None:
     folder = args.scratch.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {
-        "propose": [args.first, *sorted(args.proposed)],
         "random": [args.first, *sorted(args.random)],
+        "propose": [args.first, *sorted(args.proposed)],
     }
     experiment = Experiment(folder, args.epochs, args.overrides, sizes, args.threads)
     if not experiment.pool.is_file():
@@ -313,7 +314,6 @@ def main() -> None:
     seeds = args.seeds or list(range(args.repeats))
     settings = {
         "data": args.data.name,
-        "proposed": sizes["propose"],
         "every": args.every,
         f"epochs_at_{REFERENCE}": list(args.epochs),
         "overrides": [*SETTINGS, *args.overrides],
@@ -325,8 +325,7 @@ def main() -> None:
     for seed in seeds:
         for arm in sizes:
             grow(experiment, arm, seed, done)
-        figures = settings | {"random": sizes["random"]}
-        figures |= collect(experiment, seeds, done)
+        figures = settings | {"sizes": sizes} | collect(experiment, seeds, done)
         show(figures)
         measure.write("propose", figures, args.out)
 

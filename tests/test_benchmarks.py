@@ -151,9 +151,9 @@ def test_proposals_are_compared_at_the_errors_of_random_choices(script):
     experiment = module.Experiment(FOLDER, (1, 1), [], sizes, 1)
     done = {f"seed{s}-10": {"dex": 0.4} for s in (0, 1, 2)}
     for seed, times in ((0, 1.0), (2, 0.5)):
-        for arm, share in (("random", 4), ("propose", 3)):
-            for n in sizes[arm][1:]:
-                done[f"seed{seed}-{n}-{arm}"] = {"dex": times * share / n}
+        done |= {f"seed{seed}-{n}": {"dex": times * 4 / n} for n in (20, 40)}
+        done[f"seed{seed}-10-20"] = {"dex": times * 0.15}
+        done[f"seed{seed}-10-20-30"] = {"dex": times * 0.1}
 
     found = module.collect(experiment, [0, 1, 2], done)
 
