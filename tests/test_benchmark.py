@@ -61,7 +61,8 @@ def test_emulator_operations_follow_what_is_trained(folder, joint, products):
     made = workloads.train_emulator(config, cache)
 
     cell = count_products((3, 16), (16, 3), (16, 3))  # a rate beside an equilibrium
-    drive = count_products((10, 16))  # of what is told of intervals, which are data
+    # Of what is told of intervals, which are data: 10 features and 4 of an extinction.
+    drive = count_products((14, 16))
     decoder = count_products((3, 16), (16, 10), (10, 3), (3, 10))
     encoder = count_products((10, 3))
     if joint:
@@ -84,8 +85,8 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     assert everything.run().shape == (30, 13, 10)
     assert some.run().shape == (30, 13, 1)
     assert last.run().shape == (30, 1, 10)
-    # 10 features of an interval, a rate beside an equilibrium.
-    cell = count_products((3, 16), (10, 16), (16, 3), (16, 3))
+    # 14 features of an interval, a rate beside an equilibrium.
+    cell = count_products((3, 16), (14, 16), (16, 3), (16, 3))
     cell += count_products((10, 3)) / 12  # the encoder, once
     one = count_products((3, 16), (16, 1), (16, 3), (3, 1))
     whole = count_products((3, 16), (16, 10), (10, 3), (3, 10))

@@ -354,7 +354,7 @@ def test_a_timed_emulator_learns_from_uneven_tracers_and_predicts_them(tmp_path)
 
 def test_one_emulator_learns_one_interval(folder):
     one = overrides(folder, "name=one", "emulator.timed=false", "emulator.stride=1")
-    one.append("board.every=4")
+    one += ["emulator.rates=false", "board.every=4"]
     surrogate = astrokeras.load(train(compose(one)).path)
 
     assert surrogate.step == (STEP, STEP)
