@@ -127,19 +127,18 @@ def source(tmp_path):
     return write_tracers(tmp_path / "tiny.h5", make_tracers(20))
 
 
-def test_simulations_share_the_tracers_evenly(source, monkeypatch):
-    monkeypatch.setattr(module, "TRACERS", 9)
+def test_simulations_share_the_tracers_evenly(source):
     with TracerStore(source) as store:
         store.simulation = np.repeat([7, 8, 9], [28, 10, 2])
-        rows = module._thin(np.arange(40), store)
-        again = module._thin(np.arange(40), store)
+        rows = module._thin(np.arange(40), store, 9)
+        again = module._thin(np.arange(40), store, 9)
 
         np.testing.assert_array_equal(rows, again)
         assert (np.diff(rows) > 0).all()
         counts = np.unique(store.simulation[rows], return_counts=True)[1]
         assert sorted(counts.tolist()) == [2, 3, 4]
         store.simulation = np.full(40, NO_SIMULATION)
-        assert len(module._thin(np.arange(40), store)) == 9
+        assert len(module._thin(np.arange(40), store, 9)) == 9
 
 
 def test_references_are_training_states_in_units_of_their_spread(rng, source):

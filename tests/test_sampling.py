@@ -12,6 +12,7 @@ from astrokeras.data.batches import EpochNumber, SamplerDataset
 from astrokeras.data.cache import prepare
 from astrokeras.data.chunks import ChunkReader
 from astrokeras.data.sampling import RowSampler
+from astrokeras.data.statistics import Collector
 from astrokeras.data.validation import RolloutSampler, StateSampler
 from astrokeras.data.windows import WindowSampler
 from astrokeras.errors import InputError
@@ -488,3 +489,18 @@ class TestReadingAhead:
         reader.read(1, 2)
         with pytest.raises(ZeroDivisionError):
             reader.read(2, 3)
+
+
+@pytest.mark.parametrize("bare", [1, 2, 3])
+def test_the_usual_start_is_one_that_has_evolved(bare):
+    """Wherever there is one: of bare and evolved starts no median is a state."""
+    starts = np.array([[1e-4, 1e-9, 1e-6], [2e-4, 2e-9, 1e-6], [3e-4, 3e-9, 1e-6]])
+    starts[:bare] = [1e-4, 1e-20, 1e-20]
+    collector = Collector(3, 1e-20)
+    tracers = make_tracers(1)
+    for start in starts:
+        tracers.abundances[:, 0] = np.resize(start, tracers.abundances.shape[-1])
+        collector.update(tracers.take(np.array([0])))
+    expected = starts[bare:] if bare < 3 else starts
+    usual = 10 ** np.median(np.log10(expected), axis=0)
+    np.testing.assert_allclose(collector.result().start[:3], usual, rtol=1e-5)

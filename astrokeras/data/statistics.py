@@ -107,8 +107,17 @@ class Collector:
             parameter_high=self.high,
             species_low=np.maximum(self.species_low, self.floor),
             species_high=np.maximum(self.species_high, self.floor),
-            start=10 ** np.median(starts, axis=0),
+            start=10 ** np.median(_evolved(starts, self.floor), axis=0),
             step=np.array(self.step),
             duration=np.array(self.duration),
             longest=np.array(self.longest),
         )
+
+
+def _evolved(starts: np.ndarray, floor: float) -> np.ndarray:
+    """Return the starts whose species are mostly above the floor, if there are any.
+
+    Between them and a network's own start, which is bare, lies no median of use.
+    """
+    evolved = (starts > np.log10(floor)).mean(1) > 0.5
+    return starts[evolved] if evolved.any() else starts

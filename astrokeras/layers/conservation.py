@@ -50,7 +50,7 @@ class Conservation(keras.layers.Layer):
     def __init__(
         self,
         stoichiometry: ArrayLike,
-        steps: int = 5,
+        steps: int = 6,
         power: float = 0.5,
         limit: float = 10.0,
         **kwargs: Any,

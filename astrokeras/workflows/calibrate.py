@@ -16,7 +16,8 @@ from astrokeras.models.judgement import reconstruction_error, scale_parameters
 from astrokeras.workflows.progress import report
 from astrokeras.workflows.rollout import batch_size, complete, log10
 
-TRACERS = 256  # of each kind that are looked at, evenly among simulations
+TRACERS = 256  # for calibration that are looked at, evenly among simulations
+PLACED = 2048  # the same of training: what is left out looks far from them all
 DRAWN = 20_000  # training states that references are chosen from
 BATCH = 64
 RIDGE = 30.0  # in states, on standardised features
@@ -76,13 +77,13 @@ def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
         )
         _place(trust, surrogate, store)
         calibrated = surrogate.replace(trust=trust)
-        found = _roll(calibrated, store, _thin(rows, store))
+        found = _roll(calibrated, store, _thin(rows, store, TRACERS))
     _fit(trust, found)
     return calibrated
 
 
-def _thin(rows: np.ndarray, store: TracerStore) -> np.ndarray:
-    """Return at most `TRACERS` rows, shared evenly among simulations."""
+def _thin(rows: np.ndarray, store: TracerStore, most: int) -> np.ndarray:
+    """Return so many rows at most, shared evenly among simulations."""
     groups = _groups(store, rows)
     random = np.random.default_rng(0)
     # The first of each simulation, then the second of each ...
@@ -90,7 +91,7 @@ def _thin(rows: np.ndarray, store: TracerStore) -> np.ndarray:
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
         turn[members] = random.permutation(len(members)) + random.random()
-    return np.sort(rows[np.argsort(turn)[:TRACERS]])
+    return np.sort(rows[np.argsort(turn)[:most]])
 
 
 def _groups(store: TracerStore, rows: np.ndarray) -> np.ndarray:
@@ -101,7 +102,8 @@ def _groups(store: TracerStore, rows: np.ndarray) -> np.ndarray:
 def _place(trust: Trust, surrogate: Any, store: TracerStore) -> None:
     """Set where training states lie, and which of them are references."""
     latents, scaled, totals = [], [], []
-    for block in store.blocks(_thin(store.rows("train"), store), BATCH, check=False):
+    rows = _thin(store.rows("train"), store, PLACED)
+    for block in store.blocks(rows, BATCH, check=False):
         physical, _ = complete(block)
         valid = np.arange(1, block.time.shape[1]) < block.length[:, None]
         latents.append(surrogate.encode(block.abundances[:, 1:][valid]))
