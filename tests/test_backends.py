@@ -104,8 +104,18 @@ class Reference:
     def step(self, latents, physical):
         """One interval of the shortest length, parameters held."""
         p = (np.log10(physical) - self.offset) / self.scale
-        told = np.concatenate([p, 0 * p, 0 * p, 0 * p[:, :1]], axis=-1)
+        told = [p, 0 * p, 0 * p, 0 * p[:, :1], self.rates(physical.astype("f8"))]
+        told = np.concatenate(told, axis=-1)
         return np.concatenate([one.step(z, told) for one, z in self.each(latents)], -1)
+
+    def rates(self, physical):
+        """What docs/models.md says of temperature, extinction and field."""
+        _, field, extinction, temperature = physical.T
+        switches = np.log10(temperature[:, None] / [17, 22, 30, 50, 100]) / 0.06
+        left = field[:, None] * np.exp(np.outer(extinction, [-0.7, -1.8, -3]))
+        found = [15 / temperature - 1, *np.tanh(switches).T]
+        found += [np.minimum(extinction, 8) / 4 - 0.5, *np.log10(left + 1e-4).T / 2]
+        return np.stack(found, axis=-1)
 
     def conserve(self, abundances, totals):
         """Give one state its totals, with SciPy's solver instead of Newton's steps."""
