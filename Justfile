@@ -51,7 +51,7 @@ safety backend="jax" *options:
 grav:
     test -f data/grav_blends_solved.h5 || {{bin}}/astrokeras data generate data/grav_blends.h5 data/grav_blends_solved.h5 dataset=grav
     test -f data/grav_blended.h5 || {{bin}}/astrokeras data import data/grav_full.h5 data/grav_blends_solved.h5 --out data/grav_blended.h5 dataset=grav
-    {{bin}}/astrokeras --backend jax --threads 1 train name=grav dataset.path=data/grav_blended.h5 autoencoder.fit.epochs=40 emulator.fit.epochs=260
+    {{bin}}/astrokeras --backend jax --threads 1 train --overwrite name=grav dataset.path=data/grav_blended.h5 autoencoder.fit.epochs=40 emulator.fit.epochs=260
 
 # Look for known weaknesses of what is installed with the package.
 audit:
