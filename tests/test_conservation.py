@@ -54,6 +54,17 @@ def test_totals_are_restored_and_all_stays_positive(matrix, states, dex, steps, 
     assert np.abs(element_totals(restored, matrix) / totals - 1).max() < FLOAT32
 
 
+def test_what_cannot_be_repaired_stays_positive_too(matrix, rng):
+    # A few of these make a factor whose product float32 would round to zero.
+    abundances = 10 ** rng.uniform(-37, 0, (2000, len(matrix)))
+    totals = 10 ** rng.uniform(-8, 0, (2000, matrix.shape[1]))
+
+    restored = apply(Conservation(matrix, 12), abundances.astype("float32"), totals)
+
+    assert np.isfinite(restored).all()
+    assert (restored > 0).all()
+
+
 def test_errors_do_not_grow_as_they_do_with_equal_weights(matrix, states, rng):
     noisy = disturb(states, 0.12, rng)
     totals = element_totals(states, matrix)

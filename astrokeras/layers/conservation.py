@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from astrokeras.layers.register import register
 
 TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
+LEAST = 2e-38  # no abundance is made less, float32 would make zero of it
 RIDGE = 1e-6  # keeps elements that occur together alone from being told apart
 
 
@@ -97,7 +98,7 @@ class Conservation(keras.layers.Layer):
             mu = mu + self._step(*fixed, mu, wanted)
         mu = ops.stop_gradient(mu)
         mu = mu + self._step(bounded, weights, mu, wanted)
-        return self._moved(bounded, weights, mu)
+        return ops.maximum(self._moved(bounded, weights, mu), LEAST)
 
     def _largest_share(self, totals: Any) -> Any:
         """Return the largest share of an element that one molecule is, `(..., S)`."""
