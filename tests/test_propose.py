@@ -6,6 +6,7 @@ from itertools import combinations
 import h5py
 import numpy as np
 import pytest
+from keras import ops
 from test_models import make_surrogate
 from test_trust import make_trust
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
@@ -198,10 +199,10 @@ class TestReservoir:
 
 
 class TestRollouts:
-    def follow(self, surrogate, path, size=32):
+    def follow(self, surrogate, path, size=32, **options):
         with TracerStore(path, need_abundances=False) as store:
             given = module.read_given(store, slice(0, 20), start=start(surrogate))
-        return follow(surrogate, given, ALL, size)
+        return follow(surrogate, given, ALL, size, **options)
 
     def test_expected_errors_and_trust_are_those_of_emulate(self, surrogate, tracks):
         paths = self.follow(surrogate, tracks)
@@ -214,21 +215,32 @@ class TestRollouts:
             np.testing.assert_allclose(found, states.mean(1, where=valid), rtol=1e-3)
         np.testing.assert_array_equal(paths.steps, [*[12] * 19, 8])
 
-    def test_stops_are_spread_along_each_trajectory(self, surrogate, tracks):
+    def test_stops_are_latents_spread_along_each_trajectory(self, surrogate, tracks):
         paths = self.follow(surrogate, tracks)
 
         trust, tracers = surrogate.trust, make_tracers()
-        logs = np.log10(tracers.physical)
-        setting = (logs - trust.value("centre")) @ trust.value("whitening")
-        assert paths.stops.shape == (20, STOPS, 3 + len(PARAMETERS))
-        late = setting[:-1, [1, 2, 4, 5, 7, 8, 10, 11]]
-        np.testing.assert_allclose(paths.stops[:-1, :, 3:], late, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(
-            paths.stops[-1, :, 3:], setting[-1, :8], rtol=1e-4, atol=1e-4
+        initial = tracers.abundances[:, 0].clip(surrogate.floor)
+        rolled = surrogate.roll(
+            initial, tracers.physical, np.full((20, 12), STEP, "f4")
         )
-        apart = paths.stops[:, :, None] - trust.value("states")
+        latents = ops.convert_to_numpy(rolled[0])[:, -12:]
+        unit = trust.value("latent_offset"), trust.value("latent_scale")
+        late = ((latents - unit[0]) / unit[1])[:-1, [1, 2, 4, 5, 7, 8, 10, 11]]
+        assert paths.stops.shape == (20, STOPS, 3)
+        np.testing.assert_allclose(paths.stops[:-1], late, rtol=1e-3, atol=1e-3)
+        assert not np.allclose(paths.stops[-1, -1], paths.stops[-1, 0], atol=1e-3)
+        apart = paths.stops[:, :, None] - trust.value("states")[:, :3]
         nearest = np.linalg.norm(apart, axis=-1).min(-1)
         np.testing.assert_allclose(paths.near, nearest, atol=2e-3)
+
+    def test_stops_are_compared_with_solved_ones_as_far_along(self, surrogate, tracks):
+        stops = self.follow(surrogate, tracks).stops
+
+        near = self.follow(surrogate, tracks, solved=stops[5:8]).near
+
+        apart = np.linalg.norm(stops[:, None] - stops[5:8], axis=-1)
+        np.testing.assert_allclose(near, apart.min(1), atol=2e-3)
+        np.testing.assert_allclose(near[5:8], 0, atol=2e-3)
 
     def test_what_is_not_finite_is_as_bad_as_can_be(self, tracks):
         surrogate = make_calibrated()
@@ -353,6 +365,24 @@ def test_what_is_solved_is_not_chosen_again(surrogate, tracks, tmp_path):
         run(surrogate, tracks, 13, solved=[solved], overwrite=True)
     with pytest.raises(InputError, match=r"holds 0 .*count is 1; give a larger file"):
         run(surrogate, tracks, 1, solved=[tracks], overwrite=True)
+
+
+@pytest.mark.parametrize("start_there", [True, False])
+def test_what_is_near_what_is_solved_comes_last(
+    surrogate, tracks, tmp_path, start_there
+):
+    tracers = make_tracers().take(np.array([2, 5, 11]))
+    tracers.simulation += 1000  # other tracers by their numbers, the same by nature
+    tracers.split[:] = 0
+    solved = write_tracers(tmp_path / "solved.h5", tracers)
+    if not start_there:
+        with h5py.File(solved, "r+") as file:
+            del file["abundances"], file["species"]
+
+    done = run(surrogate, tracks, 17, solved=[solved])
+
+    with TracerStore(done.path, need_abundances=False) as store:
+        assert {102, 105, 111}.isdisjoint(store.tracer)
 
 
 def test_numbers_of_other_simulations_are_other_tracers(surrogate, tracks, tmp_path):

@@ -25,7 +25,8 @@ def propose(
         typer.Option(
             metavar="FILE",
             help="Leave out the tracers of this file, solved or not, and the "
-            "simulations of its validation and test; may be given several times.",
+            "simulations of its validation and test; what is like its others is worth "
+            "less: give what RUN was trained on. May be given several times.",
         ),
     ] = None,
     batch_size: Annotated[

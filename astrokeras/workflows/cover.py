@@ -1,13 +1,13 @@
 """Which trajectories to solve: those that tell most about all the others.
 
-A surrogate is off where training states are far. So what is to be gained on each
+A surrogate is off where what is solved is far. So what is to be gained on each
 trajectory is taken to shrink in proportion to the distance of its states to the nearest
-training state, and a choice is worth what it takes from the whole pool. This is
-facility location, or the k-medoids of Wei, Iyer & Bilmes (2015, *Submodularity in Data
-Subset Selection and Active Learning*) with uncertainties as weights: near-copies of
-what is chosen gain nothing more, and an outlier counts for itself alone, unlike with
-k-centres (Sener & Savarese 2018, *Active Learning for Convolutional Neural Networks: A
-Core-Set Approach*).
+ones as far along a solved trajectory, and a choice is worth what it takes from the
+whole pool. This is facility location, or the k-medoids of Wei, Iyer & Bilmes (2015,
+*Submodularity in Data Subset Selection and Active Learning*) with uncertainties as
+weights: near-copies of what is chosen gain nothing more, and an outlier counts for
+itself alone, unlike with k-centres (Sener & Savarese 2018, *Active Learning for
+Convolutional Neural Networks: A Core-Set Approach*).
 
 To be gained is the geometric mean of expected error and distance. By the error alone,
 what is worst is chosen for its own sake, though it tells little about others; by the
@@ -82,7 +82,7 @@ def choose(
 
     Args:
         stops: Where states of each trajectory lie, (n, Q, D).
-        near: Distance of these to the nearest training state, (n, Q).
+        near: Distance of these to what is solved, (n, Q).
         weights: What is to be gained on each trajectory, (n,).
         count: How many to choose, at most n.
 

@@ -68,11 +68,12 @@ def propose(
 ) -> Proposal:
     """Choose the trajectories whose solutions a surrogate would learn most from.
 
-    Every trajectory is rolled out. How wrong the surrogate is on each is what its
-    `Trust` expects; which of them tell most about the others `cover.choose` says. The
-    same input gives the same choice. Memory does not grow with the file: of more than
-    2048 trajectories, or 4 for each one chosen, the choice is among so many, drawn in
-    proportion to what is to be gained on each.
+    Every trajectory is rolled out, those in `solved` too. How wrong the surrogate is on
+    each is what its `Trust` expects; which of them tell most about the others, beside
+    what is solved, `cover.choose` says. The same input gives the same choice. Memory
+    does not grow with the file: of more than 2048 trajectories, or 4 for each one
+    chosen, the choice is among so many, drawn in proportion to what is to be gained on
+    each.
 
     What is chosen is written in order of its use, the first one most, and for training:
     a file with a split is chosen from its training tracers alone, and the new file's
@@ -88,7 +89,9 @@ def propose(
             the surrogate, or a CSV file of abundances with species as columns.
         solved: Tracer files whose tracers are left out, and with them all of the
             simulations in their validation and test splits: what is solved already, is
-            being solved, or failed; tracks will do.
+            being solved, or failed; tracks will do. What is near one of theirs to train
+            on is worth less; without such files, what is near a training state that
+            the surrogate remembers, which tells less (docs/trust.md).
         batch_size: Tracers rolled out at once.
         overwrite: Whether a file may be replaced.
         progress: Called with the tracers of the pool rolled out and in all.
@@ -107,6 +110,9 @@ def propose(
     for source in (tracks, *solved, initial, target.path):
         check_out(out, Path(source or tracks), overwrite)
     _check(target, count, batch_size)
+    for path in solved:
+        with TracerStore(path, need_abundances=False) as known:
+            match_columns(known, target)
     with TracerStore(tracks, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else read_start(initial, target)
@@ -128,8 +134,9 @@ def propose(
         surrogate = target.load()
         reservoir = Reservoir(max(KEPT, PER_CHOICE * count))
         totals = Totals()
+        taken = _follow_solved(surrogate, target, solved, start, size)
         for given in _blocks(store, wanted, start, size):
-            paths = follow(surrogate, given, columns, size)
+            paths = follow(surrogate, given, columns, size, taken)
             totals.add(paths)
             reservoir.add(paths)
             if progress:
@@ -182,6 +189,32 @@ def find_pool(store: TracerStore, solved: Sequence[str | Path]) -> np.ndarray:
             for simulation, tracer in zip(store.simulation, store.tracer, strict=True)
         ]
     return wanted
+
+
+def _follow_solved(
+    surrogate: Any,
+    target: Target,
+    solved: Sequence[str | Path],
+    start: np.ndarray | None,
+    size: int,
+) -> np.ndarray | None:
+    """Return the stops of what there is to train on, (m, STOPS, L), `None` if nothing.
+
+    Tracers start from their own state 0, or where their file has none from the pool's;
+    without either, nobody knows where they lead.
+    """
+    from astrokeras.workflows.paths import follow
+
+    stops = []
+    for path in solved:
+        with TracerStore(path, need_abundances=False) as known:
+            if not known.has_abundances and start is None:
+                continue
+            columns = match_columns(known, target)
+            first = None if known.has_abundances else start
+            for given in _blocks(known, find_pool(known, ()), first, size):
+                stops.append(follow(surrogate, given, columns, size).stops)
+    return np.concatenate(stops) if stops else None
 
 
 def _check(target: Target, count: int, batch_size: int) -> None:
