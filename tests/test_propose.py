@@ -6,7 +6,6 @@ from itertools import combinations
 import h5py
 import numpy as np
 import pytest
-from keras import ops
 from test_models import make_surrogate
 from test_trust import make_trust
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
@@ -17,7 +16,7 @@ from astrokeras.errors import InputError
 from astrokeras.layers.trust import feature_count
 from astrokeras.workflows import cover
 from astrokeras.workflows import propose as module
-from astrokeras.workflows.cover import Reservoir, choose, to_gain
+from astrokeras.workflows.cover import LENGTH, NOISE, Known, Reservoir, choose
 from astrokeras.workflows.paths import STOPS, Paths, follow
 from astrokeras.workflows.propose import propose
 
@@ -77,84 +76,118 @@ def expected_by_hand(surrogate):
     return expected, trust[:, 1:] >= 0.5
 
 
-def some_paths(rng, count=40, stops=3, dimensions=4):
-    near = rng.uniform(0.5, 2.0, (count, stops)).astype("f4")
-    return rng.normal(size=(count, stops, dimensions)).astype("f4"), near
+def some_stops(rng, count=40, stops=3, dimensions=4):
+    return rng.normal(size=(count, stops, dimensions)).astype("f4")
 
 
-def worth(stops, near, weights, chosen):
-    """What a choice gains, by all distances at once."""
-    apart = np.linalg.norm(stops[:, None] - stops[None, chosen], axis=-1)
-    nearest = np.minimum(near, apart.min(1, initial=np.inf))
-    return (weights * (1 - nearest.mean(1) / near.mean(1))).sum()
+def variances(stops, solved):
+    """Variances given what is solved, by the textbook's formula, (n,)."""
+
+    def kernel(one, other):
+        apart = np.linalg.norm(one[:, None] - other, axis=(2, 3))
+        r = np.sqrt(3) * apart / np.sqrt(4 * stops.shape[1]) / LENGTH
+        return (1 + r) * np.exp(-r)
+
+    if not len(solved):
+        return np.ones(len(stops))
+    noisy = kernel(solved, solved) + NOISE * np.eye(len(solved))
+    across = kernel(stops, solved)
+    return 1 - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
+
+
+def worth(stops, solved, weights, chosen):
+    """What a choice gains, all at once."""
+    before = variances(stops, solved)
+    after = variances(stops, np.concatenate([solved, stops[chosen]]))
+    return (weights * (1 - after / before)).sum()
 
 
 class TestChoice:
+    def choose(self, stops, weights, count, solved=None):
+        return choose(Known(solved).covariance(stops), weights, count)
+
     def test_each_is_the_best_beside_those_before(self, rng):
-        stops, near = some_paths(rng)
+        stops, solved = some_stops(rng), some_stops(rng, 6)
         weights = rng.uniform(0.1, 2.0, 40)
 
-        chosen = choose(stops, near, weights, 8)
+        chosen = self.choose(stops, weights, 8, solved)
 
         assert len(set(chosen)) == 8
         for i, number in enumerate(chosen):
             gains = [
-                worth(stops, near, weights, [*chosen[:i], other]) for other in range(40)
+                worth(stops, solved, weights, [*chosen[:i], other])
+                for other in range(40)
             ]
             assert number == int(np.argmax(gains))
 
     def test_it_is_nearly_the_best_of_all(self, rng):
-        stops, near = some_paths(rng, count=12)
+        stops, none = some_stops(rng, count=12), some_stops(rng, count=0)
         weights = rng.uniform(0.1, 2.0, 12)
 
-        found = worth(stops, near, weights, choose(stops, near, weights, 4))
+        found = worth(stops, none, weights, self.choose(stops, weights, 4))
 
         best = max(
-            worth(stops, near, weights, list(four))
+            worth(stops, none, weights, list(four))
             for four in combinations(range(12), 4)
         )
-        assert found >= (1 - 1 / np.e) * best
+        assert found >= 0.95 * best
 
     def test_copies_of_the_worst_are_chosen_once(self, rng):
-        stops, near = some_paths(rng, count=20)
+        stops = some_stops(rng, count=20)
         stops[10:] = stops[10] + 1e-3 * rng.normal(size=(10, *stops.shape[1:]))
         weights = np.where(np.arange(20) < 10, 0.5, 1.0)
 
-        chosen = choose(stops, near, weights, 8)
+        chosen = self.choose(stops, weights, 8)
 
         assert sum(number >= 10 for number in chosen) == 1
         assert chosen[0] >= 10
-        assert sorted(choose(stops, near, weights, 20)) == list(range(20))
+        assert sorted(self.choose(stops, weights, 20)) == list(range(20))
 
     def test_among_equals_in_place_the_larger_error_comes_first(self, rng):
-        stops, near = some_paths(rng, count=6)
+        stops = some_stops(rng, count=6)
         stops += 100 * np.arange(6)[:, None, None].astype("f4")  # far from each other
         weights = np.array([0.3, 0.9, 0.1, 0.8, 0.7, 0.2])
 
-        assert choose(stops, near, weights, 6) == np.argsort(-weights).tolist()
-
-    def test_where_training_was_near_there_is_little_to_gain(self, rng):
-        stops, near = some_paths(rng, count=6)
-        near[:3] = 0.0
-
-        assert set(choose(stops, near, np.ones(6), 3)) == {3, 4, 5}
+        assert self.choose(stops, weights, 6) == np.argsort(-weights).tolist()
 
 
 def stream(expected, rows=None):
     count = len(expected)
     zeros = np.zeros((count, 1), "f4")
     rows = np.arange(count) if rows is None else rows
-    # As far as they are wrong: as much is to be gained.
-    expected = np.asarray(expected)
-    near = expected[:, None]
-    return Paths(rows, rows, expected, zeros[:, 0], zeros[..., None], near)
+    return Paths(rows, rows, np.asarray(expected), zeros[:, 0], zeros[..., None])
 
 
-def test_errors_and_distances_tell_what_is_to_be_gained():
-    paths = stream([0.5, 0.5, 0.02])
-    paths.near = np.array([[2.0], [0.0], [0.5]])
+class TestKnown:
+    def test_the_spread_is_that_of_a_gaussian_process(self, rng):
+        stops, solved = some_stops(rng), some_stops(rng, 6)
 
-    np.testing.assert_allclose(to_gain(paths), [1.0, (0.5 * 0.01) ** 0.5, 0.1])
+        spread = Known(solved).spread(stops)
+
+        np.testing.assert_allclose(spread**2, variances(stops, solved), rtol=1e-6)
+        assert (Known().spread(stops) == 1).all()
+        assert Known(solved).spread(solved).max() < 2 * NOISE**0.5
+
+    def test_errors_and_spreads_tell_what_is_to_be_gained(self, rng):
+        paths = stream([0.5, 0.02, 0.5])
+        paths.stops = some_stops(rng, 3)
+        known = Known(paths.stops[2:])
+
+        spread = known.spread(paths.stops)
+        gain = known.to_gain(paths)
+
+        np.testing.assert_allclose(gain, np.sqrt(paths.expected * spread**3))
+        assert gain[2] < 0.1 * gain.max()
+
+    def test_of_many_solved_those_that_cover_all_are_kept(self, rng, monkeypatch):
+        monkeypatch.setattr(cover, "KEPT", 4)
+        solved = some_stops(rng, 3).repeat(5, axis=0)
+        stops = some_stops(rng)
+
+        thinned = Known(np.concatenate([solved, stops[:1]])).spread(stops)
+
+        few = np.concatenate([solved[::5], stops[:1]])
+        np.testing.assert_allclose(thinned, Known(few).spread(stops))
 
 
 class TestReservoir:
@@ -163,7 +196,7 @@ class TestReservoir:
         reservoir = Reservoir(30)
         for first in range(0, 30, 7):
             part = np.arange(first, min(first + 7, 30))
-            reservoir.add(stream(expected[part], part))
+            reservoir.add(stream(expected[part], part), expected[part])
 
         np.testing.assert_array_equal(reservoir.paths.rows, np.arange(30))
         np.testing.assert_allclose(reservoir.weights, expected)
@@ -174,7 +207,7 @@ class TestReservoir:
             reservoir = Reservoir(20)
             for first in range(0, 200, size):
                 part = np.arange(first, min(first + size, 200))
-                reservoir.add(stream(expected[part], part))
+                reservoir.add(stream(expected[part], part), expected[part])
             assert len(reservoir.paths) == len(reservoir.priority) == 20
             found.append((reservoir.paths.rows, reservoir.weights))
 
@@ -188,7 +221,7 @@ class TestReservoir:
         for seed in range(400):
             reservoir = Reservoir(40)
             reservoir.random = np.random.default_rng(seed)
-            reservoir.add(stream(expected))
+            reservoir.add(stream(expected), expected)
             kept = reservoir.paths.rows
             sums.append([reservoir.weights.sum(), reservoir.weights[half[kept]].sum()])
             worst += expected.argmax() in kept
@@ -199,10 +232,10 @@ class TestReservoir:
 
 
 class TestRollouts:
-    def follow(self, surrogate, path, size=32, **options):
+    def follow(self, surrogate, path, size=32):
         with TracerStore(path, need_abundances=False) as store:
             given = module.read_given(store, slice(0, 20), start=start(surrogate))
-        return follow(surrogate, given, ALL, size, **options)
+        return follow(surrogate, given, ALL, size)
 
     def test_expected_errors_and_trust_are_those_of_emulate(self, surrogate, tracks):
         paths = self.follow(surrogate, tracks)
@@ -215,32 +248,18 @@ class TestRollouts:
             np.testing.assert_allclose(found, states.mean(1, where=valid), rtol=1e-3)
         np.testing.assert_array_equal(paths.steps, [*[12] * 19, 8])
 
-    def test_stops_are_latents_spread_along_each_trajectory(self, surrogate, tracks):
+    def test_stops_are_spread_along_each_trajectory(self, surrogate, tracks):
         paths = self.follow(surrogate, tracks)
 
         trust, tracers = surrogate.trust, make_tracers()
-        initial = tracers.abundances[:, 0].clip(surrogate.floor)
-        rolled = surrogate.roll(
-            initial, tracers.physical, np.full((20, 12), STEP, "f4")
+        logs = np.log10(tracers.physical)
+        setting = (logs - trust.value("centre")) @ trust.value("whitening")
+        assert paths.stops.shape == (20, STOPS, 3 + len(PARAMETERS))
+        late = setting[:-1, [1, 2, 4, 5, 7, 8, 10, 11]]
+        np.testing.assert_allclose(paths.stops[:-1, :, 3:], late, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            paths.stops[-1, :, 3:], setting[-1, :8], rtol=1e-4, atol=1e-4
         )
-        latents = ops.convert_to_numpy(rolled[0])[:, -12:]
-        unit = trust.value("latent_offset"), trust.value("latent_scale")
-        late = ((latents - unit[0]) / unit[1])[:-1, [1, 2, 4, 5, 7, 8, 10, 11]]
-        assert paths.stops.shape == (20, STOPS, 3)
-        np.testing.assert_allclose(paths.stops[:-1], late, rtol=1e-3, atol=1e-3)
-        assert not np.allclose(paths.stops[-1, -1], paths.stops[-1, 0], atol=1e-3)
-        apart = paths.stops[:, :, None] - trust.value("states")[:, :3]
-        nearest = np.linalg.norm(apart, axis=-1).min(-1)
-        np.testing.assert_allclose(paths.near, nearest, atol=2e-3)
-
-    def test_stops_are_compared_with_solved_ones_as_far_along(self, surrogate, tracks):
-        stops = self.follow(surrogate, tracks).stops
-
-        near = self.follow(surrogate, tracks, solved=stops[5:8]).near
-
-        apart = np.linalg.norm(stops[:, None] - stops[5:8], axis=-1)
-        np.testing.assert_allclose(near, apart.min(1), atol=2e-3)
-        np.testing.assert_allclose(near[5:8], 0, atol=2e-3)
 
     def test_what_is_not_finite_is_as_bad_as_can_be(self, tracks):
         surrogate = make_calibrated()
@@ -252,7 +271,6 @@ class TestRollouts:
         np.testing.assert_allclose(paths.expected, 0.5, rtol=1e-6)
         assert (paths.trusted == 0).all()
         assert np.isfinite(paths.stops).all()
-        assert np.isfinite(paths.near).all()
 
 
 def start(surrogate):
@@ -306,12 +324,11 @@ def test_the_most_useful_come_first_whatever_the_batch(surrogate, tracks):
 
 def test_a_pool_larger_than_memory_is_drawn_from(surrogate, tracks, monkeypatch):
     monkeypatch.setattr(cover, "KEPT", 4)
-    monkeypatch.setattr(cover, "PER_CHOICE", 2)
     sizes = []
 
     class Watched(Reservoir):
-        def add(self, paths):
-            super().add(paths)
+        def add(self, paths, gain):
+            super().add(paths, gain)
             sizes.append(len(self.paths))
 
     monkeypatch.setattr(cover, "Reservoir", Watched)

@@ -39,7 +39,7 @@ def propose(
 ) -> None:
     """Choose the trajectories whose solution would teach RUN most.
 
-    Large expected errors attract, near-copies of what is chosen do not. OUT.h5 is for
+    Large errors far from what is solved attract, near-copies do not. OUT.h5 is for
     `astrokeras data generate`.
     """
     from astrokeras.workflows.progress import tracer_bar

@@ -1,29 +1,80 @@
 """Which trajectories to solve: those that tell most about all the others.
 
-A surrogate is off where what is solved is far. So what is to be gained on each
-trajectory is taken to shrink in proportion to the distance of its states to the nearest
-ones as far along a solved trajectory, and a choice is worth what it takes from the
-whole pool. This is facility location, or the k-medoids of Wei, Iyer & Bilmes (2015,
-*Submodularity in Data Subset Selection and Active Learning*) with uncertainties as
-weights: near-copies of what is chosen gain nothing more, and an outlier counts for
-itself alone, unlike with k-centres (Sener & Savarese 2018, *Active Learning for
-Convolutional Neural Networks: A Core-Set Approach*).
+What is solved tells of its likes: the chemistry along trajectories is taken for a
+Gaussian process over them, whose covariance falls with their distance, so that what is
+not known of each is its variance given all that is solved. A choice is worth what it
+takes from these variances over the whole pool (Cohn 1996, *Neural Network Exploration
+Using Optimal Experiment Design*; Seo et al. 2000, *Gaussian Process Regression: Active
+Data Selection and Test Point Rejection*): near-copies of what is chosen tell nothing
+more, and an outlier counts for itself alone.
 
-To be gained is the geometric mean of expected error and distance. By the error alone,
-what is worst is chosen for its own sake, though it tells little about others; by the
-distance alone, what the surrogate finds hard is no more than what it finds easy.
+Variances are weighted by the errors that the surrogate expects, as far as these are
+larger or smaller than distances say. By errors alone, what is worst is chosen for its
+own sake, though it tells little about others.
 """
-
-import heapq
 
 import numpy as np
 
+from astrokeras.layers.trust import spread_out
 from astrokeras.workflows.paths import Paths
 
 KEPT = 2048  # trajectories that are compared with each other
-PER_CHOICE = 4  # at least so many for each that is to be chosen
-SMALL = 0.01  # distances below it are none
+PER_CHOICE = 2  # at least so many for each that is to be chosen
+LENGTH = 2.0  # of the covariance, in distances of two random training trajectories
+NOISE = 1e-3  # variance that a solution leaves
 SOFT = 0.5  # power of the expected error
+
+
+def covariance(stops: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the covariances of trajectories, (n, Q, D) and (m, Q, D) to (n, m).
+
+    Matérn's with smoothness 3/2. Latents of a random training state, and parameters,
+    have a mean square of 1 (`Trust.positions`), so that two such trajectories are 4 Q
+    apart, squared.
+    """
+    a, b = (one.reshape(len(one), -1).astype("f8") for one in (stops, others))
+    square = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2.0 * a @ b.T
+    distance = np.sqrt(np.maximum(square, 0.0) / (4.0 * stops.shape[1]))
+    scaled = np.sqrt(3.0) * distance / LENGTH
+    return (1.0 + scaled) * np.exp(-scaled)
+
+
+class Known:
+    """What solved trajectories tell of others.
+
+    Args:
+        solved: Their stops, (m, Q, D); more than `KEPT` are thinned to those that cover
+            all best. `None` if none are known: then nothing is.
+    """
+
+    def __init__(self, solved: np.ndarray | None = None):
+        if solved is not None and len(solved) > KEPT:
+            solved = solved[spread_out(solved.reshape(len(solved), -1), KEPT)]
+        self.solved = solved
+        if solved is not None:
+            matrix = covariance(solved, solved) + NOISE * np.eye(len(solved))
+            self.factor = np.linalg.cholesky(matrix)
+
+    def covariance(self, stops: np.ndarray) -> np.ndarray:
+        """Return the covariances of trajectories given what is solved, (n, n)."""
+        told = self._told(stops)
+        return covariance(stops, stops) - told.T @ told
+
+    def spread(self, stops: np.ndarray) -> np.ndarray:
+        """Return the standard deviation of each, at most 1, (n,)."""
+        told = np.square(self._told(stops)).sum(0)
+        return np.sqrt(np.maximum(1.0 - told, NOISE**2))
+
+    def to_gain(self, paths: Paths) -> np.ndarray:
+        """Return what the solution of all its likes would gain on each, (n,)."""
+        spread = self.spread(paths.stops)
+        return (paths.expected / spread) ** SOFT * spread**2
+
+    def _told(self, stops: np.ndarray) -> np.ndarray:
+        """Return coordinates of what is known of each, (m, n)."""
+        if self.solved is None:
+            return np.zeros((0, len(stops)))
+        return np.linalg.solve(self.factor, covariance(self.solved, stops))
 
 
 class Reservoir:
@@ -45,72 +96,49 @@ class Reservoir:
         self.size = size
         self.paths: Paths
         self.random = np.random.default_rng(0)
-        self.priority = np.empty(0)
+        self.gain = self.priority = np.empty(0)
         self.threshold = 0.0
 
-    def add(self, paths: Paths) -> None:
-        """Add the next trajectories of the stream."""
+    def add(self, paths: Paths, gain: np.ndarray) -> None:
+        """Add the next trajectories of the stream, and what is to be gained on each."""
         self.paths = self.paths.join(paths) if len(self.priority) else paths
-        drawn = to_gain(paths) / (1.0 - self.random.random(len(paths)))
+        drawn = gain / (1.0 - self.random.random(len(paths)))
         self.priority = np.concatenate([self.priority, drawn])
+        self.gain = np.concatenate([self.gain, gain])
         if len(self.paths) > self.size:
             order = np.argsort(-self.priority, kind="stable")
             dropped = float(self.priority[order[self.size]])
             self.threshold = max(self.threshold, dropped)
             kept = np.sort(order[: self.size])
-            self.priority, self.paths = self.priority[kept], self.paths.take(kept)
+            self.priority, self.gain = self.priority[kept], self.gain[kept]
+            self.paths = self.paths.take(kept)
 
     @property
     def weights(self) -> np.ndarray:
-        return np.maximum(to_gain(self.paths), self.threshold)
+        return np.maximum(self.gain, self.threshold)
 
 
-def to_gain(paths: Paths) -> np.ndarray:
-    """Return what the solution of all its likes would gain on each trajectory, (n,)."""
-    distance = np.maximum(paths.near.mean(1), SMALL)
-    return paths.expected**SOFT * distance ** (1 - SOFT)
-
-
-def choose(
-    stops: np.ndarray, near: np.ndarray, weights: np.ndarray, count: int
-) -> list[int]:
+def choose(covariances: np.ndarray, weights: np.ndarray, count: int) -> list[int]:
     """Choose trajectories one by one, each the best beside those before.
 
-    The greedy choice of a submodular gain is worth at least 1 - 1/e of the best one
-    (Nemhauser, Wolsey & Fisher 1978). A gain only shrinks, so few are computed anew at
-    each step (Minoux 1978). Memory grows with n, time with n².
+    Memory and the time of each choice grow with n².
 
     Args:
-        stops: Where states of each trajectory lie, (n, Q, D).
-        near: Distance of these to what is solved, (n, Q).
+        covariances: Of all trajectories given what is solved, (n, n); not kept as is.
         weights: What is to be gained on each trajectory, (n,).
         count: How many to choose, at most n.
 
     Returns:
         Their numbers, the most useful first.
     """
-    share = (weights / np.maximum(near.mean(1), SMALL))[:, None]
-    squares = np.square(stops).sum(-1)
-    left = near.copy()
-
-    def distances(number: int) -> np.ndarray:
-        """Return how far the stops of all are from the same of one, (n, Q)."""
-        products = np.einsum("nqd,qd->nq", stops, stops[number])
-        square = squares + squares[number] - 2.0 * products
-        return np.sqrt(np.maximum(square, 0.0))
-
-    def gain(number: int) -> float:
-        return float((share * np.maximum(left - distances(number), 0.0)).sum())
-
-    heap = [(-gain(number), number) for number in range(len(stops))]
-    heapq.heapify(heap)
+    left = covariances
+    share = weights / np.maximum(left.diagonal(), NOISE**2)
     chosen: list[int] = []
     while len(chosen) < count:
-        _, number = heapq.heappop(heap)
-        found = -gain(number)
-        if heap and heap[0][0] < found:
-            heapq.heappush(heap, (found, number))
-            continue
-        chosen.append(number)
-        left = np.minimum(left, distances(number))
+        known = np.maximum(left.diagonal(), 0.0) + NOISE
+        gain = np.einsum("i,ij,ij->j", share, left, left) / known
+        gain[chosen] = -np.inf
+        best = int(gain.argmax())
+        chosen.append(best)
+        left = left - np.outer(left[:, best], left[best] / known[best])
     return chosen

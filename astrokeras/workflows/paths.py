@@ -7,7 +7,6 @@ import numpy as np
 
 from astrokeras.data.limits import LEAST_TRUST
 from astrokeras.data.store import Tracers
-from astrokeras.layers.trust import nearest
 from astrokeras.models.judgement import judge, scale_parameters
 from astrokeras.workflows.rollout import complete
 
@@ -23,9 +22,8 @@ class Paths:
         steps: States beside state 0, (n,).
         expected: Expected error, mean over the states of each, dex, (n,).
         trusted: Share of its states that are trusted, (n,).
-        stops: Latents of some of its states, each in units of its spread in training,
-            (n, STOPS, L).
-        near: Distance of these to what is solved, (n, STOPS).
+        stops: Where some of its states lie, latents and parameters, see
+            `Trust.positions`, (n, STOPS, L + P).
     """
 
     rows: np.ndarray
@@ -33,7 +31,6 @@ class Paths:
     expected: np.ndarray
     trusted: np.ndarray
     stops: np.ndarray
-    near: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,18 +78,8 @@ class Totals:
         self.trusted_tracers += int((paths.trusted == 1).sum())
 
 
-def follow(
-    surrogate: Any,
-    given: Tracers,
-    columns: np.ndarray,
-    size: int,
-    solved: np.ndarray | None = None,
-) -> Paths:
+def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Paths:
     """Roll out tracers from their state 0 and keep what tells them apart.
-
-    That is their chemistry, not their gas: on `grav` the distance between the latents
-    of two trajectories tells more of what the solution of one is worth to the other
-    than any distance that parameters take part in, see docs/trust.md.
 
     What is not finite is as bad as any state of calibration was, and lies where the
     training states have their mean.
@@ -102,9 +89,6 @@ def follow(
         given: At most `size` tracers; only state 0 of their abundances is used.
         columns: Columns of their parameters in the surrogate's order, (P,).
         size: Tracers in a batch; fewer are filled up, so that one shape is compiled.
-        solved: Stops of solved trajectories, (m, STOPS, L): each stop is compared with
-            theirs as far along. Without them, with the training states of any time
-            that the surrogate remembers.
     """
     trust, count = surrogate.trust, len(given)
     physical, time = complete(given)
@@ -129,17 +113,11 @@ def follow(
     rows = np.arange(count)[:, None]
     scaled = scale_parameters(surrogate, physical[:count])
     stops = trust.positions(latents[:count][rows, index], scaled[rows, index])
-    stops = np.where(np.isfinite(stops), stops, np.float32(0.0))[..., : trust.latents]
-    if solved is None:
-        near = nearest(stops, trust.value("states")[:, : trust.latents])
-    else:
-        pairs = zip(np.moveaxis(stops, 1, 0), np.moveaxis(solved, 1, 0), strict=True)
-        near = np.stack([nearest(one, others) for one, others in pairs], axis=1)
+    stops = np.where(np.isfinite(stops), stops, np.float32(0.0))
     return Paths(
         rows=given.rows,
         steps=last,
         expected=expected.mean(1, where=valid),
         trusted=good.mean(1, where=valid),
         stops=stops,
-        near=near,
     )

@@ -71,7 +71,7 @@ def propose(
     Every trajectory is rolled out, those in `solved` too. How wrong the surrogate is on
     each is what its `Trust` expects; which of them tell most about the others, beside
     what is solved, `cover.choose` says. The same input gives the same choice. Memory
-    does not grow with the file: of more than 2048 trajectories, or 4 for each one
+    does not grow with the file: of more than 2048 trajectories, or 2 for each one
     chosen, the choice is among so many, drawn in proportion to what is to be gained on
     each.
 
@@ -111,8 +111,8 @@ def propose(
         check_out(out, Path(source or tracks), overwrite)
     _check(target, count, batch_size)
     for path in solved:
-        with TracerStore(path, need_abundances=False) as known:
-            match_columns(known, target)
+        with TracerStore(path, need_abundances=False) as done:
+            match_columns(done, target)
     with TracerStore(tracks, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else read_start(initial, target)
@@ -126,23 +126,23 @@ def propose(
         for line in lines:
             warn(f"{store.path}: {line}")
 
-        from astrokeras.workflows.cover import KEPT, PER_CHOICE, Reservoir, choose
+        from astrokeras.workflows import cover
         from astrokeras.workflows.paths import Totals, follow
 
         told = {"proposed_from": store.path.name, "proposed_by": target.name}
         told |= {"surrogate_sha256": target.sha256()}
         surrogate = target.load()
-        reservoir = Reservoir(max(KEPT, PER_CHOICE * count))
+        known = cover.Known(_follow_solved(surrogate, target, solved, start, size))
+        reservoir = cover.Reservoir(max(cover.KEPT, cover.PER_CHOICE * count))
         totals = Totals()
-        taken = _follow_solved(surrogate, target, solved, start, size)
         for given in _blocks(store, wanted, start, size):
-            paths = follow(surrogate, given, columns, size, taken)
+            paths = follow(surrogate, given, columns, size)
             totals.add(paths)
-            reservoir.add(paths)
+            reservoir.add(paths, known.to_gain(paths))
             if progress:
                 progress(totals.tracers, pool)
         kept = reservoir.paths
-        best = choose(kept.stops, kept.near, reservoir.weights, count)
+        best = cover.choose(known.covariance(kept.stops), reservoir.weights, count)
         write_rows(
             store,
             kept.rows[best],
