@@ -69,7 +69,7 @@ lowest backend="tensorflow" *options:
     {{bin}}/uv venv --quiet --clear --python 3.11 build/lowest
     {{bin}}/uv pip install --quiet --python build/lowest --resolution lowest-direct --editable ".[{{backend}},test]"
     # What old packages use of newer ones that they depend on is no fault of ours.
-    KERAS_BACKEND={{backend}} build/lowest/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning {{options}}
+    KERAS_BACKEND={{backend}} build/lowest/bin/python -m pytest -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::pytest.PytestUnraisableExceptionWarning {{options}}
 
 # Build the site into build/site; any warning is an error.
 docs:

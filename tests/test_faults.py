@@ -450,6 +450,7 @@ def test_many_that_come_at_once_go_one_by_one(tmp_path):
 
 def test_two_of_one_name_are_refused(folder, cli):
     """Two trainings, two searches, two predictions of one file."""
+    pytest.importorskip("keras_tuner")
     words = overrides(folder)
     tuning = [word for word in words if "epochs" not in word]
     before = sorted(folder.rglob("*"))
