@@ -53,7 +53,8 @@ class Known:
         self.solved = solved
         if solved is not None:
             matrix = covariance(solved, solved) + NOISE * np.eye(len(solved))
-            self.factor = np.linalg.cholesky(matrix)
+            # Inverted once: a pool comes in many blocks.
+            self.whitening = np.linalg.inv(np.linalg.cholesky(matrix))
 
     def covariance(self, stops: np.ndarray) -> np.ndarray:
         """Return the covariances of trajectories given what is solved, (n, n)."""
@@ -74,7 +75,7 @@ class Known:
         """Return coordinates of what is known of each, (m, n)."""
         if self.solved is None:
             return np.zeros((0, len(stops)))
-        return np.linalg.solve(self.factor, covariance(self.solved, stops))
+        return self.whitening @ covariance(self.solved, stops)
 
 
 class Reservoir:

@@ -89,9 +89,9 @@ def propose(
             the surrogate, or a CSV file of abundances with species as columns.
         solved: Tracer files whose tracers are left out, and with them all of the
             simulations in their validation and test splits: what is solved already, is
-            being solved, or failed; tracks will do. What is near one of theirs to train
-            on is worth less; without such files, what is near a training state that
-            the surrogate remembers, which tells less (docs/trust.md).
+            being solved, or failed; tracks will do. What is
+            near one of theirs to train on is worth less; without such files all is
+            taken for unknown, and expected errors alone tell what to gain.
         batch_size: Tracers rolled out at once.
         overwrite: Whether a file may be replaced.
         progress: Called with the tracers of the pool rolled out and in all.
