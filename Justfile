@@ -41,11 +41,11 @@ fuzz seconds="600":
 
 # Kill trainings, searches, predictions and imports at random, and resume them.
 faults backend="tensorflow" *options:
-    KERAS_BACKEND={{backend}} {{bin}}/python tests/faults.py {{options}}
+    KERAS_BACKEND={{backend}} {{bin}}/python tests/support/faults.py {{options}}
 
 # Ask a surrogate for a million random states, physical or flagged: minutes on one core.
 safety backend="jax" *options:
-    KERAS_BACKEND={{backend}} {{bin}}/python tests/safety.py {{options}}
+    KERAS_BACKEND={{backend}} {{bin}}/python tests/support/safety.py {{options}}
 
 # Train the preset `grav` from data/grav_full.h5 on: UCLCHEM, and hours.
 grav:

@@ -16,37 +16,37 @@ if TYPE_CHECKING:
     )
     from astrokeras.config import Config as Config
     from astrokeras.config import compose as compose
-    from astrokeras.data.store import TracerStore as TracerStore
-    from astrokeras.data.tracers import Tracers as Tracers
-    from astrokeras.data.writer import TracerWriter as TracerWriter
+    from astrokeras.data.tracers.block import Tracers as Tracers
+    from astrokeras.data.tracers.reader import TracerStore as TracerStore
+    from astrokeras.data.tracers.writer import TracerWriter as TracerWriter
     from astrokeras.errors import InputError as InputError
     from astrokeras.errors import OutsideBoxWarning as OutsideBoxWarning
     from astrokeras.errors import UnphysicalWarning as UnphysicalWarning
     from astrokeras.errors import WorkError as WorkError
-    from astrokeras.memory import keep_memory as keep_memory
     from astrokeras.models.autoencoder import Autoencoder as Autoencoder
     from astrokeras.models.emulator import Emulator as Emulator
-    from astrokeras.models.projection import (
+    from astrokeras.models.projection_autoencoder import (
         ProjectionAutoencoder as ProjectionAutoencoder,
     )
     from astrokeras.models.surrogate import Surrogate as Surrogate
-    from astrokeras.resources import resource as resource
-    from astrokeras.serialization import load as load
+    from astrokeras.runs.loading import load as load
+    from astrokeras.system.malloc import keep_memory as keep_memory
+    from astrokeras.system.package_data import resource as resource
 
 _MODULES = {
     # A trained surrogate, by the name of a preset or the path of a run.
-    "load": "serialization",
+    "load": "runs.loading",
     # Models: these import Keras, and with it a backend.
     "Surrogate": "models.surrogate",
     "Autoencoder": "models.autoencoder",
-    "ProjectionAutoencoder": "models.projection",
+    "ProjectionAutoencoder": "models.projection_autoencoder",
     "Emulator": "models.emulator",
     # Tracer files.
-    "TracerStore": "data.store",
-    "TracerWriter": "data.writer",
-    "Tracers": "data.tracers",
+    "TracerStore": "data.tracers.reader",
+    "TracerWriter": "data.tracers.writer",
+    "Tracers": "data.tracers.block",
     # What ships: the folders `data`, `configs` and `saved_models`.
-    "resource": "resources",
+    "resource": "system.package_data",
     # Chemistry of species names.
     "parse_species": "chemistry.species",
     "stoichiometric_matrix": "chemistry.stoichiometry",
@@ -54,7 +54,7 @@ _MODULES = {
     "compose": "config",
     "Config": "config",
     # Speed: freed memory stays with the process.
-    "keep_memory": "memory",
+    "keep_memory": "system.malloc",
     # Errors, and the warning of what lies outside the training ranges.
     "InputError": "errors",
     "OutsideBoxWarning": "errors",
@@ -71,7 +71,7 @@ def __getattr__(name: str) -> Any:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
     if name in _NEED_KERAS:
-        from astrokeras.backend import select_backend
+        from astrokeras.system.backend import select_backend
 
         select_backend()
     value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

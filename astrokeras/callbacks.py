@@ -18,7 +18,12 @@ import numpy as np
 from keras import ops
 
 from astrokeras.errors import InputError, WorkError
-from astrokeras.files import read_arrays, read_json, write_arrays, write_text
+from astrokeras.system.atomic_files import (
+    read_arrays,
+    read_json,
+    write_arrays,
+    write_text,
+)
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):

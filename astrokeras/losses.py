@@ -14,8 +14,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras.data.scaling import MARGIN_DEX
-from astrokeras.layers.register import register
+from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.layers.registration import register
 
 
 def _element_dex(y_true: Any, y_pred: Any, matrix: Any, decades: float) -> Any:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 
 REDUCTIONS = ("mean", "max")
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 
 
 @register

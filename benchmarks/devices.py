@@ -55,7 +55,9 @@ class Training:
     def __init__(self, name: str, folder: Path, data: Path, port: int):
         self.clock = folder / f"{name}.clock"
         sides, threads = TRAININGS[name]
-        code = f"import astrokeras.backend as b; b.select_backend('jax')\n{WORKER}"
+        code = (
+            f"import astrokeras.system.backend as b; b.select_backend('jax')\n{WORKER}"
+        )
         self.processes = []
         for rank, words in enumerate(sides):
             clock = self.clock if rank == 0 else Path(os.devnull)

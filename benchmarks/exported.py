@@ -25,7 +25,7 @@ def main() -> None:
     import numpy as np
 
     import astrokeras
-    from astrokeras.workflows.export import export
+    from astrokeras.export.export import export
 
     surrogate = astrokeras.load(given.run)
     with astrokeras.TracerStore(given.data) as store:

@@ -20,12 +20,12 @@ import measure
 import numpy as np
 
 from astrokeras.config import compose_generation
-from astrokeras.data.store import TracerStore, TracerWriter
-from astrokeras.data.tracers import empty_tracers
+from astrokeras.data.tracers.block import empty_tracers
+from astrokeras.data.tracers.reader import TracerStore, TracerWriter
+from astrokeras.generation.generate import generate
+from astrokeras.generation.solver_inputs import NETWORK, Tracks
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import Parameter, Solver
-from astrokeras.workflows.generate import generate
-from astrokeras.workflows.tracks import NETWORK, Tracks
 
 STEPS = 30
 

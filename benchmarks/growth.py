@@ -24,7 +24,7 @@ def epochs(
 ) -> dict[str, Any]:
     """Train both stages in this process; return the seconds of their epochs."""
     from astrokeras import compose
-    from astrokeras.workflows.train import train
+    from astrokeras.training.train import train
 
     settings = [
         f"name={file.stem}",

@@ -23,7 +23,7 @@ def make_cache(data: Path, compression: str, folder: Path) -> Any:
     """Return a training cache of the tracer file; astrokeras itself makes no gzip."""
     import h5py
 
-    from astrokeras.data.cache import prepare
+    from astrokeras.data.pipeline.training_cache import prepare
 
     if compression != "gzip":
         return prepare(data, folder, 1e-20, compression=compression)
@@ -47,8 +47,8 @@ def make_samplers(cache: Any) -> dict[str, Any]:
     """Return a sampler of rows and one of windows."""
     import h5py
 
-    from astrokeras.data.sampling import RowSampler
-    from astrokeras.data.windows import WindowSampler
+    from astrokeras.data.pipeline.samplers import RowSampler
+    from astrokeras.data.pipeline.window_sampler import WindowSampler
 
     with h5py.File(cache.path) as file:
         tracers = len(file["train/length"])
@@ -68,7 +68,7 @@ def states_of(sampler: Any) -> int:
 
 def through(sampler: Any) -> Callable[[], None]:
     """Return what reads an epoch through the pipeline that training uses."""
-    from astrokeras.data.batches import batches
+    from astrokeras.data.pipeline.datasets import batches
 
     dataset = batches(sampler)
 
@@ -150,7 +150,7 @@ def main() -> None:
     args = parser.parse_args()
     measure.set_threads(args.threads)
 
-    from astrokeras.backend import start_keras
+    from astrokeras.system.backend import start_keras
 
     start_keras("cpu")
     figures: dict[str, Any] = {}

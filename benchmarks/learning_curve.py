@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from astrokeras.data.store import TracerStore
-from astrokeras.data.subset import write_rows
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.subset import write_rows
 
 TRAIN = 0  # the number of the split
 SHARES = [0.125, 0.25, 0.5, 1.0]

@@ -42,7 +42,7 @@ def options(description: str | None, repeats: int = 5) -> argparse.ArgumentParse
 
 def set_threads(threads: int) -> None:
     """Give NumPy and the backends of this process and its children so many threads."""
-    from astrokeras.backend import select_threads
+    from astrokeras.system.backend import select_threads
 
     select_threads(threads)
 
@@ -186,7 +186,7 @@ def matmul_rate(threads: int = 1, size: int = 2048, repeats: int = 7) -> float:
     is loaded.
     """
     code = (
-        "from astrokeras.workflows.benchmark import measure_products; "
+        "from astrokeras.benchmarking.benchmark import measure_products; "
         f"print(measure_products({repeats}, {size}) / 1e9)"
     )
     threads_of = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -92,7 +92,7 @@ class Experiment:
 def prepare(source: Path, experiment: Experiment, every: int) -> None:
     """Write the pool, and what it is looked up in, with every k-th state."""
     from astrokeras import TracerStore
-    from astrokeras.data.subset import write_rows
+    from astrokeras.data.tracers.subset import write_rows
 
     with TracerStore(source) as store:
         if (store.length < store.states).any():
@@ -112,7 +112,7 @@ def train(experiment: Experiment, name: str, rows: Any, seed: int) -> float:
     import numpy as np
 
     from astrokeras import TracerStore
-    from astrokeras.data.subset import write_rows
+    from astrokeras.data.tracers.subset import write_rows
 
     copies = max(1, round(REFERENCE / len(rows)))
     with TracerStore(experiment.data) as store:
@@ -146,7 +146,7 @@ def judge(data: Path, run: Path) -> float:
     import numpy as np
 
     import astrokeras
-    from astrokeras.workflows.rollout import log10, roll_out
+    from astrokeras.prediction.tracer_rollout import log10, roll_out
 
     surrogate = astrokeras.load(run)
     total, count = 0.0, 0
@@ -164,7 +164,7 @@ def propose(experiment: Experiment, name: str, step: int) -> Any:
     import numpy as np
 
     from astrokeras import TracerStore
-    from astrokeras.workflows.propose import propose as run_proposal
+    from astrokeras.generation.propose import propose as run_proposal
 
     out = experiment.folder / f"{name}-proposed.h5"
     run_proposal(

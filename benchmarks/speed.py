@@ -24,13 +24,13 @@ PEERS = ("eager", "compiled")
 
 def make_ours(work: str, args: Any) -> dict[str, Any]:
     """Return a piece of work of astrokeras: what runs it, its units and operations."""
-    from astrokeras.backend import start_keras
     from astrokeras.config import compose
-    from astrokeras.data.cache import prepare
+    from astrokeras.data.pipeline.training_cache import prepare
+    from astrokeras.system.backend import start_keras
 
     start_keras("cpu")
     import astrokeras
-    from astrokeras.workflows import workloads
+    from astrokeras.benchmarking import workloads
 
     variants = [f"autoencoder={args.variant}", f"emulator={args.variant}"]
     config = compose([*variants, *args.settings])
@@ -56,7 +56,7 @@ def make_peer(work: str, framework: str, args: Any) -> dict[str, Any]:
     import torch
 
     from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-    from astrokeras.data.cache import prepare
+    from astrokeras.data.pipeline.training_cache import prepare
 
     torch.set_num_threads(args.threads)
     cache = prepare(args.data, args.scratch, 1e-20)
@@ -97,7 +97,7 @@ def make_peer(work: str, framework: str, args: Any) -> dict[str, Any]:
 def work_when_told(work: str, framework: str, args: Any) -> None:
     """Be a child: do the work once for each line of stdin, and print units and time."""
     if not args.plain_memory:
-        from astrokeras.memory import keep_memory
+        from astrokeras.system.malloc import keep_memory
 
         keep_memory()
     peer = framework in PEERS

@@ -105,7 +105,7 @@ def main() -> None:
     """Measure, print and write the figures."""
     from importlib.util import find_spec
 
-    from astrokeras.backend import BACKENDS
+    from astrokeras.system.backend import BACKENDS
 
     parser = measure.options(__doc__)
     parser.add_argument(

@@ -57,12 +57,12 @@ def peer(
 def ours(settings: list[str], seed: int) -> Training:
     """Train the package's models in this process."""
     from astrokeras import compose
-    from astrokeras.backend import start_keras
+    from astrokeras.system.backend import start_keras
 
     start_keras("cpu")
     # What `train` imports on its way; the clock starts when all is there.
-    import astrokeras.workflows.stages  # noqa: F401
-    from astrokeras.workflows.train import train
+    import astrokeras.training.stages  # noqa: F401
+    from astrokeras.training.train import train
 
     config = compose([*settings, f"seed={seed}", f"name=seed-{seed}"])
     began = time.time()
@@ -77,8 +77,8 @@ def ours(settings: list[str], seed: int) -> Training:
 
 def prepare(config: Any) -> Any:
     """Find or make the training cache."""
-    from astrokeras.data.cache import prepare
-    from astrokeras.workflows.runs import find_data
+    from astrokeras.data.pipeline.training_cache import prepare
+    from astrokeras.runs.directory import find_data
 
     source = find_data(config.dataset.path, "dataset.path")
     return prepare(source, Path(config.cache_dir), config.dataset.floor)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from astrokeras.data import guard
+from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.errors import InputError
 
 BEGINNING = 6000
@@ -33,9 +33,9 @@ def change(data: bytes, rng: np.random.Generator, anywhere: bool) -> bytes:
 
 def outcome(path: Path) -> str:
     """Return what becomes of a file that is looked through."""
-    guard.forget()
+    hdf5_sandbox.forget()
     try:
-        guard.check_file(path)
+        hdf5_sandbox.check_file(path)
     except InputError as error:
         deadly = str(error).partition("the library ")[2].partition(";")[0]
         return deadly or "refused"

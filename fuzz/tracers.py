@@ -12,10 +12,10 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports(include=["astrokeras.data"]):
-    from astrokeras.data import guard
-    from astrokeras.data.store import TracerStore
-    from astrokeras.data.tracers import empty_tracers
-    from astrokeras.data.writer import TracerWriter
+    from astrokeras.data.tracers import hdf5_sandbox
+    from astrokeras.data.tracers.block import empty_tracers
+    from astrokeras.data.tracers.reader import TracerStore
+    from astrokeras.data.tracers.writer import TracerWriter
 
 from astrokeras.errors import InputError
 
@@ -56,7 +56,7 @@ def check(data: bytes) -> None:
         changed = changed[: source.ConsumeIntInRange(0, len(changed))]
     path = FOLDER / "changed.h5"
     path.write_bytes(changed)
-    guard.forget()
+    hdf5_sandbox.forget()
     try:
         with TracerStore(path) as store:
             store.read(slice(None))

@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from astrokeras.backend import BACKENDS, select_backend
+from astrokeras.system.backend import BACKENDS, select_backend
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = select_backend()

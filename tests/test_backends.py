@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 
 import astrokeras
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
 
 SCALED = 5e-6  # half of what two backends may differ by
 # Of a rollout in float32 from one in float64: where chemistry turns over within a few

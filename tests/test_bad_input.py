@@ -47,8 +47,8 @@ def test_each_is_refused_in_a_line(case, folder, cli, monkeypatch):
     def start(*_):
         raise AssertionError("Keras was started")
 
-    monkeypatch.setattr("astrokeras.serialization.start_keras", start)
-    monkeypatch.setattr("astrokeras.workflows.train.start_keras", start)
+    monkeypatch.setattr("astrokeras.runs.loading.start_keras", start)
+    monkeypatch.setattr("astrokeras.training.train.start_keras", start)
     monkeypatch.chdir(folder)
     case.change(folder)
     before = resource.getrusage(resource.RUSAGE_SELF)

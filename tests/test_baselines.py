@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from astrokeras.data.store import Tracers, TracerStore, TracerWriter
+from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.workflows import baselines
 from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
 

@@ -9,7 +9,7 @@ from keras import ops
 
 from astrokeras.callbacks import AnnealOnPlateau, Checkpoint
 from astrokeras.errors import InputError
-from astrokeras.layers.noise import AnnealedDropout
+from astrokeras.layers.annealed_noise import AnnealedDropout
 
 
 def strength(layer):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from standin import PARAMETERS, StandIn, write_tracers
 
-from astrokeras.data.limits import Limits
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.models.training_ranges import Limits
 from astrokeras.workflows.coupled import judge_coupled
 from astrokeras.workflows.judge import Judge
 

@@ -9,12 +9,12 @@ import pytest
 from score import score
 from standin import SPECIES, StandIn, write_tracers
 
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.prediction.tracer_rollout import name_starts
 from astrokeras.workflows.evaluate import evaluate, most_varying, standard_error
 from astrokeras.workflows.figures import KEYS
 from astrokeras.workflows.report import show, to_json
-from astrokeras.workflows.rollout import name_starts
 
 
 @pytest.fixture
@@ -271,7 +271,7 @@ def test_json_has_no_nan():
 
 
 def test_evaluation_reads_what_prediction_writes(path, tmp_path):
-    from astrokeras.workflows.predict import predict
+    from astrokeras.prediction.predict import predict
 
     predict(StandIn(), path, tmp_path / "out.h5")
     with TracerStore(tmp_path / "out.h5") as store:

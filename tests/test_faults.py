@@ -24,15 +24,15 @@ from tiny import make_tracers, overrides, write_tracers
 
 import astrokeras
 from astrokeras.config import compose
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.files import partial_name, write_text
-from astrokeras.interruption import way_back
-from astrokeras.locks import hold
-from astrokeras.workflows import predict as prediction
-from astrokeras.workflows.predict import predict
-from astrokeras.workflows.train import train
-from astrokeras.workflows.tune import tune
+from astrokeras.prediction import predict as prediction
+from astrokeras.prediction.predict import predict
+from astrokeras.system.atomic_files import partial_name, write_text
+from astrokeras.system.folder_lock import hold
+from astrokeras.system.signals import way_back
+from astrokeras.training.train import train
+from astrokeras.tuning.search import tune
 
 TESTS = Path(__file__).parent
 OLD = TESTS / "old" / "format1.keras"
@@ -93,7 +93,7 @@ def test_a_stage_that_was_killed_at_its_end_is_ended(folder, monkeypatch, moment
         if moment == "history":
             patch.setattr("astrokeras.callbacks.HistoryWriter.write", killed)
         else:
-            patch.setattr("astrokeras.workflows.train.record", killed)
+            patch.setattr("astrokeras.training.train.record", killed)
         with pytest.raises(KeyboardInterrupt):
             train(config, ("autoencoder",))
     run = train(config, ("autoencoder",), resume=True)
@@ -182,7 +182,7 @@ def test_nothing_to_resume_is_said(folder):
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     path = tmp_path / "text"
     code = (
-        "import sys; from pathlib import Path; from astrokeras.files import *\n"
+        "import sys; from pathlib import Path; from astrokeras.system.atomic_files import *\n"
         "partial_name(Path(sys.argv[1])).write_text('half')"
     )
     with started(path, folder=tmp_path, code=code) as process:
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_a_command_with_the_way_back(cli, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("astrokeras.workflows.train.train", interrupted)
+    monkeypatch.setattr("astrokeras.training.train.train", interrupted)
     monkeypatch.setattr(sys, "argv", ["astrokeras", "train", "seed=3"])
     result = cli("train", "seed=3")
 
@@ -325,7 +325,9 @@ def test_a_full_disk_leaves_the_old_file_and_is_named(tmp_path):
 def test_hdf5_is_not_let_run_into_a_full_disk(folder, cli, monkeypatch, place):
     """It would end in a page of tracebacks."""
     nearly = namedtuple("usage", "free")(2**20 + 1000)
-    monkeypatch.setattr("astrokeras.files.shutil.disk_usage", lambda path: nearly)
+    monkeypatch.setattr(
+        "astrokeras.system.atomic_files.shutil.disk_usage", lambda path: nearly
+    )
     before = set(folder.iterdir())
     commands = {
         "train": ["train", *overrides(folder, f"cache_dir={folder}")],
@@ -391,7 +393,7 @@ def test_where_nothing_can_be_written_is_said_before_the_work(folder, cli):
 HOLD = """
 import sys, time
 from pathlib import Path
-from astrokeras.locks import hold
+from astrokeras.system.folder_lock import hold
 with hold(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -468,7 +470,7 @@ def test_two_of_one_name_are_refused(folder, cli):
 
 def test_a_surrogate_is_read_whole_while_it_is_replaced(tmp_path):
     """As `predict` does while a training ends."""
-    from astrokeras.workflows.stages import _save
+    from astrokeras.training.stages import _save
 
     first = astrokeras.load(OLD)
     second = first.replace(duration=4000.0)

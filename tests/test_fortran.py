@@ -47,9 +47,9 @@ def grid(tmp_path_factory):
 def exported(tmp_path_factory):
     """Write the step of the preset, as `astrokeras export` does."""
     import astrokeras
-    from astrokeras.models.graphs import make_graphs
-    from astrokeras.workflows.export import describe
-    from astrokeras.workflows.export_onnx import write
+    from astrokeras.export.export import describe
+    from astrokeras.export.functions import make_graphs
+    from astrokeras.export.onnx import write
 
     folder = tmp_path_factory.mktemp("onnx")
     surrogate = astrokeras.load("grav")

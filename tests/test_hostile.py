@@ -14,16 +14,16 @@ from hostile import Trap, claim, inflate, remake, replace, weights_of
 from tiny import write_tracers
 from torch_file import write_archive, write_state
 
-from astrokeras.archive import AUTOENCODERS, CLASSES, read_archive
-from astrokeras.data import guard, scan
-from astrokeras.data.guard import check_file, is_hdf5
-from astrokeras.data.store import TracerStore
+from astrokeras.astrochemnet.torch_checkpoint import read_state
+from astrokeras.data.tracers import hdf5_sandbox, hdf5_sandbox_worker
+from astrokeras.data.tracers.hdf5_sandbox import check_file, is_hdf5
+from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.files import read_array, read_arrays
-from astrokeras.serialization import read_metadata
-from astrokeras.workflows.target import find_target
-from astrokeras.workflows.torch_state import read_state
-from astrokeras.workflows.trained import own_tracers
+from astrokeras.runs.loading import read_metadata
+from astrokeras.runs.model_file_check import AUTOENCODERS, CLASSES, read_archive
+from astrokeras.runs.surrogate_reference import find_target
+from astrokeras.runs.training_overlap import own_tracers
+from astrokeras.system.atomic_files import read_array, read_arrays
 
 PRESET = ROOT / "saved_models" / "grav" / "surrogate.keras"
 
@@ -315,7 +315,7 @@ class TestTracerFiles:
 
     @pytest.mark.parametrize("what", ["attributes", "members", "objects"])
     def test_too_many_of_anything(self, path, monkeypatch, what):
-        monkeypatch.setattr(scan, "OBJECTS", 30)
+        monkeypatch.setattr(hdf5_sandbox_worker, "OBJECTS", 30)
         with h5py.File(path, "r+") as file:
             for i in range(31):
                 if what == "attributes":
@@ -324,7 +324,7 @@ class TestTracerFiles:
                     file[f"a{i}"] = file["time"]
                 else:
                     file.create_group(f"a{i // 8}/{i}")
-        assert f"{what}, more than 30" in refusal(scan.scan, path)
+        assert f"{what}, more than 30" in refusal(hdf5_sandbox_worker.scan, path)
 
     def test_values_that_are_python_objects_are_not_touched(self, path):
         with h5py.File(path, "r+") as file:
@@ -356,11 +356,11 @@ class TestTheHelper:
                 text + "class Dataset: ...\nGroup = Dataset\nversion = None\n"
             )
             monkeypatch.syspath_prepend(folder)
-            monkeypatch.setattr(guard, "_helpers", [])
+            monkeypatch.setattr(hdf5_sandbox, "_helpers", [])
             return write_tracers(tmp_path / "tiny.h5")
 
         yield write
-        for helper in guard._helpers:
+        for helper in hdf5_sandbox._helpers:
             helper.close()
 
     @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ class TestTheHelper:
     )
     def test_its_end_is_a_refusal(self, library, tmp_path, action, expected):
         path = library(action.replace("/tmp/written", str(tmp_path / "written")))
-        guard.forget()
+        hdf5_sandbox.forget()
         assert expected in refusal(check_file, path)
         if "SEGV" in expected:  # It serves on.
             assert expected in refusal(check_file, path)
@@ -401,16 +401,16 @@ class TestTheHelper:
     # A real helper forks before any backend has threads.
     @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
     def test_patience_ends(self, library, monkeypatch, tmp_path):
-        monkeypatch.setattr(scan, "PATIENCE", 0.2)
+        monkeypatch.setattr(hdf5_sandbox_worker, "PATIENCE", 0.2)
         monkeypatch.setattr(
-            scan, "_scan_limited", lambda *_: __import__("time").sleep(9)
+            hdf5_sandbox_worker, "_scan_limited", lambda *_: __import__("time").sleep(9)
         )
-        assert scan._ask_fork(tmp_path, "") == {"died": "SIGKILL"}
+        assert hdf5_sandbox_worker._ask_fork(tmp_path, "") == {"died": "SIGKILL"}
 
     def test_a_file_is_looked_through_once(self, tmp_path, monkeypatch):
         path = write_tracers(tmp_path / "tiny.h5")
         asked = []
-        monkeypatch.setattr(guard, "_ask", lambda *one: asked.append(one) or 1)
+        monkeypatch.setattr(hdf5_sandbox, "_ask", lambda *one: asked.append(one) or 1)
 
         TracerStore(path).close()
         assert asked == []  # Written by this process.
@@ -423,21 +423,21 @@ class TestTheHelper:
         path = write_tracers(tmp_path / "t.h5")
         other = path.rename(tmp_path / "other.h5")
         write_tracers(path)
-        guard.forget()
+        hdf5_sandbox.forget()
 
         def check(path):
             check_file(path)
             other.replace(path)
 
-        monkeypatch.setattr(guard, "check_file", check)
+        monkeypatch.setattr(hdf5_sandbox, "check_file", check)
         assert "was replaced while it was being opened" in refusal(TracerStore, path)
 
     def test_a_helper_that_left_is_replaced(self, tmp_path):
         path = write_tracers(tmp_path / "tiny.h5")
-        guard.forget()
+        hdf5_sandbox.forget()
         check_file(path)
-        guard._helpers[-1].process.kill()
-        guard.forget()
+        hdf5_sandbox._helpers[-1].process.kill()
+        hdf5_sandbox.forget()
         assert check_file(path) > 20 * 13 * 10
 
 

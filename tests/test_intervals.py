@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 from standin import PARAMETERS, StandIn, write_tracers
 
-from astrokeras.data.intervals import average, coarsen, feature_count, is_linear
-from astrokeras.data.limits import Limits
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.timestep_features import (
+    average,
+    coarsen,
+    feature_count,
+    is_linear,
+)
 from astrokeras.errors import InputError
+from astrokeras.models.training_ranges import Limits
 from astrokeras.workflows.intervals import judge_intervals
 from astrokeras.workflows.judge import Judge
 

@@ -9,8 +9,8 @@ import pytest
 
 import astrokeras
 from astrokeras.errors import InputError
-from astrokeras.metadata import FORMAT
-from astrokeras.serialization import read_metadata
+from astrokeras.models.metadata import FORMAT
+from astrokeras.runs.loading import read_metadata
 
 OLD = Path(__file__).parent / "old"
 

@@ -82,12 +82,12 @@ def test_few_modules_import_a_backend():
     }
 
     assert {one for one in importers if "/export_" not in one} <= {
-        "data/pipeline.py",
-        "data/resident.py",
+        "data/pipeline/tf_dataset.py",
+        "data/pipeline/device_dataset.py",
         "distribution.py",
         "layers/recurrence.py",
-        "workflows/graph.py",
-        "workflows/profile.py",
+        "monitoring/model_graph.py",
+        "monitoring/profiler.py",
     }
 
 
@@ -188,7 +188,7 @@ def test_a_refusal_loads_no_backend(words, tmp_path):
 def test_starting_keras_is_quiet(tmp_path):
     """TensorFlow's words on GPUs and CPU features look like failures to a newcomer."""
     code = (
-        "from astrokeras.backend import start_keras\n"
+        "from astrokeras.system.backend import start_keras\n"
         "start_keras('cpu')\n"
         "import keras\n"
         "print(keras.config.backend(), float(keras.ops.sum(keras.ops.ones(3))))"

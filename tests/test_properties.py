@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from tiny import write_tracers
 
 from astrokeras.chemistry.species import PHASES, find_elements, parse_species
-from astrokeras.data.importers import import_tracers
-from astrokeras.data.scaling import decades, scale_abundances, unscale_abundances
-from astrokeras.data.split import assign_split
-from astrokeras.data.store import TracerStore
+from astrokeras.data.importers.importer import import_tracers
+from astrokeras.data.tracers.abundance_scaling import (
+    decades,
+    scale_abundances,
+    unscale_abundances,
+)
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.split import assign_split
 from astrokeras.errors import InputError
 
 ELEMENTS = ("H", "HE", "C", "N", "O", "MG", "SI", "S", "CL")

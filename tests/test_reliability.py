@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from standin import SPECIES, StandIn, Trusting, write_tracers
 
-from astrokeras.data.limits import NORMAL, Limits
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.models.training_ranges import NORMAL, Limits
 from astrokeras.workflows.judge import Judge
 from astrokeras.workflows.reliability import auroc, judge_reliability
 

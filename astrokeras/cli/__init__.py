@@ -11,12 +11,6 @@ import typer
 from typer.core import TyperGroup
 
 import astrokeras
-from astrokeras.backend import (
-    NO_BACKEND,
-    missing_backend,
-    select_backend,
-    select_threads,
-)
 from astrokeras.cli import data, models
 from astrokeras.cli.benchmark import benchmark
 from astrokeras.cli.board import board
@@ -26,8 +20,14 @@ from astrokeras.cli.predict import predict
 from astrokeras.cli.train import train
 from astrokeras.cli.tune import tune
 from astrokeras.errors import InputError, WorkError
-from astrokeras.interruption import exit_code, heed_signals, leave, way_back
-from astrokeras.memory import keep_memory
+from astrokeras.system.backend import (
+    NO_BACKEND,
+    missing_backend,
+    select_backend,
+    select_threads,
+)
+from astrokeras.system.malloc import keep_memory
+from astrokeras.system.signals import exit_code, heed_signals, leave, way_back
 
 # Global options that take a value, and what is missing where there is none.
 _NEEDS = {

@@ -40,10 +40,10 @@ def benchmark(
     ] = False,
 ) -> None:
     """Measure trainings and rollouts here, beside what the machine's products allow."""
+    from astrokeras.benchmarking.benchmark import WORK, show, to_json
+    from astrokeras.benchmarking.benchmark import benchmark as measure
     from astrokeras.config import compose
-    from astrokeras.resources import resource
-    from astrokeras.workflows.benchmark import WORK, show, to_json
-    from astrokeras.workflows.benchmark import benchmark as measure
+    from astrokeras.system.package_data import resource
 
     words = list(overrides or [])
     if "=" in run:  # no run is named, the overrides begin at once

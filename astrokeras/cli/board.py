@@ -26,8 +26,8 @@ def board(
     ] = "localhost",
 ) -> None:
     """Show trainings in TensorBoard, while they run and afterwards."""
-    from astrokeras.interruption import leave
-    from astrokeras.workflows.board import find_boards, serve
+    from astrokeras.monitoring.server import find_boards, serve
+    from astrokeras.system.signals import leave
 
     boards = find_boards(runs or [])
     typer.echo("Starting TensorBoard; Ctrl-C ends it.", err=True)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from astrokeras.cli.generation import generate, tracks, verify
 from astrokeras.cli.options import File, Json, Overwrite, refuse_text
 from astrokeras.cli.propose import propose
-from astrokeras.cli.solve import generate, tracks, verify
 
 app = typer.Typer(
     help="Make, solve, choose and look into tracer files and trajectories.",
@@ -45,11 +45,11 @@ def import_(
     Without species it becomes a file of tracks. dataset.raw_units names the units of
     the raw columns, where they are others.
     """
+    from astrokeras.cli.tables import render_import
     from astrokeras.config import compose
-    from astrokeras.data.importers import import_tracers
-    from astrokeras.data.render import render_import
-    from astrokeras.files import check_out
-    from astrokeras.workflows.progress import tracer_bar
+    from astrokeras.data.importers.importer import import_tracers
+    from astrokeras.system.atomic_files import check_out
+    from astrokeras.system.progress import tracer_bar
 
     raw, overrides = _sort_arguments(arguments)
     # What the default dataset says of its origin is not true of other people's files.
@@ -84,7 +84,7 @@ def inspect(
     """Show what a tracer file holds: sizes, ranges, units, splits, starts."""
     import json
 
-    from astrokeras.data.inspect import inspect_tracers
+    from astrokeras.data.tracers.summary import inspect_tracers
 
     refuse_text(file)
     found = inspect_tracers(file, None if read_all else 1000)
@@ -93,7 +93,7 @@ def inspect(
         return
     from rich.console import Console
 
-    from astrokeras.data.render import render_inspection
+    from astrokeras.cli.tables import render_inspection
 
     Console().print(render_inspection(found))
 
@@ -115,8 +115,8 @@ def split(
     import numpy as np
 
     from astrokeras.config import SplitConfig, check
-    from astrokeras.data.schema import SPLITS
-    from astrokeras.data.split import split_file
+    from astrokeras.data.tracers.file_format import SPLITS
+    from astrokeras.data.tracers.split import split_file
 
     refuse_text(file)
     config = SplitConfig(by=by, validation=validation, test=test, seed=seed)
@@ -149,8 +149,8 @@ def sample(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a sample, spread evenly over the simulations; it inherits the split."""
-    from astrokeras.data.subset import sample_tracers
-    from astrokeras.files import check_out
+    from astrokeras.data.tracers.subset import sample_tracers
+    from astrokeras.system.atomic_files import check_out
 
     refuse_text(file)
     check_out(out, file, overwrite)

@@ -26,7 +26,7 @@ def export(
     ] = False,
 ) -> None:
     """Write encode, decode, step and rollout for other codes, and check each."""
-    from astrokeras.workflows.export import export as run_export
-    from astrokeras.workflows.export import show
+    from astrokeras.export.export import export as run_export
+    from astrokeras.export.export import show
 
     show(run_export(run, to, out, tracers, overwrite))

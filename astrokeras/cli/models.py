@@ -17,7 +17,7 @@ app = typer.Typer(
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List presets and runs with their figures."""
-    from astrokeras.workflows.describe import list_models
+    from astrokeras.runs.listing import list_models
 
     typer.echo(list_models(as_json))
 
@@ -32,7 +32,7 @@ def show(
     ] = False,
 ) -> None:
     """Show what a model was trained on, its limits and its figures."""
-    from astrokeras.workflows.describe import show_model
+    from astrokeras.runs.listing import show_model
 
     typer.echo(show_model(name, as_json, everything))
 
@@ -87,18 +87,18 @@ def import_(
     ] = False,
 ) -> None:
     """Turn AstroChemNet's published weights into a surrogate."""
-    from astrokeras.workflows.astrochemnet import Labels, reorder
-    from astrokeras.workflows.astrochemnet_files import (
+    from astrokeras.astrochemnet.builder import Labels, reorder
+    from astrokeras.astrochemnet.checkpoint import (
         read_checkpoint,
         read_ranges,
         read_species,
     )
-    from astrokeras.workflows.astrochemnet_run import write_run
+    from astrokeras.astrochemnet.importer import write_run
 
     names = read_species(species)
     starts = None
     if initial is not None:
-        from astrokeras.data.initial import read_initial
+        from astrokeras.data.tracers.initial_abundances import read_initial
 
         starts = {initial.stem: read_initial(initial, names).tolist()}
     labels = Labels(names, read_ranges(ranges), alignment, step, states, starts)

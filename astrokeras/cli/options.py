@@ -25,7 +25,7 @@ Initial = Annotated[
 
 def refuse_text(file: Path) -> None:
     """Refuse what is a raw file by its looks, such as CSV, as one to be imported."""
-    from astrokeras.data.guard import is_hdf5
+    from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
     from astrokeras.errors import InputError
 
     named = file.suffix.lower() in (".h5", ".hdf5", ".hdf")  # Damaged, rather.

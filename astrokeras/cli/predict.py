@@ -46,7 +46,7 @@ def predict(
     ] = False,
 ) -> None:
     """Roll out every tracer of TRACERS.h5 and write OUT.h5 with status and trust."""
-    from astrokeras.workflows.predict import predict as run_prediction
+    from astrokeras.prediction.predict import predict as run_prediction
 
     done = run_prediction(
         run,

@@ -42,8 +42,8 @@ def propose(
     Large errors far from what is solved attract, near-copies do not. OUT.h5 is for
     `astrokeras data generate`.
     """
-    from astrokeras.workflows.progress import tracer_bar
-    from astrokeras.workflows.propose import propose as run_proposal
+    from astrokeras.generation.propose import propose as run_proposal
+    from astrokeras.system.progress import tracer_bar
 
     with tracer_bar("Rolling out") as update:
         done = run_proposal(

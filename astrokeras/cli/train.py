@@ -42,7 +42,7 @@ def train(
     """Train a surrogate and write it as a run directory."""
     from astrokeras.config import compose
     from astrokeras.errors import InputError
-    from astrokeras.workflows.train import train as run_training
+    from astrokeras.training.train import train as run_training
 
     arguments = arguments or []
     stages = tuple(word for word in arguments if word in STAGES) or STAGES

@@ -51,11 +51,11 @@ def tune(
     ] = False,
 ) -> None:
     """Search for a better configuration, and write the best for `train`."""
-    from astrokeras.workflows import leaderboard
-    from astrokeras.workflows.trials import open_search
-    from astrokeras.workflows.tune import find_search
-    from astrokeras.workflows.tune import tune as run_search
-    from astrokeras.workflows.workers import find_team
+    from astrokeras.tuning import leaderboard
+    from astrokeras.tuning.chief_workers import find_team
+    from astrokeras.tuning.search import find_search
+    from astrokeras.tuning.search import tune as run_search
+    from astrokeras.tuning.trials import open_search
 
     words = overrides or []
     if show:

@@ -22,7 +22,7 @@ from astrokeras.config.schemas import (
     TurbulentConfig,
     check,
 )
-from astrokeras.resources import resource
+from astrokeras.system.package_data import resource
 
 OPEN = re.compile(
     r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"

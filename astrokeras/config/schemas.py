@@ -194,7 +194,7 @@ class BoardConfig:
 
 @dataclass
 class TrainingConfig:
-    """The devices and processes that train together; see `astrokeras.distribution`."""
+    """The devices and processes that train together; see `astrokeras.training.distribution`."""
 
     distribution: str = _one_of("none", "none", "data_parallel")
     coordinator: str | None = None
@@ -239,7 +239,7 @@ class TracksConfig:
 
 @dataclass
 class CollapseConfig(TracksConfig):
-    """Cores that collapse; see `astrokeras.tracks.collapse`."""
+    """Cores that collapse; see `astrokeras.trajectories.collapse`."""
 
     density: list[float] = _interval(1e5, 4e6, 1, 1e12)
     compression: list[float] = _interval(3.0, 30.0, 1.01, 1e6)
@@ -260,7 +260,7 @@ class CollapseConfig(TracksConfig):
 
 @dataclass
 class TurbulentConfig(TracksConfig):
-    """Gas in supersonic turbulence; see `astrokeras.tracks.turbulent`."""
+    """Gas in supersonic turbulence; see `astrokeras.trajectories.turbulent`."""
 
     density: list[float] = _interval(100.0, 3000.0, 1, 1e8)
     mach: list[float] = _interval(2.0, 12.0, 1, 100)

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 
 TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
 LEAST = 2e-38  # no abundance is made less, float32 would make zero of it

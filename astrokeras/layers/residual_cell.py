@@ -9,7 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.layers.precision import check_precision
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 
 # Latents lie within 10 times their spread; so do equilibria, and no rollout explodes.
 REACH = 10.0

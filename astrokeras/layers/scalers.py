@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from astrokeras.data.scaling import (
+from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     scale_abundances,
     unscale_abundances,
 )
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 
 
 @register

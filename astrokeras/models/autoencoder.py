@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras.layers.noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.precision import check_precision
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 from astrokeras.layers.reversible_dense import ReversibleDense
 from astrokeras.layers.scalers import AffineScaler
 

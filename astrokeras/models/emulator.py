@@ -7,14 +7,14 @@ import keras
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras.data.intervals import feature_count
-from astrokeras.layers.rates import RateFeatures
+from astrokeras.data.tracers.timestep_features import feature_count
+from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.scalers import AffineScaler
 from astrokeras.models.autoencoder import Autoencoder
-from astrokeras.models.projection import ProjectionAutoencoder
+from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 
 AnyAutoencoder = Autoencoder | ProjectionAutoencoder
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 from astrokeras.models.emulator import Emulator
 
 

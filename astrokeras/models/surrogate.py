@@ -12,31 +12,31 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras.data.intervals import timed_features
-from astrokeras.data.scaling import (
+from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     RANGE_DEX,
     decades,
     scale_abundances,
 )
+from astrokeras.data.tracers.timestep_features import timed_features
 from astrokeras.errors import InputError, OutsideBoxWarning, UnphysicalWarning
 from astrokeras.layers.conservation import Conservation
-from astrokeras.layers.register import register
+from astrokeras.layers.registration import register
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
-from astrokeras.layers.trust import Trust
-from astrokeras.metadata import FORMAT
-from astrokeras.models import request
-from astrokeras.models.emulator import Emulator
-from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.evolve import (
+from astrokeras.layers.trust_model import Trust
+from astrokeras.models import input_checks
+from astrokeras.models.batched_evolution import (
     UNPHYSICAL,
     Given,
     Wanted,
     evolve,
     solve_doubtful,
 )
-from astrokeras.models.facts import Facts
-from astrokeras.models.program import Programs
+from astrokeras.models.compiled_functions import Programs
+from astrokeras.models.emulator import Emulator
+from astrokeras.models.ensemble import Ensemble
+from astrokeras.models.metadata import FORMAT
+from astrokeras.models.surrogate_facts import Facts
 
 ROWS = 8192  # states encoded or decoded at once
 
@@ -366,13 +366,13 @@ class Surrogate(Facts, keras.Model):
                 "trust; train it with a validation split, or ask for neither."
             )
         limits = self.limits
-        physical = request.check_physical(limits, physical)
+        physical = input_checks.check_physical(limits, physical)
         count, steps = physical.shape[:2]
         if isinstance(initial, str):
             initial = self.start(initial)
-        initial = request.check_initial(limits, initial, count)
-        time = request.check_time(limits, time, count, steps)
-        outside = request.describe_outside(limits, initial, physical, time)
+        initial = input_checks.check_initial(limits, initial, count)
+        time = input_checks.check_time(limits, time, count, steps)
+        outside = input_checks.describe_outside(limits, initial, physical, time)
         if outside and strict:
             raise InputError(f"{outside[0]}; stay inside or pass strict=False.")
         for line in outside:
@@ -380,8 +380,8 @@ class Surrogate(Facts, keras.Model):
 
         given = Given(initial, physical, time)
         wanted = Wanted(
-            *request.choose_columns(self.species, species),
-            None if times is None else request.choose_states(times, steps),
+            *input_checks.choose_columns(self.species, species),
+            None if times is None else input_checks.choose_states(times, steps),
             self.conserve if conserve is None else conserve,
             return_sigma,
             judged,
@@ -401,7 +401,7 @@ class Surrogate(Facts, keras.Model):
 
     def encode(self, abundances: Any) -> np.ndarray:
         """Return latents `(..., L)` of abundances `(..., S)`."""
-        abundances = request.check_abundances(self.limits, abundances)
+        abundances = input_checks.check_abundances(self.limits, abundances)
         return _by_rows(self.programs.encode, abundances)
 
     def decode(self, latents: Any, species: Sequence[str] | None = None) -> np.ndarray:
@@ -410,13 +410,13 @@ class Surrogate(Facts, keras.Model):
         Raises:
             InputError: For another number of latents or an unknown species.
         """
-        latents = request.as_numbers("latents", latents)
+        latents = input_checks.as_numbers("latents", latents)
         size = self.emulator.latents
         if latents.shape[-1:] != (size,):
             raise InputError(
                 f"latents have shape {latents.shape}; the last axis must be {size}."
             )
-        columns, mixing = request.choose_columns(self.species, species)
+        columns, mixing = input_checks.choose_columns(self.species, species)
         decoded = _by_rows(lambda z: self.programs.decode(z, columns), latents)
         return decoded if columns is None else (decoded @ mixing.T).astype("float32")
 
@@ -428,6 +428,8 @@ class Surrogate(Facts, keras.Model):
 def _by_rows(function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> Any:
     """Apply a function of rows to arrays of any rank, in batches of one size."""
     rows = inputs.reshape(-1, inputs.shape[-1])
-    pieces = [function(block) for _, (block,) in request.equal_batches((rows,), ROWS)]
+    pieces = [
+        function(block) for _, (block,) in input_checks.equal_batches((rows,), ROWS)
+    ]
     result = np.concatenate(pieces)[: len(rows)]
     return result.reshape(*inputs.shape[:-1], -1)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from astrokeras.data.hdf5 import unreadable
-from astrokeras.data.store import TracerStore
-from astrokeras.data.units import guess, makes_sense
+from astrokeras.data.tracers.hdf5 import unreadable
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.units import guess, makes_sense
 from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter
 

@@ -9,9 +9,8 @@ import numpy as np
 
 from astrokeras.chemistry.species import PHASES
 from astrokeras.config import SolverConfig
-from astrokeras.data.initial import read_initial
+from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.errors import InputError
-from astrokeras.resources import resource
 from astrokeras.solvers.rates import DESORPTION, MONOLAYER, Rates
 from astrokeras.solvers.reactions import Reaction, list_species, read_reactions
 from astrokeras.solvers.solver import (
@@ -20,6 +19,7 @@ from astrokeras.solvers.solver import (
     SolverError,
     describe_tolerances,
 )
+from astrokeras.system.package_data import resource
 
 SECONDS = 3.15576e7
 """Of a Julian year."""

@@ -18,10 +18,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from astrokeras.backend import THREAD_VARIABLES
 from astrokeras.config import SolverConfig
 from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter, SolverError, make_solver
+from astrokeras.system.backend import THREAD_VARIABLES
 
 DESCRIBED = ("species", "parameters", "initial", "shortest", "facts")
 FACTS = ("solver", "network", "tolerances", "constants")

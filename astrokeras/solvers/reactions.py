@@ -9,7 +9,7 @@ from pathlib import Path
 
 from astrokeras.chemistry.species import Species, find_elements, parse_species
 from astrokeras.errors import InputError
-from astrokeras.files import LARGEST_TEXT
+from astrokeras.system.atomic_files import LARGEST_TEXT
 
 TWO_BODY = "TWOBODY"
 KINDS = {

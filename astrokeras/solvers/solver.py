@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrokeras.config import SolverConfig
-from astrokeras.data.schema import PARAMETER_UNITS
+from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError, WorkError
 
 KINDS = {

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from astrokeras.data.store import Tracers, TracerStore
+from astrokeras.data.tracers.reader import Tracers, TracerStore
+from astrokeras.prediction.tracer_rollout import hold_last
 from astrokeras.workflows.figures import FLOOR
-from astrokeras.workflows.rollout import hold_last
 
 BLOCK = 64  # tracers read at a time
 QUERY_BYTES = 128 * 2**20  # parameter trajectories held while training ones pass

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.store import Tracers
+from astrokeras.data.tracers.reader import Tracers
+from astrokeras.prediction.tracer_rollout import complete, log10
 from astrokeras.workflows.figures import Figures
 from astrokeras.workflows.judge import Judge
-from astrokeras.workflows.rollout import complete, log10
 
 MIXED = 0.1  # of another tracer in each step of the loop with mixing
 SHARES = (0.25, 0.5, 0.75)  # of a tracer's steps that are over at a later start

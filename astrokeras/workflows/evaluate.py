@@ -10,26 +10,26 @@ from typing import Any
 import numpy as np
 
 from astrokeras.chemistry.species import PHASES
-from astrokeras.data.store import Tracers, TracerStore, TracerWriter
+from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.files import check_out
-from astrokeras.workflows.card import write_card
+from astrokeras.prediction.tracer_rollout import batch_size as bounded
+from astrokeras.prediction.tracer_rollout import name_starts, roll_out
+from astrokeras.runs.model_card import write_card
+from astrokeras.runs.surrogate_reference import Target, find_target
+from astrokeras.runs.training_overlap import is_trained_on, own_tracers
+from astrokeras.system.atomic_files import check_out
 from astrokeras.workflows.coupled import judge_coupled
 from astrokeras.workflows.figures import Detail
 from astrokeras.workflows.intervals import judge_intervals
 from astrokeras.workflows.judge import Judge
 from astrokeras.workflows.plots import Examples, phase_of
 from astrokeras.workflows.reliability import judge_reliability
-from astrokeras.workflows.rollout import batch_size as bounded
-from astrokeras.workflows.rollout import name_starts, roll_out
 from astrokeras.workflows.survey import (
     Survey,
     choose_rows,
     is_optimistic,
     take_survey,
 )
-from astrokeras.workflows.target import Target, find_target
-from astrokeras.workflows.trained import is_trained_on, own_tracers
 
 BATCH = 64
 EXAMPLES = (10, 50, 90)  # percentiles of the tracers' errors
@@ -159,7 +159,7 @@ def _roll(
     with ExitStack() as stack:
         advance = None
         if progress:
-            from astrokeras.workflows.progress import tracer_bar
+            from astrokeras.system.progress import tracer_bar
 
             advance = stack.enter_context(tracer_bar("Evaluating"))
         write = _prediction_writer(stack, store, target, outputs)

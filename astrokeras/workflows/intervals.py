@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.intervals import coarsen, is_linear
-from astrokeras.data.store import Tracers
+from astrokeras.data.tracers.reader import Tracers
+from astrokeras.data.tracers.timestep_features import coarsen, is_linear
+from astrokeras.prediction.tracer_rollout import complete, log10
 from astrokeras.workflows.judge import Judge
-from astrokeras.workflows.rollout import complete, log10
 
 STRIDES = (2, 4, 8, 16, 32)
 HALVES = (1, 2, 4, 8, 16)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.limits import Limits
-from astrokeras.data.store import TracerStore
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.models.training_ranges import Limits
 
 
 @dataclass

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.limits import COVERAGE, LEAST_TRUST, NORMAL
-from astrokeras.data.store import Tracers
+from astrokeras.data.tracers.reader import Tracers
+from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST, NORMAL
+from astrokeras.prediction.tracer_rollout import complete, log10
 from astrokeras.workflows.judge import Judge
-from astrokeras.workflows.rollout import complete, log10
 
 FLOOR = 1e-20
 LARGE = 0.3  # dex, an error of a state that should have been told

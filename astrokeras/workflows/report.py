@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrokeras.errors import WorkError
-from astrokeras.files import whole_file, write_text
+from astrokeras.system.atomic_files import whole_file, write_text
 from astrokeras.workflows.plots import Examples, draw_all, phase_of
 
 if TYPE_CHECKING:

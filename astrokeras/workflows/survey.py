@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from astrokeras.data.schema import SPLITS
-from astrokeras.data.store import Tracers, TracerStore
+from astrokeras.data.tracers.file_format import SPLITS
+from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError
+from astrokeras.prediction.out_of_range import Outside
+from astrokeras.runs.surrogate_reference import Target, check_steps, match_columns
+from astrokeras.runs.training_overlap import find_known
 from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
 from astrokeras.workflows.figures import Figures
-from astrokeras.workflows.outside import Outside
-from astrokeras.workflows.target import Target, check_steps, match_columns
-from astrokeras.workflows.trained import find_known
 
 BLOCK = 32  # tracers read at a time
 

@@ -1,0 +1,1 @@
+"""AstroChemNet's models and published weights."""

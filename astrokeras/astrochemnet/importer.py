@@ -1,0 +1,125 @@
+"""An imported checkpoint as a run directory, with what it is and where it came from."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from astrokeras.astrochemnet.builder import Labels, build_surrogate
+from astrokeras.astrochemnet.checkpoint import Checkpoint
+from astrokeras.config import (
+    AutoencoderConfig,
+    Config,
+    DatasetConfig,
+    EmulatorConfig,
+)
+from astrokeras.data.tracers.file_format import PARAMETER_UNITS
+from astrokeras.errors import InputError
+from astrokeras.runs.directory import Run
+from astrokeras.runs.provenance import origin
+
+
+def write_run(
+    checkpoint: Checkpoint,
+    labels: Labels,
+    path: Path,
+    sources: Sequence[Path],
+    overwrite: bool = False,
+) -> Run:
+    """Write the surrogate as a run directory: all of it or nothing.
+
+    Args:
+        checkpoint: The weights.
+        labels: What the files lack.
+        path: The directory.
+        sources: The files that the weights came from, for the provenance.
+        overwrite: Whether an existing directory may be replaced.
+
+    Returns:
+        The run.
+
+    Raises:
+        InputError: If the labels do not fit the weights, or the directory exists.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists; choose another --out, or --overwrite it.")
+    if path.exists() and not any(path.glob("*.keras")):
+        raise InputError(f"{path}: exists and is no run; choose another --out.")
+    surrogate = build_surrogate(checkpoint, labels)
+
+    from omegaconf import OmegaConf
+
+    config = _config(checkpoint, labels, path)
+    facts = origin(config) | {"data_sha256": None, "split_sha256": None}
+    facts["imported"] = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sources
+    }
+    beside = Run(path.with_name(f"{path.name}.partial-{os.getpid()}"))
+    try:
+        beside.path.mkdir(parents=True)
+        surrogate.save(beside.surrogate)
+        surrogate.emulator.autoencoder.save(beside.autoencoder)
+        beside.config.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+        beside.provenance.write_text(json.dumps(facts, indent=1))
+        (beside.path / "card.md").write_text(_card(path.name, labels))
+        if path.exists():
+            former = path.with_name(f"{beside.path.name}.former")
+            path.replace(former)
+            shutil.rmtree(former)
+        beside.path.replace(path)
+    finally:
+        shutil.rmtree(beside.path, ignore_errors=True)
+    return Run(path)
+
+
+def _config(checkpoint: Checkpoint, labels: Labels, path: Path) -> Config:
+    """Return the configuration that would train a model of this architecture."""
+    _, *widths, latents = checkpoint.widths
+    return Config(
+        name=path.name,
+        runs_dir=str(path.parent),
+        dataset=DatasetConfig(
+            name="astrochemnet",
+            path="",
+            source="AstroChemNet checkpoint",
+            alignment=labels.alignment,
+            parameters={name: name for name in labels.ranges},
+            units={name: PARAMETER_UNITS.get(name, "") for name in labels.ranges},
+        ),
+        autoencoder=AutoencoderConfig(
+            widths=widths,
+            latents=latents,
+            latent_activation=len(checkpoint.encoder_norms) > len(widths),
+            normalise=True,
+            standardise=False,
+            output="sigmoid",
+            momentum=0.9,
+        ),
+        emulator=EmulatorConfig(
+            hidden=[len(bias) for _, bias in checkpoint.cell[:-1]],
+            activation="relu",
+            window=[labels.states],
+        ),
+    )
+
+
+def _card(name: str, labels: Labels) -> str:
+    ranges = "\n".join(
+        f"- {parameter}: {low:g} to {high:g} {PARAMETER_UNITS.get(parameter, '')}"
+        for parameter, (low, high) in labels.ranges.items()
+    )
+    return f"""# {name}
+
+Imported from an AstroChemNet checkpoint: {len(labels.species)} species, states every
+{labels.step:g} years, windows of {labels.states} states, raw data read with alignment
+`{labels.alignment}`.
+
+Ranges given at import:
+
+{ranges}
+
+The checkpoint does not tell which starts it was trained on, so none is flagged.
+No figures were measured yet: `astrokeras evaluate {name} TRACERS.h5` measures them.
+"""

@@ -1,0 +1,1 @@
+"""Importers: files of other codes become tracer files."""

@@ -1,0 +1,84 @@
+"""Which interval a row's parameters drive: a check by what the data do."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.file_format import FLOOR
+
+TRACERS = 16
+"""Tracers that the check looks at: four would do for collapsing clouds."""
+MARGIN = 0.05
+_RESPONSIVE = 30
+
+
+def compare_alignments(
+    blocks: Sequence[Tracers], alignment: str
+) -> tuple[float, float] | None:
+    """Fit how abundances answer parameters under both alignments.
+
+    Many species follow the parameters within a step, so that a change of the
+    parameters' pace shows as a change of the abundances' pace in the very interval
+    that it drives, and a row earlier or later not.  Second differences of the log
+    abundances are fitted by least squares to those of the log parameters; smooth
+    trends, which suit any alignment, drop out of them.
+
+    Args:
+        blocks: Some tracers as imported, of one length or several.
+        alignment: How they were imported, "next" or "this".
+
+    Returns:
+        The variance explained, as imported and the other way, each the mean over the
+        species that answer most; `None` where the parameters do not vary enough.
+    """
+    # From the interval that was imported: one row on, or one row back.
+    other = 1 if alignment == "next" else -1
+    responses, mine, theirs = [], [], []
+    for block in blocks:
+        for i, length in enumerate(block.length):
+            abundances = np.log10(np.maximum(block.abundances[i, :length], FLOOR))
+            change = np.diff(abundances.astype(np.float64), n=2, axis=0)
+            physical = np.log10(block.physical[i, : length - 1].astype(np.float64))
+            pace = np.diff(physical, n=2, axis=0)
+            # The change over steps t, t+1 answers the parameters of steps t-1 to t+1.
+            t = np.arange(2, len(pace))
+            if len(t):
+                responses.append(change[t])
+                mine.append(pace[t - 1])
+                theirs.append(pace[t - 1 + other])
+    if not responses:
+        return None
+    response, drive = np.concatenate(responses), np.concatenate(mine)
+    if len(response) < 10 * drive.shape[1] or not (drive.std(axis=0) > 1e-9).any():
+        return None
+    explained = np.stack(
+        [_explained(x, response) for x in (drive, np.concatenate(theirs))]
+    )
+    best = np.argsort(-explained.max(axis=0))[:_RESPONSIVE]
+    mean = explained[:, best].mean(axis=1)
+    return float(mean[0]), float(mean[1])
+
+
+def alignment_warning(blocks: Sequence[Tracers], alignment: str) -> str | None:
+    """Return a warning where the other alignment predicts better, else `None`."""
+    explained = compare_alignments(blocks, alignment)
+    if explained is None or explained[1] < explained[0] + MARGIN:
+        return None
+    other = "this" if alignment == "next" else "next"
+    edge = "to" if other == "this" else "from"
+    return (
+        f"the parameters explain {explained[0]:.0%} of the abundances' changes with "
+        f"alignment {alignment!r} but {explained[1]:.0%} with {other!r}; if row k's "
+        f"parameters drive the step {edge} row k, import again "
+        f"with `dataset.alignment={other}`."
+    )
+
+
+def _explained(drive: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """Return the share of each column's variance that a linear fit explains."""
+    slope = np.linalg.lstsq(drive, response, rcond=None)[0]
+    total = (response**2).sum(axis=0)
+    left = ((response - drive @ slope) ** 2).sum(axis=0)
+    # A species that hardly moves is explained by nothing.
+    return np.where(total > 1e-12, 1 - left / np.maximum(total, 1e-12), 0.0)

@@ -1,0 +1,141 @@
+"""Which kind of file a source is, and the tracers it holds."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from astrokeras.config import DatasetConfig
+from astrokeras.data.importers.csv_table import CsvTable, FrameTable, Table
+from astrokeras.data.importers.import_report import Findings
+from astrokeras.data.importers.pandas_hdf5 import PandasTable, frame_keys
+from astrokeras.data.importers.parquet_table import (
+    HDF5Table,
+    ParquetTable,
+    column_names,
+    is_parquet,
+)
+from astrokeras.data.importers.raw_tracers import RawTracers
+from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.hdf5 import open_hdf5
+from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.errors import InputError
+
+Source = Any
+"""A path, a DataFrame, or UCLCHEM's pair of DataFrames."""
+
+
+class StoredTracers:
+    """The tracers of a file that has the tracer format already."""
+
+    numbered = True
+
+    def __init__(self, store: TracerStore, physics: bool = False):
+        if store.has_abundances and not (store.solved or physics):
+            raise InputError(
+                f"{store.path}: holds initial states only; import solved tracers."
+            )
+        self.store, self.name = store, str(store.path)
+        self.species = () if physics or not store.has_abundances else store.species
+        self.parameters, self.units = store.parameters, store.units
+        self.elements = store.elements if self.species else ()
+        self.fixed = store.listed("fixed")
+        self.tracer, self.simulation = store.tracer.copy(), store.simulation.copy()
+        self.split = store.split if store.has_split else None
+        self.states = store.states
+
+    def __len__(self) -> int:
+        return len(self.tracer)
+
+    def blocks(self) -> Iterator[Tracers]:
+        """Iterate over blocks of tracers."""
+        yield from self.store.blocks()
+
+
+Part = RawTracers | StoredTracers
+
+
+def open_parts(
+    sources: Source | Sequence[Source],
+    out: Path,
+    config: DatasetConfig,
+    findings: Findings,
+    stack: ExitStack,
+    physics: bool = False,
+) -> list[Part]:
+    """Open every source; the stack closes the files.
+
+    Args:
+        sources: One or several paths or DataFrames.
+        out: The output, which must not be among them.
+        config: Layout and columns.
+        findings: Where the parts will count what they notice.
+        stack: Takes charge of the open files.
+        physics: Whether species are left out.
+
+    Raises:
+        InputError: For a source that cannot be read, or is there twice.
+    """
+    parts: list[Part] = []
+    seen: set[Path] = set()
+    for number, source in enumerate(_as_list(sources), start=1):
+        if not isinstance(source, (str, os.PathLike)):
+            table = FrameTable(source, f"DataFrame {number}")
+            parts.append(
+                RawTracers(table, config, findings, single=True, physics=physics)
+            )
+            continue
+        path = Path(source)
+        if path.resolve() in seen or path.resolve() == out.resolve():
+            raise InputError(
+                f"{path}: is given twice, or is the output; name each file once."
+            )
+        seen.add(path.resolve())
+        parts += _open_file(path, config, findings, stack, physics)
+    return parts
+
+
+def _open_file(
+    path: Path,
+    config: DatasetConfig,
+    findings: Findings,
+    stack: ExitStack,
+    physics: bool,
+) -> list[Part]:
+    def raw(table: Table, cleaned: bool = False, single: bool = False) -> RawTracers:
+        return RawTracers(table, config, findings, cleaned, single, physics)
+
+    layout = config.layout
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path.")
+    if layout in ("auto", "columns") and is_parquet(path):
+        return [raw(ParquetTable(path), single=True)]
+    if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):
+        if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
+            open_hdf5(path).close()  # Truncated, or no HDF5: says which.
+        return [raw(CsvTable(path), single=True)]
+    file = stack.enter_context(open_hdf5(path))
+    if layout == "tracers" or (layout == "auto" and "format" in file.attrs):
+        store = stack.enter_context(TracerStore(path, need_abundances=False))
+        return [StoredTracers(store, physics)]
+    keys = frame_keys(file)
+    if layout == "columns" or (layout == "auto" and not keys and column_names(file)):
+        return [raw(HDF5Table(file), single=True)]
+    if layout == "auto":
+        layout = "cleaned" if {"train", "val"} <= set(keys) else "raw"
+    if layout == "cleaned":
+        wanted = ["train", "val"]
+    else:
+        wanted = ["df"] if "df" in keys or len(keys) != 1 else keys
+    return [raw(PandasTable(file, key), layout == "cleaned") for key in wanted]
+
+
+def _as_list(sources: Source | Sequence[Source]) -> list[Source]:
+    if isinstance(sources, (str, os.PathLike)) or hasattr(sources, "iloc"):
+        return [sources]
+    listed = list(sources)
+    if not listed:
+        raise InputError("no input given; name at least one raw file.")
+    return listed

@@ -1,0 +1,154 @@
+"""Tables that lie in a file column by column: Parquet, and plain datasets of HDF5."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from astrokeras.data.tracers.file_format import plain_dataset
+from astrokeras.errors import InputError
+
+MAGIC = b"PAR1"
+
+
+class HDF5Table:
+    """Datasets of one axis side by side, each a column, as hydrodynamic codes write.
+
+    Args:
+        file: The open file; what is no dataset of numbers in its root is passed over.
+
+    Raises:
+        InputError: If there are none, or they differ in length.
+    """
+
+    def __init__(self, file: h5py.File):
+        self.name = file.filename
+        names = column_names(file)
+        if not names:
+            raise InputError(
+                f"{self.name}: holds no datasets of one axis and no pandas frame; "
+                "write each column as a dataset in the root of the file."
+            )
+        self._datasets = [plain_dataset(file, name) for name in names]
+        self.columns = tuple(name.strip() for name in names)
+        self.rows = len(self._datasets[0])
+        for name, dataset in zip(names, self._datasets, strict=True):
+            if len(dataset) != self.rows:
+                raise InputError(
+                    f"{self.name}: dataset {name!r} has {len(dataset)} rows, "
+                    f"{names[0]!r} has {self.rows}; every column needs as many."
+                )
+
+    def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
+        """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
+        out = np.empty((stop - start, len(columns)))
+        for place, column in enumerate(columns):
+            out[:, place] = self._datasets[column][start:stop]
+        return out
+
+
+def column_names(file: h5py.File) -> list[str]:
+    """Return the names of the datasets of one axis of numbers in the root of a file."""
+
+    def is_column(name: str) -> bool:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            return False
+        found = file[name]
+        if not isinstance(found, h5py.Dataset):
+            return False
+        return found.ndim == 1 and found.dtype.kind in "fiub"
+
+    return [name for name in file if is_column(name)]
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file begins as Parquet does."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+class ParquetTable:
+    """A Parquet file, read a row group at a time.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: If pyarrow is not installed or cannot read the file.
+    """
+
+    def __init__(self, path: Path):
+        self.name = str(path)
+        try:
+            import pyarrow.parquet
+        except ImportError as error:
+            raise InputError(
+                f"{path}: reading Parquet needs pyarrow; `pip install pyarrow`, or "
+                "write the table as CSV or HDF5."
+            ) from error
+        with _readable(path):
+            self._file = pyarrow.parquet.ParquetFile(path)
+            metadata = self._file.metadata
+            sizes = [
+                metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)
+            ]
+            names = list(self._file.schema_arrow.names)
+        self.columns = tuple(name.strip() for name in names)
+        self._names = names
+        self._bounds = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self.rows = int(self._bounds[-1])
+        self._held: tuple[int, tuple[int, ...]] | None = None
+        self._values = np.empty((0, 0))
+
+    def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
+        """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
+        parts = [np.empty((0, len(columns)))]
+        first = int(np.searchsorted(self._bounds, start, side="right")) - 1
+        for group in range(first, len(self._bounds) - 1):
+            low, high = (int(bound) for bound in self._bounds[group : group + 2])
+            if low >= stop:
+                break
+            values = self._group(group, tuple(columns))
+            parts.append(values[max(start - low, 0) : min(stop, high) - low])
+        return np.concatenate(parts)
+
+    def _group(self, group: int, columns: tuple[int, ...]) -> np.ndarray:
+        """Return some columns of a row group; the last one is held."""
+        if self._held != (group, columns):
+            names = [self._names[column] for column in columns]
+            with _readable(self.name):
+                table = self._file.read_row_group(group, columns=names)
+            self._values = np.column_stack(
+                [self._numbers(table, name) for name in names]
+            )
+            self._held = (group, columns)
+        return self._values
+
+    def _numbers(self, table: Any, name: str) -> np.ndarray:
+        try:
+            return np.asarray(table[name].to_numpy(), np.float64)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self.name}: column {name!r} must hold numbers ({reason}); convert "
+                "it, or leave it out."
+            ) from error
+
+
+@contextmanager
+def _readable(name: Path | str) -> Iterator[None]:
+    """Turn what pyarrow raises into one line."""
+    try:
+        yield
+    except (ValueError, OSError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{name}: cannot be read as Parquet, it is truncated or damaged "
+            f"({reason}); fetch or make it again."
+        ) from error

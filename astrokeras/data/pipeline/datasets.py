@@ -1,0 +1,75 @@
+"""Samplers as datasets for `fit`, with TensorFlow or without."""
+
+import importlib.util
+from typing import Any
+
+import keras
+
+from astrokeras.data.pipeline.samplers import Sampler
+
+
+class EpochNumber(keras.callbacks.Callback):
+    """Knows which epoch is trained, for the datasets, which `fit` does not tell.
+
+    A dataset lasts an epoch, and `fit` begins it anew for each, also to look at a batch
+    ahead of the first.
+
+    Args:
+        number: Of the first epoch.
+    """
+
+    def __init__(self, number: int = 0):
+        super().__init__()
+        self.number = number
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.number = epoch
+
+
+class SamplerDataset(keras.utils.PyDataset):
+    """A sampler's batches without TensorFlow.
+
+    Args:
+        sampler: Makes the batches.
+        epoch: Says which epoch it is.
+    """
+
+    def __init__(self, sampler: Sampler, epoch: EpochNumber):
+        super().__init__()
+        self.sampler = sampler
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.sampler.steps
+
+    def __getitem__(self, step: int) -> tuple[Any, ...]:
+        arrays = self.sampler.batch(self.epoch.number, step)
+        return self.sampler.arguments(arrays)
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow, and so tf.data, is installed."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def batches(
+    sampler: Sampler, epoch: EpochNumber | None = None, resident: bool = False
+) -> Any:
+    """Return a dataset of one epoch for `fit`.
+
+    Args:
+        sampler: Makes the batches.
+        epoch: Says which epoch it is, each time the dataset begins; always 0 if `None`.
+        resident: Whether all data are put on the device. Otherwise they are streamed
+            from the cache: by tf.data where TensorFlow is installed.
+    """
+    epoch = epoch or EpochNumber()
+    if resident:
+        from astrokeras.data.pipeline.device_dataset import ResidentDataset
+
+        return ResidentDataset(sampler, epoch)
+    if not has_tensorflow():
+        return SamplerDataset(sampler, epoch)
+    from astrokeras.data.pipeline.tf_dataset import tf_batches
+
+    return tf_batches(sampler, epoch)

@@ -1,0 +1,216 @@
+"""The training cache: scaled, in random order, keyed by its content.
+
+Decompression decides the speed of reading a tracer file, so training reads a copy that
+needs none, or one compressed for speed. Its tracers lie in a random order, drawn once:
+neighbours in a tracer file come from one simulation and are near-copies of each other,
+neighbours here do not, and one contiguous read still fetches many.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from astrokeras.data.pipeline.statistics import Collector, Statistics
+from astrokeras.data.tracers import hdf5_sandbox
+from astrokeras.data.tracers.abundance_scaling import scale_abundances
+from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.hdf5 import open_hdf5
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.split import calibration_rows
+from astrokeras.errors import InputError
+from astrokeras.system.atomic_files import check_space, written_beside
+
+VERSION = 3
+BLOCK = 32
+
+
+@dataclass
+class Cache:
+    """A training cache on disk.
+
+    Attributes:
+        path: HDF5 file with the groups `train` and `validation`, each with
+            `abundances` (n, T+1, S) scaled to [0, 1], `physical` (n, T, P) as log10,
+            `years` (n, T) between states, and `length` (n,).
+        source_hash: SHA-256 of the tracer file.
+        floor: Smallest abundance.
+        species, parameters, units: Names in column order.
+        elements: Symbols that the species names are read by.
+        fixed: What the data held fixed, as their file notes it.
+        statistics: Of the training tracers.
+        tracers: How many of them there are.
+        starts: Named initial abundances, (S,) each, for whoever names them.
+    """
+
+    path: Path
+    source_hash: str
+    floor: float
+    species: tuple[str, ...]
+    parameters: tuple[str, ...]
+    units: tuple[str, ...]
+    elements: tuple[str, ...]
+    fixed: list[str]
+    statistics: Statistics
+    tracers: int
+    starts: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def prepare(
+    source: Path,
+    folder: Path,
+    floor: float,
+    build: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+    compression: str = "none",
+    calibration: float = 0.0,
+) -> Cache:
+    """Find or make the training cache of a tracer file.
+
+    Args:
+        source: A tracer file with a split.
+        folder: Where caches are kept.
+        floor: Smallest abundance; smaller ones are raised to it.
+        build: Whether to make a missing cache.
+        progress: Called with tracers done and tracers in all.
+        compression: `none`, or `blosc`: a quarter less disk, somewhat slower to read.
+        calibration: Share of the validation simulations that training does not see
+            either, see `split.calibration_rows`.
+
+    Raises:
+        InputError: If the file is wrong, lacks solutions or a split, or if the cache
+            is missing and must not be made.
+    """
+    with TracerStore(source) as store:
+        if not store.solved:
+            raise InputError(
+                f"{source}: dataset 'abundances' holds state 0 alone; "
+                "training needs solved tracers."
+            )
+        elements, fixed = store.elements, store.listed("fixed")
+        rows = {name: store.rows(name) for name in ("train", "validation")}
+        kept = calibration_rows(store, calibration)
+        rows["validation"] = np.setdiff1d(rows["validation"], kept)
+        digest = hash_file(source)
+        facts = [VERSION, digest, floor] + [compression] * (compression != "none")
+        facts += [calibration] * (len(kept) > 0)
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        path = folder / f"{store.path.stem}-{key[:16]}.h5"
+        if not path.exists():
+            if not build:
+                raise InputError(
+                    f"{path}: no training cache of {source}; make it with "
+                    "`astrokeras train --mode preprocess` or use --mode both."
+                )
+            _write(store, rows, path, floor, progress, compression)
+        return Cache(
+            path,
+            digest,
+            floor,
+            store.species,
+            store.parameters,
+            store.units,
+            elements,
+            fixed,
+            _read_statistics(path, store, rows),
+            len(rows["train"]),
+        )
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_statistics(
+    path: Path, store: TracerStore, rows: dict[str, np.ndarray]
+) -> Statistics:
+    """Return what a cache knows of its training tracers, if it is a whole one."""
+    names = list(Statistics.__dataclass_fields__)
+    try:
+        with open_hdf5(path) as file:
+            for name, index in rows.items():
+                shape = (len(index), store.states, len(store.species))
+                if file[name]["abundances"].shape != shape:
+                    raise ValueError(f"{name} has another shape than {shape}")
+            return Statistics(**{name: file["statistics"][name][()] for name in names})
+    except (InputError, KeyError, ValueError, TypeError, OSError) as error:
+        raise InputError(
+            f"{path}: is no training cache of {store.path}, or a damaged one "
+            f"({error}); remove it, it is made again."
+        ) from error
+
+
+def _write(
+    store: TracerStore,
+    rows: dict[str, np.ndarray],
+    path: Path,
+    floor: float,
+    progress: Callable[[int, int], None] | None,
+    compression: str,
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    collector = Collector(len(rows["train"]), floor)
+    done, total = 0, sum(map(len, rows.values()))
+    check_space(path, 4 * total * store.states * len(store.species))
+    with written_beside(path) as beside:
+        with h5py.File(beside, "w") as file:
+            for name, index in rows.items():
+                order = np.random.default_rng(0).permutation(len(index))
+                group = _make_group(file, name, store, len(index), compression)
+                for start in range(0, len(index), BLOCK):
+                    tracers = store.read(index[start : start + BLOCK])
+                    if name == "train":
+                        collector.update(tracers)
+                    _write_block(group, order[start:], tracers, floor)
+                    done += len(tracers)
+                    if progress:
+                        progress(done, total)
+            for name, value in vars(collector.result()).items():
+                file[f"statistics/{name}"] = value
+    hdf5_sandbox.trust(path)
+
+
+def _make_group(
+    file: h5py.File, name: str, store: TracerStore, count: int, compression: str
+) -> h5py.Group:
+    group = file.create_group(name)
+    states, species = store.states, len(store.species)
+    storage: dict[str, Any] = {}
+    if compression == "blosc":
+        import hdf5plugin
+
+        # Chunks of a tracer: each is decompressed as a whole.
+        storage = {"chunks": (1, states, species), **hdf5plugin.Blosc("lz4")}
+    group.create_dataset("abundances", (count, states, species), "f4", **storage)
+    group.create_dataset("physical", (count, states - 1, len(store.parameters)), "f4")
+    group.create_dataset("years", (count, states - 1), "f4")
+    group.create_dataset("length", (count,), "i4")
+    return group
+
+
+def _write_block(
+    group: h5py.Group,
+    places: np.ndarray,
+    tracers: Tracers,
+    floor: float,
+) -> None:
+    scaled = scale_abundances(tracers.abundances, floor).astype("f4")
+    physical = np.log10(tracers.physical.astype("f8")).astype("f4")
+    years = np.diff(tracers.time).astype("f4")
+    for i, place in enumerate(places[: len(tracers)]):
+        length = tracers.length[i]
+        # Beyond its length a tracer holds NaN, which no weight of zero can undo.
+        scaled[i, length:] = 0.0
+        physical[i, length - 1 :] = 0.0
+        years[i, length - 1 :] = years[i, length - 2]
+        group["abundances"][place] = scaled[i]
+        group["physical"][place] = physical[i]
+        group["years"][place] = years[i]
+        group["length"][place] = length

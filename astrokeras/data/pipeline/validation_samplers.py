@@ -1,0 +1,90 @@
+"""The validation tracers as batches: whole and in order."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data.pipeline.samplers import Arrays, Data, Sampler, take
+from astrokeras.data.pipeline.shard import Share
+from astrokeras.data.pipeline.training_cache import Cache
+from astrokeras.data.tracers.timestep_features import feature_count, timed_features
+
+
+class RolloutSampler(Sampler):
+    """Whole validation tracers in order: `(initial, parameters, truth, weight)`.
+
+    Args:
+        cache: The training cache.
+        batch_size: Tracers a batch.
+        timed: Whether the emulator is told the length of each interval.
+        share: The part of each batch that is made here.
+    """
+
+    ahead = 1  # of batches that are larger than those of the training
+
+    def __init__(
+        self,
+        cache: Cache,
+        batch_size: int,
+        timed: bool = False,
+        share: Share | None = None,
+    ):
+        super().__init__(cache, "validation", 0, batch_size, share=share)
+        self.timed = timed
+        features = feature_count(self.parameters, timed)
+        self.parts = [1] * (len(self.bounds) - 1)
+        self._in_order = [(chunk, 0) for chunk in range(len(self.parts))]
+        self.spec = (
+            ((None, self.species), "float32"),
+            ((None, None, features), "float32"),
+            ((None, None, self.species), "float32"),
+            ((None, None), "float32"),
+        )
+
+    def counted(self, weight: np.ndarray, counts: np.ndarray, whole: float) -> Any:
+        # Here the batches' means are averaged, each weighed by its filled size.
+        sizes = np.diff(self.bounds)
+        filled = sum(map(self.share.whole, sizes.tolist()))
+        return super().counted(weight, counts, filled / int(sizes.sum()))
+
+    def _order(self, epoch: int) -> list[tuple[int, int]]:
+        return self._in_order
+
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
+        tracers, weight = self._states_of(chunk)
+        weight[:, 0] = False  # given, not predicted
+        return tracers, weight.astype("float32")
+
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
+        tracers, weight = drawn
+        truth, parameters, years = (take(one, tracers - first, xp) for one in data)
+        if self.timed:
+            held = (parameters,) * 3
+            parameters = timed_features(*held, years, self.step, xp)
+        return truth[:, 0], parameters, truth, weight
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        initial, parameters, truth, weight = arrays
+        return (initial, parameters), truth, weight
+
+
+class StateSampler(RolloutSampler):
+    """All states of whole validation tracers: `(x, weight)`."""
+
+    def __init__(self, cache: Cache, batch_size: int, share: Share | None = None):
+        super().__init__(cache, batch_size, share=share)
+        self.spec = (((None, self.species), "float32"), ((None,), "float32"))
+
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
+        tracers, weight = self._states_of(chunk)
+        return tracers, weight.astype("float32")
+
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
+        tracers, weight = drawn
+        states = take(data[0], tracers - first, xp)
+        return xp.reshape(states, (-1, self.species)), xp.reshape(weight, (-1,))
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        states, weight = arrays
+        return states, states, weight

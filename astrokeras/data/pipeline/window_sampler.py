@@ -1,0 +1,249 @@
+"""Which windows of which tracers make a batch of the emulator's training."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data.pipeline.samplers import CHUNK, Arrays, Data, Sampler, take
+from astrokeras.data.pipeline.shard import Share
+from astrokeras.data.pipeline.training_cache import Cache
+from astrokeras.data.tracers.timestep_features import (
+    average,
+    feature_count,
+    is_linear,
+    timed_features,
+)
+from astrokeras.errors import InputError
+
+
+class WindowSampler(Sampler):
+    """Batches of windows: `(initial, parameters[, index], truth, weight)`.
+
+    Each fixed length takes an equal share of a chunk's tracers, another one in every
+    epoch, and as many windows of each tracer as fit into it. A tracer too short for
+    some lengths is shared among the others; one too short for all is left out and
+    counted. Batches of all lengths hold about as many states, so shorter windows come
+    in larger batches.
+
+    Args:
+        cache: The training cache.
+        batch_size: Windows a batch at the longest length.
+        windows: Lengths in steps.
+        seed: Of the order and the starts.
+        from_start: Share of the windows that start at state 0, as every rollout of an
+            evaluation does; the others start anywhere they fit.
+        decode: States of a window that are decoded and compared besides state 0, drawn
+            at random and always with the last one; all of them if 0.
+        reconstruction: Weight of state 0, which is given and only reconstructed, beside
+            the mean of the others.
+        timed: Whether the emulator is told the length of each interval.
+        stride: Steps of the file that an interval spans at most. Each draws its own
+            number, after its window has drawn the largest that it allows, both
+            log-uniform: every length is as likely within its decade, and some windows
+            have short intervals alone.
+        even: Share of the windows that keep the file's own steps.
+        chunk: Tracers a chunk.
+        share: The part of each batch that is made here.
+
+    Attributes:
+        left_out: Tracers shorter than every window.
+        reach: Steps of the file that an interval can span at most, given the windows.
+
+    Raises:
+        InputError: If no tracer is as long as the shortest window.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        batch_size: int,
+        windows: Sequence[int],
+        seed: int,
+        from_start: float = 0.0,
+        decode: int = 0,
+        reconstruction: float = 0.0,
+        timed: bool = False,
+        stride: int = 1,
+        even: float = 0.0,
+        chunk: int = CHUNK,
+        share: Share | None = None,
+    ):
+        # A batch comes from one chunk and must not hold its tracers many times.
+        super().__init__(cache, "train", seed, chunk, 2 * batch_size, share)
+        self.windows = sorted(windows)
+        self.batch_size = batch_size
+        self.from_start = from_start
+        self.decode = decode
+        self.reconstruction = reconstruction
+        self.timed = timed
+        self.stride = stride if even < 1 else 1
+        self.even = even
+        self.linear = is_linear(cache.parameters, cache.units)
+        self.left_out = int((self.length - 1 < self.windows[0]).sum())
+        if self.left_out == len(self.length):
+            raise InputError(
+                f"emulator.window is {self.windows}, longer than every training "
+                f"tracer (at most {self.length.max() - 1} steps); give a shorter one."
+            )
+        # The longest windows that fit a tracer make its class; the plan of a chunk
+        # lists (class, window, part) of its batches and is the same in each epoch.
+        fits = np.searchsorted(self.windows, self.length - 1, side="right")
+        self.plans: list[list[tuple[int, int, int]]] = []
+        self.members: list[list[np.ndarray]] = []
+        for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True):
+            classes = [
+                np.flatnonzero(fits[start:stop] == k)
+                for k in range(1, len(self.windows) + 1)
+            ]
+            self.members.append(classes)
+            self.plans.append(
+                [
+                    (k, w, part)
+                    for k, members in enumerate(classes)
+                    for w in range(k + 1)
+                    for part in range(self._batches(members, k, w, start))
+                ]
+            )
+        self.parts = [len(plan) for plan in self.plans]
+        self.spec = (
+            ((None, self.species), "float32"),
+            ((None, None, feature_count(self.parameters, timed)), "float32"),
+            *([((None, None), "int32")] if decode else []),
+            ((None, None, self.species), "float32"),
+            ((None, None), "float32"),
+        )
+
+    @property
+    def reach(self) -> int:
+        return self._reach(self.windows[0])
+
+    def _reach(self, window: int) -> int:
+        """Return how many steps an interval can span if the others span one each."""
+        return min(self.stride, int(self.length.max()) - window)
+
+    def _windows_a_batch(self, w: int) -> int:
+        return max(1, round(self.batch_size * self.windows[-1] / self.windows[w]))
+
+    def _windows_a_tracer(self, members: np.ndarray, w: int, start: int) -> int:
+        return int((self.length[start + members].min() - 1) // self.windows[w])
+
+    def _batches(self, members: np.ndarray, k: int, w: int, start: int) -> int:
+        if not len(members):
+            return 0
+        share = len(members) / (k + 1)
+        pool = share * self._windows_a_tracer(members, w, start)
+        return max(1, round(pool / self._windows_a_batch(w)))
+
+    def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
+        order = self._random(epoch, chunk).permutation(self.parts[chunk])
+        k, w, part = self.plans[chunk][order[part]]
+        tracers = self._tracers(epoch, chunk, k, w, part) + self.bounds[chunk]
+        window = self.windows[w]
+
+        random = np.random.default_rng((self.seed, epoch, chunk, k, w, part))
+        spans = self._spans(random, self.length[tracers] - 1, window)
+        ends = np.cumsum(spans, axis=1)
+        starts = random.integers(0, self.length[tracers] - ends[:, -1])
+        starts[random.random(len(tracers)) < self.from_start] = 0
+        states = starts[:, None] + np.pad(ends, ((0, 0), (1, 0)))
+        index = self._decoded(random, len(tracers), window)
+        weight = np.ones(index.shape, "float32")
+        weight[:, 0] = self.reconstruction * (index.shape[1] - 1)
+        return tracers, states, index, weight
+
+    def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
+        tracers, states, index, weight = drawn
+        flat = xp.reshape(data[0], (-1, self.species))
+        begin = ((tracers - first) * self.states)[:, None]
+        initial = take(flat, begin[:, 0] + states[:, 0], xp)
+        features = self._features(data, tracers - first, states, xp)
+        truth = take(flat, begin + xp.take_along_axis(states, index, axis=1), xp)
+        if not self.decode:
+            return initial, features, truth, weight
+        return initial, features, index, truth, weight
+
+    def _features(self, data: Data, tracers: Any, states: Any, xp: ModuleType) -> Any:
+        """Return what the emulator is told of each interval, `(batch, n, features)`.
+
+        Args:
+            data: As `gather` takes them.
+            tracers: Their places in the data, (batch,).
+            states: That the intervals lie between, `(batch, n + 1)`.
+            xp: NumPy or `keras.ops`.
+        """
+        physical = xp.reshape(data[1], (-1, self.parameters))
+        begin = tracers * (self.states - 1)
+        if not self.timed:
+            return take(physical, begin[:, None] + states[:, :-1], xp)
+        # The steps of an interval, its last one again where it has fewer than others.
+        left, right = states[:, :-1, None], states[:, 1:, None]
+        steps = left + xp.arange(self._reach(states.shape[1] - 1), dtype="int32")
+        rows = begin[:, None, None] + xp.minimum(steps, right - 1)
+        pieces = take(physical, rows, xp)
+        years = take(xp.reshape(data[2], (-1,)), rows, xp)
+        years = xp.where(steps < right, years, xp.zeros_like(years))
+        mean = average(pieces, years, self.linear, self.reader.scale, xp)
+        ends = pieces[:, :, 0], pieces[:, :, -1]
+        return timed_features(mean, *ends, xp.sum(years, axis=-1), self.step, xp)
+
+    def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        *inputs, truth, weight = arrays
+        return tuple(inputs), truth, weight
+
+    def _tracers(self, epoch: int, chunk: int, k: int, w: int, part: int) -> np.ndarray:
+        """Return the tracers of a batch: a part of its length's pool of windows."""
+        members = self.members[chunk][k]
+        random = np.random.default_rng((self.seed, epoch, chunk, k))
+        share = np.array_split(random.permutation(members), k + 1)[w]
+        share = share if len(share) else members
+        each = self._windows_a_tracer(members, w, int(self.bounds[chunk]))
+        pool = random.permutation(np.repeat(share, each))
+        size = self._windows_a_batch(w)
+        # The last batch is filled up from the pool's beginning: shapes stay the same.
+        return np.resize(pool, (part + 1) * size)[part * size :]
+
+    def _spans(
+        self, random: np.random.Generator, steps: np.ndarray, window: int
+    ) -> np.ndarray:
+        """Return how many steps of the file each interval spans, `(count, window)`.
+
+        Args:
+            random: Where numbers come from.
+            steps: Of each window's tracer, which the intervals fit into, (count,).
+            window: Intervals of a window.
+        """
+        spans = np.ones((len(steps), window), int)
+        if self.stride > 1:
+            most = _log_uniform(random, np.full((len(steps), 1), self.stride), 1)
+            drawn = _log_uniform(random, most, window)
+            more = drawn - 1
+            more[random.random(len(steps)) < self.even] = 0
+            room = (steps - window)[:, None] / np.maximum(more.sum(1), 1)[:, None]
+            spans += (more * np.minimum(room, 1.0)).astype(int)
+        return spans
+
+    def _decoded(
+        self, random: np.random.Generator, count: int, window: int
+    ) -> np.ndarray:
+        """Return which states of each window are decoded, `(count, wanted)`, sorted.
+
+        State 0 is the first of them and the window's last state the last.
+        """
+        if not 0 < self.decode < window:
+            index = np.broadcast_to(np.arange(window + 1), (count, window + 1))
+        else:
+            draws = random.random((count, window - 1)).argsort(1) + 1
+            chosen = np.sort(draws[:, : self.decode - 1], axis=1)
+            first, last = np.zeros((count, 1), int), np.full((count, 1), window)
+            index = np.concatenate([first, chosen, last], axis=1)
+        return index.astype("int32")
+
+
+def _log_uniform(
+    random: np.random.Generator, most: np.ndarray, count: int
+) -> np.ndarray:
+    """Draw whole numbers from 1 to `most`, `(n, 1)` to `(n, count)`."""
+    exponents = random.random((len(most), count)) * np.log(most + 1)
+    return np.minimum(np.exp(exponents).astype(int), most)

@@ -1,0 +1,1 @@
+"""Tracer files: reading, writing, splitting and summarising them."""

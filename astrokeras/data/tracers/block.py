@@ -1,0 +1,157 @@
+"""Tracers in memory, and the check of their values."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from astrokeras.data.tracers import file_format
+from astrokeras.errors import InputError
+
+PER_STATE = {"abundances": "f4", "physical": "f4", "time": "f8"}
+PER_TRACER = {"length": "i4", "tracer": "i8", "simulation": "i8", "split": "u1"}
+
+
+@dataclass
+class Tracers:
+    """Some tracers in memory.
+
+    Attributes:
+        rows: Row numbers in the file, (n,).
+        abundances: Relative to H nuclei, (n, T+1, S), or (n, 1, S) when unsolved, or
+            (n, 0, S) where there are none.
+        physical: Parameters in the file's units, (n, T, P).
+        time: Years, (n, T+1).
+        length: Valid states of each tracer, (n,); NaN lies beyond.
+        tracer: Identifiers, (n,).
+        simulation: Identifiers of the simulations, (n,).
+        split: 0 train, 1 validation, 2 test, 255 not split, (n,).
+    """
+
+    rows: np.ndarray
+    abundances: np.ndarray
+    physical: np.ndarray
+    time: np.ndarray
+    length: np.ndarray
+    tracer: np.ndarray
+    simulation: np.ndarray
+    split: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    def take(self, rows: np.ndarray) -> "Tracers":
+        """Return copies of some of them."""
+        names = self.__dataclass_fields__
+        return Tracers(**{name: getattr(self, name)[rows].copy() for name in names})
+
+    def padded(self, states: int) -> "Tracers":
+        """Return them with room for `states` states, NaN beyond each one's end."""
+        if self.time.shape[1] == states:
+            return self
+        padded = empty_tracers(
+            len(self), states, self.abundances.shape[2], self.physical.shape[2]
+        )
+        for name in PER_STATE:
+            values = getattr(self, name)
+            getattr(padded, name)[:, : values.shape[1]] = values
+        for name in PER_TRACER:
+            setattr(padded, name, getattr(self, name))
+        return padded
+
+
+def empty_tracers(n: int, states: int, species: int, parameters: int) -> Tracers:
+    """Return tracers of NaN, to be filled up to their lengths."""
+    return Tracers(
+        rows=np.arange(n),
+        abundances=np.full((n, states, species), np.nan, np.float32),
+        physical=np.full((n, states - 1, parameters), np.nan, np.float32),
+        time=np.full((n, states), np.nan),
+        length=np.full(n, states, np.int32),
+        tracer=np.zeros(n, np.int64),
+        simulation=np.full(n, file_format.NO_SIMULATION, np.int64),
+        split=np.full(n, file_format.UNASSIGNED, np.uint8),
+    )
+
+
+def check_values(
+    path: str | os.PathLike[str],
+    tracers: Tracers,
+    species: Sequence[str],
+    parameters: Sequence[str],
+) -> None:
+    """Refuse values that no valid tracer holds.
+
+    Args:
+        path: Named in the message.
+        tracers: What to check, within each tracer's length.
+        species: Names, in column order.
+        parameters: Names, in column order.
+
+    Raises:
+        InputError: For an abundance that is not finite or outside [0, 1] beyond
+            rounding, a parameter that is not positive, or time that stands still.
+    """
+    states = tracers.time.shape[1]
+    valid = None
+    if (tracers.length < states).any():
+        valid = np.arange(states)[None, :] < tracers.length[:, None]
+    low, high = file_format.LOWEST, file_format.HIGHEST
+
+    def check(
+        values: np.ndarray,
+        inside: np.ndarray | None,
+        names: Sequence[str],
+        good: Callable[[np.ndarray], np.ndarray],
+        allowed: str,
+    ) -> None:
+        if not values.size:
+            return
+        # Minima and maxima carry NaN along and take no memory of their own.
+        if inside is None and good(values.min()) and good(values.max()):
+            return
+        bad = ~good(values)
+        if inside is not None:
+            bad &= inside.reshape(inside.shape + (1,) * (values.ndim - 2))
+        if bad.any():
+            where = np.unravel_index(int(bad.argmax()), bad.shape)
+            name = names[int(where[2])] if values.ndim == 3 else names[0]
+            raise InputError(
+                f"{path}: tracer {tracers.tracer[where[0]]}, state {where[1]}: {name} "
+                f"is {values[where]:.6g}; it must be {allowed}, correct the data."
+            )
+
+    kept = tracers.abundances.shape[1]
+    check(
+        tracers.abundances,
+        None if valid is None else valid[:, :kept],
+        species,
+        lambda x: (x >= low) & (x <= high),
+        "an abundance from 0 to 1 relative to H nuclei",
+    )
+    check(
+        tracers.physical,
+        None if valid is None else valid[:, 1:],
+        parameters,
+        lambda x: (x > 0) & np.isfinite(x),
+        "positive and finite",
+    )
+    check(
+        tracers.time,
+        valid,
+        ["time"],
+        np.isfinite,
+        "finite",
+    )
+    with np.errstate(invalid="ignore"):
+        still = ~(np.diff(tracers.time) > 0)
+    if valid is not None:
+        still &= valid[:, 1:]
+    if still.any():
+        row, state = np.unravel_index(int(still.argmax()), still.shape)
+        before, after = tracers.time[row, state : state + 2]
+        raise InputError(
+            f"{path}: tracer {tracers.tracer[row]}, state {state + 1}: time is "
+            f"{after:.6g} yr after {before:.6g} yr; it must increase within a tracer."
+        )

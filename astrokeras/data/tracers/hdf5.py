@@ -1,0 +1,73 @@
+"""HDF5 files: opened once they were looked through, read by runs of rows."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from astrokeras.data.tracers import hdf5_sandbox
+from astrokeras.data.tracers.hdf5_sandbox import unreadable
+from astrokeras.errors import InputError
+
+__all__ = ["open_hdf5", "plain", "read_rows", "row_numbers", "unreadable"]
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading, once it was looked through.
+
+    Raises:
+        InputError: If it is missing, not HDF5, truncated or not safe to read.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path.")
+    if not hdf5_sandbox.is_hdf5(path):
+        raise unreadable(path, "it has not the signature of HDF5")
+    hdf5_sandbox.check_file(path)
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if not hdf5_sandbox.was_checked(file.id.get_vfd_handle()):
+        file.close()
+        raise InputError(
+            f"{path}: was replaced while it was being opened; try again when it is "
+            "whole."
+        )
+    return file
+
+
+def row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
+    """Return the numbers of rows that a slice or an array of numbers selects."""
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(tracers))
+    return np.asarray(rows, dtype=np.int64)
+
+
+def read_rows(dataset: h5py.Dataset, index: np.ndarray, dtype: str) -> np.ndarray:
+    """Read rows in any order with one HDF5 read for each run of neighbours."""
+    out = np.empty((len(index), *dataset.shape[1:]), dtype)
+    if not len(index):
+        return out
+    order = np.argsort(index, kind="stable")
+    ordered = index[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 2) != 1)
+    straight = bool((order == np.arange(len(order))).all())
+    for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
+        run = slice(int(ordered[start]), int(ordered[stop - 1]) + 1)
+        if straight:
+            dataset.read_direct(out, np.s_[run], np.s_[int(start) : int(stop)])
+        else:
+            out[order[start:stop]] = dataset[run]
+    return out
+
+
+def plain(value: Any) -> Any:
+    """Turn an HDF5 attribute into a plain Python value."""
+    if isinstance(value, h5py.Empty):
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return [plain(item) for item in value.tolist()]
+    return value.item() if isinstance(value, np.generic) else value

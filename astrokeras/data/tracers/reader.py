@@ -1,0 +1,262 @@
+"""Reading tracer files by whole tracers, never whole files."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from astrokeras.chemistry.species import find_elements, parse_species
+from astrokeras.data.tracers import file_format
+from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers, check_values
+from astrokeras.data.tracers.hdf5 import (
+    open_hdf5,
+    plain,
+    read_rows,
+    row_numbers,
+    unreadable,
+)
+from astrokeras.data.tracers.writer import TracerWriter
+from astrokeras.errors import InputError
+
+__all__ = ["TracerStore", "TracerWriter", "Tracers"]
+
+
+class TracerStore:
+    """A tracer file, open for reading.
+
+    Opening validates the structure and loads the small per-tracer columns; abundances
+    are read a block of tracers at a time.
+
+    Args:
+        path: A tracer file, see `data/README.md`.
+        need_abundances: Whether to refuse a file without the dataset `abundances`.
+            Of such a file `read` and `blocks` return abundances of shape (n, 0, S); one
+            of tracks has no species either, S = 0.
+
+    Raises:
+        InputError: If the file is missing, not HDF5, truncated or malformed.
+
+    Example:
+    >>> with TracerStore("data/grav.h5") as store:       # doctest: +SKIP
+    ...     tracers = store.read(slice(0, 2))
+    ...     tracers.abundances.shape
+    (2, 298, 333)
+    """
+
+    def __init__(self, path: str | os.PathLike[str], need_abundances: bool = True):
+        self.path = Path(path)
+        self.file = open_hdf5(self.path)
+        try:
+            file_format.check_structure(self.file, need_abundances)
+            self._load_columns()
+        except (OSError, RuntimeError) as error:
+            self.file.close()
+            raise unreadable(self.path, error) from error
+        except BaseException:
+            self.file.close()
+            raise
+
+    def _load_columns(self) -> None:
+        file = self.file
+        self.species = file_format.strings(file["species"]) if "species" in file else ()
+        self.parameters = file_format.strings(file["parameters"])
+        self.units = file_format.strings(file["parameters"].attrs["units"])
+        self._added: list[float | int] = []
+        self.attributes = {k: plain(v) for k, v in file.attrs.items()}
+        self.tracers, self.states = file["time"].shape
+        self.has_abundances = "abundances" in file
+        self.solved = self.has_abundances and file["abundances"].shape[1] == self.states
+        self.length = file["length"][:].astype(np.int32)
+        self.tracer = file["tracer"][:].astype(np.int64)
+        self.simulation = file["simulation"][:].astype(np.int64)
+        if "split" in file:
+            self.split = file["split"][:].astype(np.uint8)
+            self._check_column(
+                "split", self.split, self.split >= len(file_format.SPLITS), "0, 1 or 2"
+            )
+        else:
+            self.split = np.full(self.tracers, file_format.UNASSIGNED, np.uint8)
+        bad = (self.length < 2) | (self.length > self.states)
+        self._check_column("length", self.length, bad, f"2 to {self.states}")
+
+    def _check_column(
+        self, name: str, values: np.ndarray, bad: np.ndarray, allowed: str
+    ) -> None:
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"{self.path}: dataset {name!r} holds {values[row]} for tracer "
+                f"{self.tracer[row]} (row {row}); it must be {allowed}."
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the file stores a split."""
+        return bool((self.split != file_format.UNASSIGNED).all())
+
+    @property
+    def split_attributes(self) -> dict[str, Any]:
+        """Attributes that say how the split was made."""
+        return {k: v for k, v in self.attributes.items() if k.startswith("split_")}
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols that the species' names are read by.
+
+        Raises:
+            InputError: If a name cannot be read with them.
+        """
+        try:
+            elements = find_elements(self.species, self.listed("elements"))
+            for name in self.species:
+                parse_species(name, elements)
+        except InputError as error:
+            message = str(error).removeprefix(f"{self.path}: ")
+            raise InputError(f"{self.path}: {message}") from error
+        return elements
+
+    def listed(self, key: str) -> list[str]:
+        """Return an attribute that lists names, empty where there is none.
+
+        Raises:
+            InputError: If it is anything else.
+        """
+        value = self.attributes.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
+            raise InputError(
+                f"{self.path}: attribute {key!r} is {str(value)[:60]}; it must be a "
+                "list of names, correct or remove it."
+            )
+        return value
+
+    def held(self) -> dict[str, float | str]:
+        """Return what the file says it held fixed: values, or names of parameters."""
+        held: dict[str, float | str] = {}
+        spelled = {name.casefold(): name for name in file_format.PARAMETER_UNITS}
+        spelled |= {name.casefold(): name for name in self.parameters}
+        for fact in self.listed("fixed"):
+            name, _, value = fact.partition(" = ")
+            name = spelled.get(name.casefold(), name)
+            value = spelled.get(value.casefold(), value)
+            if value in self.parameters:
+                held[name] = value
+                continue
+            with contextlib.suppress(ValueError):
+                held[name] = float(value)
+        return held
+
+    def add_held(self, names: Iterable[str]) -> None:
+        """Read what was held fixed as further parameters, where the file tells it.
+
+        Args:
+            names: Of parameters that are wanted and may be missing.
+        """
+        held = self.held()
+        for name in names:
+            if name in self.parameters or name not in held:
+                continue
+            value = held[name]
+            if isinstance(value, str):
+                value = self.parameters.index(value)
+            self._added.append(value)
+            self.parameters += (name,)
+            self.units += (file_format.PARAMETER_UNITS.get(name, ""),)
+
+    def physical(self, rows: slice | np.ndarray) -> np.ndarray:
+        """Read the parameters of whole tracers, (n, T, P) float32.
+
+        Raises:
+            InputError: If the file is damaged.
+        """
+        index = row_numbers(rows, self.tracers)
+        try:
+            read = read_rows(self.file["physical"], index, PER_STATE["physical"])
+        except (OSError, RuntimeError) as error:
+            raise unreadable(self.path, error) from error
+        added = [
+            read[..., one] if isinstance(one, int) else np.full_like(read[..., 0], one)
+            for one in self._added
+        ]
+        return np.concatenate([read, np.stack(added, -1)], -1) if added else read
+
+    def rows(self, split: str | None = None) -> np.ndarray:
+        """Return the row numbers of a split, or of all tracers with `None`.
+
+        Args:
+            split: "train", "validation" or "test".
+
+        Raises:
+            InputError: If the file has no split, or none of its tracers in this one.
+        """
+        if split is None:
+            return np.arange(self.tracers)
+        if split not in file_format.SPLITS:
+            raise InputError(
+                f"`split` must be one of {', '.join(file_format.SPLITS)}. "
+                f"Received: split={split!r}"
+            )
+        if not self.has_split:
+            raise InputError(
+                f"{self.path}: has no dataset 'split'; "
+                f"make one with `astrokeras data split {self.path}`."
+            )
+        rows = np.flatnonzero(self.split == file_format.SPLITS.index(split))
+        if not len(rows):
+            raise InputError(
+                f"{self.path}: dataset 'split' puts no tracer into {split!r}; "
+                "use a file with more simulations."
+            )
+        return rows
+
+    def read(self, rows: slice | np.ndarray, check: bool = True) -> Tracers:
+        """Read whole tracers.
+
+        A slice, or row numbers in a run, is one HDF5 read; row numbers in any order
+        are read run by run and returned in the order asked for.
+
+        Args:
+            rows: A slice or row numbers.
+            check: Whether to check the values.
+
+        Raises:
+            InputError: If a value is not finite or out of range, naming tracer, state,
+                column and value, or if the file is damaged.
+        """
+        index = row_numbers(rows, self.tracers)
+        try:
+            read = {
+                name: read_rows(self.file[name], index, dtype)
+                for name, dtype in PER_STATE.items()
+                if name in self.file and name != "physical"
+            }
+        except (OSError, RuntimeError) as error:
+            raise unreadable(self.path, error) from error
+        read["physical"] = self.physical(index)
+        if not self.has_abundances:
+            read["abundances"] = np.empty((len(index), 0, len(self.species)), "f4")
+        columns = {name: getattr(self, name)[index] for name in PER_TRACER}
+        tracers = Tracers(index, **read, **columns)
+        if check and len(index):
+            check_values(self.path, tracers, self.species, self.parameters)
+        return tracers
+
+    def blocks(
+        self, rows: np.ndarray | None = None, size: int = 32, check: bool = True
+    ) -> Iterator[Tracers]:
+        """Iterate over tracers in blocks of at most `size`."""
+        rows = self.rows() if rows is None else np.asarray(rows)
+        for start in range(0, len(rows), size):
+            yield self.read(rows[start : start + size], check=check)

@@ -1,0 +1,179 @@
+"""The one split of a tracer file, made once and stored in it."""
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.config import SplitConfig
+from astrokeras.data.tracers import hdf5_sandbox
+from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.errors import InputError, WorkError
+from astrokeras.system.atomic_files import written_beside
+
+
+def assign_split(
+    groups: np.ndarray,
+    validation: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+) -> np.ndarray:
+    """Share out groups of tracers among train, validation and test.
+
+    The groups are permuted; the first are test, the next validation, the rest train.
+
+    Args:
+        groups: What must stay together for each tracer, such as its simulation, (N,).
+        validation: Fraction of the groups.
+        test: Fraction of the groups.
+        seed: Of the permutation.
+
+    Returns:
+        0 train, 1 validation, 2 test for each tracer, (N,) uint8.
+
+    Raises:
+        InputError: If there are too few groups for these fractions.
+    """
+    ids = np.unique(groups)
+    order = np.random.default_rng(seed).permutation(ids)
+    tested, validated = round(test * len(ids)), round(validation * len(ids))
+    left = len(ids) - tested - validated
+    counts = {"test": (test, tested), "validation": (validation, validated)}
+    counts["train"] = (1 - test - validation, left)
+    for name, (fraction, count) in counts.items():
+        if (fraction > 1e-9 and count < 1) or count < 0:
+            raise InputError(
+                f"{len(ids)} groups are too few for a {name} fraction of "
+                f"{fraction:.2g}; change `dataset.split`, take more data, or make no "
+                "split."
+            )
+    split = np.zeros(len(groups), np.uint8)
+    split[np.isin(groups, order[:tested])] = SPLITS.index("test")
+    chosen = order[tested : tested + validated]
+    split[np.isin(groups, chosen)] = SPLITS.index("validation")
+    return split
+
+
+def make_split(
+    simulation: np.ndarray,
+    config: SplitConfig,
+    name: str | os.PathLike[str] = "split",
+) -> np.ndarray:
+    """Split tracers by their simulations, or one by one where that is asked for.
+
+    Split by tracer, near-copies of training tracers lie in the test set, and every
+    figure is optimistic.
+
+    Args:
+        simulation: Identifier of each tracer's simulation, (N,).
+        config: Fractions, seed, and by what to split.
+        name: The file, for messages.
+
+    Returns:
+        0 train, 1 validation, 2 test for each tracer, (N,) uint8.
+
+    Raises:
+        InputError: If there are no simulations, or too few.
+    """
+    if config.by == "tracer":
+        groups = np.arange(len(simulation))
+    else:
+        groups = simulation
+        _check_simulations(simulation, name)
+    try:
+        return assign_split(groups, config.validation, config.test, config.seed)
+    except InputError as error:
+        message = str(error).replace("groups", f"{config.by}s")
+        raise InputError(f"{name}: {message}") from error
+
+
+def calibration_rows(store: TracerStore, share: float) -> np.ndarray:
+    """Return the validation tracers that error bars are fitted on, and nothing else.
+
+    Whole simulations, a fixed choice; tracers of a file without simulations are chosen
+    one by one. A single simulation is left to validation.
+
+    Args:
+        store: A tracer file with a split.
+        share: Of the validation simulations.
+
+    Returns:
+        Row numbers, sorted.
+    """
+    rows = store.rows("validation")
+    groups = store.simulation[rows]
+    if (groups == NO_SIMULATION).any():
+        groups = store.tracer[rows]
+    ids = np.unique(groups)
+    count = min(round(share * len(ids)), len(ids) - 1)
+    chosen = np.random.default_rng(0).permutation(ids)[:count]
+    return rows[np.isin(groups, chosen)]
+
+
+def _check_simulations(simulation: np.ndarray, name: str | os.PathLike[str]) -> None:
+    known = np.unique(simulation)
+    if NO_SIMULATION not in known and len(known) > 1:
+        return
+    found = "tracers without simulation" if len(known) > 1 else "one simulation"
+    if len(known) == 1 and known[0] == NO_SIMULATION:
+        found = "no simulations"
+    raise InputError(
+        f"{name}: holds {found}, so it cannot be split by simulation; ask for "
+        "`dataset.split.by=tracer` (figures will be optimistic), or `--no-split`."
+    )
+
+
+def split_attributes(config: SplitConfig) -> dict[str, Any]:
+    """Return the root attributes that tell how a split was made."""
+    return {f"split_{key}": value for key, value in asdict(config).items()}
+
+
+def split_file(
+    path: str | os.PathLike[str],
+    config: SplitConfig | None = None,
+    force: bool = False,
+) -> np.ndarray:
+    """Store a split in a tracer file that has none.
+
+    Works on a copy beside the file, which then takes its place.
+
+    Args:
+        path: The tracer file.
+        config: Fractions, seed, and by what to split; 70/15/15 by simulation if `None`.
+        force: Whether an existing split is replaced: models fitted before have then
+            seen tracers of the new test set.
+
+    Returns:
+        The split, (N,) uint8.
+
+    Raises:
+        InputError: If the file has a split, or too few simulations.
+        WorkError: If the file cannot be written.
+    """
+    import h5py
+
+    path = Path(path)
+    config = SplitConfig() if config is None else config
+    with TracerStore(path, need_abundances=False) as store:
+        if store.has_split and not force:
+            raise InputError(
+                f"{path}: has a split already; models fitted on it would be tested on "
+                "what they have seen. Use --force if there are none."
+            )
+        split = make_split(store.simulation, config, path)
+    try:
+        with written_beside(path) as beside:
+            shutil.copyfile(path, beside)
+            with h5py.File(beside, "r+") as file:
+                if "split" in file:
+                    del file["split"]
+                file.create_dataset("split", data=split)
+                file.attrs.update(split_attributes(config))
+        hdf5_sandbox.trust(path)
+    except OSError as error:
+        raise WorkError(f"{path}: the split cannot be written ({error}).") from error
+    return split

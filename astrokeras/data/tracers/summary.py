@@ -1,0 +1,186 @@
+"""What a tracer file holds, for people and for machines."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.chemistry.species import parse_species
+from astrokeras.chemistry.stoichiometry import element_totals, stoichiometric_matrix
+from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.file_format import FLOOR, NO_SIMULATION, SPLITS
+from astrokeras.data.tracers.reader import TracerStore
+
+BINS = 24
+_DECADES = np.arange(-20, 1)
+# Parameters are counted in bins fine enough to be drawn over any range afterwards.
+_FINE = np.linspace(-20, 20, 4001)
+_AT_FLOOR = FLOOR * (1 + 1e-6)  # The floor as float32 holds it.
+
+
+def inspect_tracers(
+    path: str | os.PathLike[str], most: int | None = 1000
+) -> dict[str, Any]:
+    """Summarise a tracer file, checking the values on the way.
+
+    Args:
+        path: The tracer file.
+        most: Values are read of at most so many tracers, spread evenly; of all with
+            `None`.
+
+    Returns:
+        Plain values: sizes, species, parameters with ranges and distributions, times,
+        splits, starts, abundances (`None` of a file without them) and element totals.
+
+    Raises:
+        InputError: If the file is malformed or a value is impossible.
+    """
+    path = Path(path)
+    with TracerStore(path, need_abundances=False) as store:
+        elements = store.elements
+        phases = [parse_species(name, elements).phase for name in store.species]
+        rows = store.rows()
+        if most is not None and len(rows) > most:
+            rows = np.unique(np.linspace(0, len(rows) - 1, most).astype(int))
+        ranges = _Ranges(store, elements)
+        for block in store.blocks(rows):
+            ranges.add(block)
+        return {
+            "path": str(path),
+            "bytes": path.stat().st_size,
+            "tracers": store.tracers,
+            "tracers_read": len(rows),
+            "states": store.states,
+            "solved": store.solved,
+            "ended_early": int((store.length < store.states).sum()),
+            "simulations": _simulations(store.simulation),
+            "species": len(store.species),
+            "phases": {phase: phases.count(phase) for phase in dict.fromkeys(phases)},
+            "splits": _splits(store),
+            **ranges.summary(),
+            "attributes": store.attributes,
+        }
+
+
+def _simulations(simulation: np.ndarray) -> int:
+    return len(np.unique(simulation[simulation != NO_SIMULATION]))
+
+
+def _splits(store: TracerStore) -> dict[str, dict[str, int]]:
+    if not store.has_split:
+        return {}
+    splits = {}
+    for code, name in enumerate(SPLITS):
+        inside = store.split == code
+        simulations = _simulations(store.simulation[inside])
+        splits[name] = {"tracers": int(inside.sum()), "simulations": simulations}
+    return splits
+
+
+class _Ranges:
+    """Ranges and counts of the blocks added so far."""
+
+    def __init__(self, store: TracerStore, elements: tuple[str, ...]):
+        self.store = store
+        self.matrix, self.elements = stoichiometric_matrix(store.species, elements)
+        self.low = np.full(len(store.parameters), np.inf)
+        self.high = -self.low
+        self.counts = np.zeros((len(store.parameters), len(_FINE) - 1), np.int64)
+        self.decades = np.zeros(len(_DECADES) - 1, np.int64)
+        self.at_floor = 0
+        self.steps: list[np.ndarray] = []
+        self.starts: list[np.ndarray] = []
+        self.bare: list[np.ndarray] = []  # Share of each start that is at the floor.
+        self.last = -np.inf
+        self.totals: list[np.ndarray] = []
+        self.drift = np.zeros(len(self.elements))
+
+    def add(self, block: Tracers) -> None:
+        states = np.arange(block.time.shape[1])
+        valid = states[None, :] < block.length[:, None]
+        physical = block.physical[valid[:, 1:]]
+        self.low = np.minimum(self.low, physical.min(axis=0))
+        self.high = np.maximum(self.high, physical.max(axis=0))
+        for index, values in enumerate(np.log10(physical).T):
+            self.counts[index] += np.histogram(values, _FINE)[0]
+        steps = np.diff(block.time)[valid[:, 1:]]
+        self.steps.append(np.array([steps.min(), steps.max()]))
+        self.last = max(self.last, block.time[valid].max())
+
+        self.starts.append(block.time[:, 0])
+        if self.store.has_abundances:
+            self._add_abundances(block, valid)
+
+    def _add_abundances(self, block: Tracers, valid: np.ndarray) -> None:
+        kept = valid[:, : block.abundances.shape[1]]
+        abundances = block.abundances[kept]
+        self.at_floor += int((abundances <= _AT_FLOOR).sum())
+        logs = np.log10(abundances[abundances > _AT_FLOOR])
+        self.decades += np.histogram(logs, _DECADES)[0]
+        self.bare.append((block.abundances[:, 0] <= _AT_FLOOR).mean(axis=1))
+        totals = element_totals(np.nan_to_num(block.abundances), self.matrix)
+        first = np.maximum(totals[:, :1], FLOOR)
+        drift = np.where(kept[:, :, None], np.abs(totals / first - 1), 0)
+        self.drift = np.maximum(self.drift, drift.max(axis=(0, 1)))
+        self.totals.append(totals[:, 0])
+
+    def summary(self) -> dict[str, Any]:
+        steps = np.array(self.steps)
+        starts = np.concatenate(self.starts)
+        return {
+            "parameters": [self._parameter(i) for i in range(len(self.low))],
+            "time": {
+                "first": float(starts.min()),
+                "last": float(self.last),
+                "step_min": float(steps.min()),
+                "step_max": float(steps.max()),
+            },
+            "starts": [self._start(starts, time) for time in np.unique(starts)[:8]],
+            "abundances": self._abundances(),
+            "elements": self._elements(),
+        }
+
+    def _start(self, starts: np.ndarray, time: float) -> dict[str, Any]:
+        alike = starts == time
+        bare = np.concatenate(self.bare)[alike].mean() if self.bare else None
+        return {
+            "time": float(time),
+            "tracers": int(alike.sum()),
+            "at_floor": None if bare is None else float(bare),
+        }
+
+    def _abundances(self) -> dict[str, Any] | None:
+        if not self.store.has_abundances:
+            return None
+        counted = int(self.decades.sum()) + self.at_floor
+        return {
+            "at_floor": self.at_floor / max(counted, 1),
+            "decades": _DECADES.tolist(),
+            "counts": self.decades.tolist(),
+        }
+
+    def _elements(self) -> dict[str, dict[str, float]]:
+        if not self.totals:
+            return {}
+        median = np.median(np.concatenate(self.totals), axis=0)
+        return {
+            name: {"total": float(total), "drift": float(drift)}
+            for name, total, drift in zip(
+                self.elements, median, self.drift, strict=True
+            )
+        }
+
+    def _parameter(self, index: int) -> dict[str, Any]:
+        low, high = float(self.low[index]), float(self.high[index])
+        edges = np.linspace(np.log10(low), np.log10(high), BINS + 1)
+        middle = (_FINE[1:] + _FINE[:-1]) / 2
+        inside = np.clip(np.searchsorted(edges, middle) - 1, 0, BINS - 1)
+        counts = np.bincount(inside, self.counts[index], BINS)
+        return {
+            "name": self.store.parameters[index],
+            "unit": self.store.units[index],
+            "low": low,
+            "high": high,
+            "counts": [int(count) for count in counts] if high > low else [],
+        }

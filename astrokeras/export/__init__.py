@@ -1,0 +1,1 @@
+"""Exports of a surrogate to other frameworks and languages."""

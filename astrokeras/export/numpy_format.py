@@ -1,0 +1,134 @@
+"""An `.npz` of weights, and a reader that needs NumPy alone."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+import astrokeras.export.numpy_runtime as reader
+from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.errors import InputError
+from astrokeras.export.export import Functions, describe
+from astrokeras.export.functions import NAMES, Graph
+from astrokeras.layers import rate_features
+from astrokeras.layers.rate_features import RateFeatures
+from astrokeras.layers.residual_cell import REACH, SLOPE
+from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
+
+FILE = "surrogate.npz"
+READER = Path(reader.__file__).name
+
+
+def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
+    """Write the weights, and the reader beside them."""
+    emulator = surrogate.emulator
+    members = getattr(emulator, "members", [emulator])
+    weights = {"atoms": surrogate.stoichiometry.astype("f4")}
+    weights["low"], weights["high"] = surrogate.decoded_range
+    weights |= _named("parameters", surrogate.parameter_scaler)
+    for number, member in enumerate(members):
+        found = _coder_weights(member.autoencoder) | _cell_weights(member)
+        weights |= {f"{number}/{name}": value for name, value in found.items()}
+    facts = _facts(members[0]) | {
+        "members": len(members),
+        "carry": surrogate.carry,
+        "margin": MARGIN_DEX,
+        "conservation": {
+            name: getattr(surrogate.conservation, name)
+            for name in ("steps", "power", "limit")
+        },
+    }
+    told = {"about": describe(surrogate), "facts": facts}
+    texts = {name: np.array(json.dumps(value)) for name, value in told.items()}
+    np.savez(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
+    shutil.copy(reader.__file__, folder / READER)
+
+
+def read(folder: Path) -> Functions:
+    """Return the functions of the reader that was written, from its file."""
+    spec = importlib.util.spec_from_file_location("exported", folder / READER)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    model = module.Surrogate(folder / FILE)
+    return {name: getattr(model, name) for name in NAMES}
+
+
+def _named(name: str, layer: Any) -> dict[str, np.ndarray]:
+    """Return a layer's weights by the last part of their paths."""
+    return {
+        f"{name}/{weight.path.split('/')[-1]}": ops.convert_to_numpy(weight.value)
+        for weight in layer.weights
+    }
+
+
+def _coder_weights(model: Any) -> dict[str, np.ndarray]:
+    found = _named("species", model.species_scaler)
+    for i, layer in enumerate(model.dense):
+        found |= _named(f"dense_{i}", layer)
+    if isinstance(model, ProjectionAutoencoder):
+        found["kernel"] = ops.convert_to_numpy(model.kernel.value)
+        return found | _named("last", model.last)
+    for kind in ("encoder", "decoder"):
+        for i, layer in enumerate(getattr(model, f"{kind}_norms")):
+            found |= _named(f"{kind}_norm_{i}", layer)
+    return found
+
+
+def _cell_weights(member: Any) -> dict[str, np.ndarray]:
+    cell = member.recurrence.cell
+    found = _named("latents", member.latent_scaler)
+    found |= _named("drive", member.recurrence.drive) | _named("first", cell.first)
+    for i, layer in enumerate(cell.inner):
+        found |= _named(f"inner_{i}", layer)
+    found |= _named("last_cell", cell.last)
+    if cell.relaxing:
+        found |= _named("rate", cell.rate)
+    if cell.bounds is not None:
+        found["bounds"] = cell.bounds
+    return found
+
+
+def _facts(member: Any) -> dict[str, Any]:
+    """Return what the reader must know of the architecture."""
+    coder, cell = member.autoencoder, member.recurrence.cell
+    for activation in (coder.activation, cell.activation):
+        if activation not in reader.ACTIVATIONS:
+            raise InputError(
+                f"the reader in NumPy has no activation {activation!r}; use "
+                f"{', '.join(reader.ACTIVATIONS)}, or export to another format."
+            )
+    projection = isinstance(coder, ProjectionAutoencoder)
+    return {
+        "kind": "projection" if projection else "dense",
+        "depth": len(coder.dense) + projection,
+        "latent_activation": not projection and coder.latent_activation,
+        "output": "linear" if projection else coder.output_activation,
+        "coder": coder.activation,
+        "cell": cell.activation,
+        "inner": len(cell.inner),
+        "relaxing": [REACH, SLOPE] if cell.relaxing else None,
+        "timed": member.timed,
+        "rates": member.rates and _rate_facts(member.rates),
+    }
+
+
+def _rate_facts(layer: RateFeatures) -> dict[str, Any]:
+    """Return what the features of rates are made with."""
+    names = (
+        "SWITCHES",
+        "WIDTH",
+        "COOL",
+        "LARGEST",
+        "SHIELDS",
+        "DARK",
+        "OPAQUE",
+        "BLACK",
+    )
+    constants = {name.lower(): getattr(rate_features, name) for name in names}
+    return constants | {"units": layer.units}

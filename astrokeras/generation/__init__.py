@@ -1,0 +1,1 @@
+"""Generated tracer data: solvers, workers, verification, proposals."""

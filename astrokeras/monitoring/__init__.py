@@ -1,0 +1,1 @@
+"""TensorBoard: what a training writes for it, and its server."""

@@ -1,0 +1,143 @@
+"""What TensorBoard shows of a training, on every backend, without TensorFlow.
+
+Numbers come after each epoch, and cost nothing that training does not compute anyway.
+Every few epochs the model is looked at more closely, on a few validation tracers that
+are always the same. Neither draws a random number or changes a variable.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+
+from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
+from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX, unscale_abundances
+from astrokeras.metrics import Dex
+from astrokeras.monitoring.event_files import EventWriter, cut
+from astrokeras.monitoring.example_tracers import Sample, draw
+from astrokeras.monitoring.model_graph import model_graph
+from astrokeras.workflows.figures import Figures
+
+PERCENTILES = (50, 90, 99)
+
+
+class Board(keras.callbacks.Callback):
+    """Writes a stage's training for TensorBoard.
+
+    It comes before the callbacks that change learning rate and strengths, and writes
+    those that the epoch was trained with; and before the checkpoint, so that every
+    epoch of a checkpoint is shown.
+
+    Args:
+        folder: Where the event files go.
+        loss: Whose `terms` are shown.
+        metric: Error of each species, over all validation tracers.
+        layers: Layers with a weight `strength`.
+        sample: For the closer look.
+        every: Epochs between two of these, 0 for none.
+        first: Finished epochs; what the folder holds of later ones is removed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        loss: Any,
+        metric: Dex,
+        layers: Sequence[Any],
+        sample: Sample,
+        every: int,
+        first: int = 0,
+    ):
+        super().__init__()
+        self.folder = Path(folder)
+        self.loss = loss
+        self.metric = metric
+        self.layers = layers
+        self.sample = sample
+        self.every = every
+        self.first = first
+        self.writer: EventWriter | None = None
+        matrix, self.elements = stoichiometric_matrix(
+            sample.cache.species, sample.cache.elements
+        )
+        self.matrix = np.asarray(matrix)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        cut(self.folder, self.first)
+        self.writer = EventWriter(self.folder)
+        self.writer.restart(self.first + 1)
+        if self.every and not self.first:
+            graph = model_graph(self.model, self.sample.inputs)
+            self.writer.write(Event(graph_def=graph))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert self.writer is not None
+        number = epoch + 1
+        self._write(logs or {}, number)
+        self._write(self._schedule(), number, "schedule")
+        self._write(self._species_percentiles(), number, "val_dex_species")
+        last = number == self.params["epochs"]
+        if self.every and (number == 1 or number % self.every == 0 or last):
+            self._look(number)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Close the event file, however the training ended."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def _write(
+        self, figures: Mapping[str, float], number: int, group: str = ""
+    ) -> None:
+        """Write numbers; TensorBoard shows those of a group together."""
+        assert self.writer is not None
+        for name, value in figures.items():
+            tag = f"{group}/{name}" if group else name
+            self.writer.scalar(tag, float(value), number)
+
+    def _schedule(self) -> dict[str, float]:
+        found = {"learning_rate": self.model.optimizer.learning_rate}
+        found |= {layer.name: layer.strength for layer in self.layers}
+        # They may live on several devices.
+        convert = keras.ops.convert_to_numpy
+        return {name: float(convert(value)) for name, value in found.items()}
+
+    def _species_percentiles(self) -> dict[str, float]:
+        """Return percentiles over species of what `val_dex` is the mean of."""
+        errors = self.metric.per_species()
+        found = {f"p{p}": np.percentile(errors, p) for p in PERCENTILES}
+        return found | {"worst": errors.max()}
+
+    def _look(self, number: int) -> None:
+        """Write what needs predictions, on the sample."""
+        assert self.writer is not None
+        sample, floor = self.sample, self.sample.cache.floor
+        scaled = self.model.predict_on_batch(sample.inputs)
+        scaled = np.asarray(scaled, "float32").reshape(sample.truth.shape)
+        self._write(self._terms(scaled), number, "val_loss_terms")
+
+        truth = unscale_abundances(sample.truth, floor)
+        predicted = unscale_abundances(scaled, floor, margin=MARGIN_DEX)
+        species = sample.cache.species
+        figures = Figures(species, truth.shape[1], self.matrix, self.elements)
+        errors = figures.update(truth, predicted, sample.length)
+        detail = figures.detail()
+        off = dict(zip(detail.elements, detail.element_mean, strict=True))
+        self._write(off, number, "val_conservation")
+        self.writer.histogram("val_dex_species", self.metric.per_species(), number)
+        picture = draw(sample, truth, predicted, errors, detail)
+        self.writer.image("tracers", picture, number)
+
+    def _terms(self, scaled: np.ndarray) -> dict[str, float]:
+        """Return the weighted terms of the loss, mean over the sample's states."""
+        terms = self.loss.terms(
+            keras.ops.convert_to_tensor(self.sample.truth),
+            keras.ops.convert_to_tensor(scaled),
+        )
+        return {
+            name: keras.ops.convert_to_numpy(term)[self.sample.counts].mean()
+            for name, term in terms.items()
+        }

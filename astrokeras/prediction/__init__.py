@@ -1,0 +1,1 @@
+"""Rollouts of tracer files by a trained surrogate."""

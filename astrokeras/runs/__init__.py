@@ -1,0 +1,1 @@
+"""Run directories: what training leaves behind, and how it is found and loaded."""

@@ -1,0 +1,126 @@
+"""Run directories: what lies where, and how they are found."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astrokeras.errors import InputError
+from astrokeras.system.atomic_files import read_json
+from astrokeras.system.package_data import resource
+
+
+@dataclass(frozen=True)
+class Run:
+    """A directory with a trained surrogate and all that tells where it came from.
+
+    Attributes:
+        path: The directory, `saved_models/<name>`.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def autoencoder(self) -> Path:
+        return self.path / "autoencoder.keras"
+
+    @property
+    def surrogate(self) -> Path:
+        return self.path / "surrogate.keras"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def checkpoint(self, stage: str) -> Path:
+        return self.path / "checkpoints" / stage
+
+    def read_provenance(self) -> dict[str, Any]:
+        """Return where the run comes from, empty if nothing is recorded.
+
+        Raises:
+            InputError: If `provenance.json` is not what training writes.
+        """
+        if not self.provenance.is_file():
+            return {}
+        return read_json(self.provenance, "remove it, or train again")
+
+    def read_metrics(self) -> dict[str, Any]:
+        """Return the stored figures, empty if none were measured yet."""
+        if not self.metrics.is_file():
+            return {}
+        return read_json(self.metrics, "remove it, or evaluate again")
+
+
+def run_folders() -> list[Path]:
+    """Return the folders that are searched for runs, the working directory first."""
+    folders = [Path("saved_models").resolve(), resource("saved_models").resolve()]
+    return list(dict.fromkeys(folders))
+
+
+def list_runs() -> list[Run]:
+    """Return all runs that hold a model, those of the working directory first."""
+    found = {
+        path.name: Run(path)
+        for folder in reversed(run_folders())
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if any(path.glob("*.keras"))
+    }
+    return list(found.values())
+
+
+def find_run(name: str | Path) -> Run:
+    """Return a run by its name or its directory.
+
+    Raises:
+        InputError: If there is none; the message lists those there are.
+    """
+    candidates = [Path(name), *(folder / name for folder in run_folders())]
+    for path in candidates:
+        if path.is_dir() and any(path.glob("*.keras")):
+            return Run(path)
+    for path in candidates:
+        if (path / "config.yaml").is_file():
+            raise InputError(
+                f"{path}: the run has no model yet; finish it with "
+                f"`astrokeras train --resume name={path.name}` and its overrides."
+            )
+    known = ", ".join(run.name for run in list_runs()) or "none"
+    raise InputError(f"{name}: no such run or surrogate; known here: {known}.")
+
+
+def find_data(path: str, key: str) -> Path:
+    """Return a data file by its path, or by the name of one that ships.
+
+    Args:
+        path: The path or the name.
+        key: Configuration key that holds it, for the message.
+
+    Raises:
+        InputError: If there is neither.
+    """
+    shipped = resource("data")
+    for candidate in (Path(path), shipped / path):
+        if candidate.is_file():
+            return candidate
+    names = ", ".join(sorted(p.name for p in shipped.iterdir() if p.suffix != ".md"))
+    raise InputError(
+        f"{key} is {path!r}: no such file, here or among those that ship ({names}); "
+        "give a path, or make a tracer file with `astrokeras data import`."
+    )

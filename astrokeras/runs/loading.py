@@ -1,0 +1,105 @@
+"""Loading surrogates, and reading what they are without a backend."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astrokeras.errors import InputError
+from astrokeras.models.metadata import check_metadata
+from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
+from astrokeras.system.backend import start_keras
+
+if TYPE_CHECKING:
+    from astrokeras.models.emulator import AnyAutoencoder
+    from astrokeras.models.surrogate import Surrogate
+
+
+def find_surrogate(name: str | Path) -> Path:
+    """Return the `.keras` file of a preset's name, a run directory or a file.
+
+    Raises:
+        InputError: If there is none.
+    """
+    path = Path(name)
+    if path.suffix == ".keras":
+        if path.is_file():
+            return path
+        raise InputError(f"{path}: no such file; check the path.")
+    from astrokeras.runs.directory import find_run
+
+    run = find_run(name)
+    if not run.surrogate.is_file():
+        raise InputError(
+            f"{run.surrogate}: the run has no surrogate yet; finish it with "
+            f"`astrokeras train emulator name={run.name}`."
+        )
+    return run.surrogate
+
+
+def read_metadata(name: str | Path) -> dict[str, Any]:
+    """Return a surrogate's species, units and limits without importing Keras.
+
+    Args:
+        name: A preset's name, a run directory or a `.keras` file.
+
+    Returns:
+        The keys `species`, `parameters`, `units`, `elements`, `stoichiometry`,
+        `step`, `duration`, `box`, `species_box`, `starts`, `floor`, `fixed` and
+        `version` of `Surrogate`, and whether it is `calibrated`.
+
+    Raises:
+        InputError: If the file is missing, holds no surrogate, or is not safe to load.
+    """
+    path = find_surrogate(name)
+    return check_metadata(path, read_archive(path, "Surrogate"))
+
+
+def load(name: str | Path) -> "Surrogate":
+    """Load a surrogate for inference.
+
+    Args:
+        name: A preset's name such as `"grav"`, a run directory or a `.keras` file.
+
+    Returns:
+        The `Surrogate`, frozen.
+
+    Raises:
+        InputError: If there is no such surrogate or the file is not one.
+    """
+    read_metadata(name)
+    path = find_surrogate(name)
+
+    start_keras()
+    from astrokeras.models.surrogate import Surrogate
+
+    surrogate = _load(path)
+    assert isinstance(surrogate, Surrogate)
+    surrogate.trainable = False
+    return surrogate
+
+
+def load_autoencoder(path: Path) -> "AnyAutoencoder":
+    """Load a run's `autoencoder.keras`. Imports Keras.
+
+    Raises:
+        InputError: If the file is none.
+    """
+    read_archive(path, *AUTOENCODERS)
+    start_keras()
+    from astrokeras.models import autoencoder, projection_autoencoder
+
+    return _load(path)
+
+
+def _load(path: Path) -> Any:
+    """Build the model of a file that was checked."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (InputError, ImportError, MemoryError):
+        raise
+    except Exception as error:  # Whatever a wrong value does within Keras.
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: its model cannot be built ({reason}); fetch or make it again."
+        ) from error

@@ -1,0 +1,200 @@
+"""Where a run comes from: versions, hashes, machine, seed and time of each stage."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.config import AutoencoderConfig, Config
+from astrokeras.data.pipeline.training_cache import Cache
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.errors import InputError
+from astrokeras.runs.directory import Run
+from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
+from astrokeras.system.atomic_files import write_text
+from astrokeras.system.package_data import PACKAGE
+
+SPEED_ALONE = ("resident", "steps_per_execution")
+"""Settings of a fit that change how fast it is, and not what it learns."""
+PACKAGES = ("astrokeras", "keras", "tensorflow", "jax", "torch", "numpy", "h5py")
+
+
+def record(
+    run: Run, config: Config, cache: Cache, source: Path, stage: str, seconds: float
+) -> None:
+    """Write into `provenance.json` where a finished stage comes from.
+
+    Args:
+        run: The run.
+        config: What it was trained with.
+        cache: What it was trained on.
+        source: The tracer file of the cache.
+        stage: Name of the stage.
+        seconds: Wall time, since it was last resumed if it was.
+    """
+    with TracerStore(source) as store:
+        split = store.split
+        simulations = np.unique(store.simulation[split == 0])
+        tracers = int((split == 0).sum())
+    stages = run.read_provenance().get("stages", {})
+    stages[stage] = {
+        "settings": asdict(getattr(config, stage)),
+        "species": list(cache.species),
+        "floor": cache.floor,
+        "seed": config.seed,
+        "precision": config.precision,
+        "data_sha256": cache.source_hash,
+        "backend": os.environ.get("KERAS_BACKEND"),
+        "wall_seconds": round(seconds, 1),
+    }
+    facts = origin(config) | {
+        "data_sha256": cache.source_hash,
+        "split_sha256": hashlib.sha256(split.tobytes()).hexdigest(),
+        "training_tracers": tracers,
+        "training_simulations": simulations.tolist(),
+        "stages": stages,
+    }
+    write_text(run.provenance, json.dumps(facts, indent=1))
+
+
+def origin(config: Config) -> dict[str, Any]:
+    """Return what made a run: versions, machine, commit, backend, configuration."""
+    return {
+        "versions": _versions(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "git": _git_hash(),
+        "backend": os.environ.get("KERAS_BACKEND"),
+        "seed": config.seed,
+        "configuration": asdict(config),
+    }
+
+
+def learned(settings: Any) -> dict[str, Any]:
+    """Return a stage's settings without those that change its speed alone.
+
+    A training may be resumed with others of these.
+
+    Args:
+        settings: `AutoencoderConfig` or `EmulatorConfig`, or such a one as a dict.
+    """
+    values = dict(settings) if isinstance(settings, dict) else asdict(settings)
+    fit = {k: v for k, v in values["fit"].items() if k not in SPEED_ALONE}
+    return values | {"fit": fit}
+
+
+def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
+    """Refuse to resume a finished stage with other settings, seed or data.
+
+    Raises:
+        InputError: Naming what differs.
+    """
+    facts = run.read_provenance().get("stages", {}).get(stage)
+    if facts is None:
+        return
+    now = {
+        "data": cache.source_hash,
+        "seed": config.seed,
+        "precision": config.precision,
+        **learned(getattr(config, stage)),
+    }
+    then = {
+        "data": facts["data_sha256"],
+        "seed": facts["seed"],
+        # Runs of before there was a choice do not say it.
+        "precision": facts.get("precision", "float32"),
+    }
+    then |= learned(facts["settings"])
+    for key, value in now.items():
+        if then.get(key) != value:
+            raise InputError(
+                f"{run.path}: the {stage} is trained, with {key} {then.get(key)} and "
+                f"not {value}; give another name=..., or replace it with --overwrite."
+            )
+
+
+def check_autoencoder(run: Run, cache: Cache) -> AutoencoderConfig:
+    """Refuse an autoencoder of other species or another floor than the data's.
+
+    Returns:
+        What it was trained with.
+
+    Raises:
+        InputError: Naming the first difference.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    read_archive(run.autoencoder, *AUTOENCODERS)
+    stages = run.read_provenance().get("stages", {})
+    facts = stages.get("autoencoder") if isinstance(stages, dict) else None
+    needed = {"species": list, "floor": float, "settings": dict}
+    if not isinstance(facts, dict) or any(
+        not isinstance(facts.get(key), kind) for key, kind in needed.items()
+    ):
+        raise InputError(
+            f"{run.provenance}: does not say what the autoencoder was trained on; "
+            f"train it with `astrokeras train autoencoder name={run.name}`."
+        )
+    ours, theirs = list(cache.species), facts["species"]
+    if ours != theirs:
+        odd = next(
+            (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
+            -1,
+        )
+        first = (
+            f"column {odd} is {ours[odd]} in the data, {theirs[odd]} in the autoencoder"
+            if odd >= 0
+            else f"{len(ours)} in the data, {len(theirs)} in the autoencoder"
+        )
+        raise InputError(
+            f"{run.autoencoder}: its species are not those of the data ({first}); "
+            "train an autoencoder on these data."
+        )
+    if facts["floor"] != cache.floor:
+        raise InputError(
+            f"{run.autoencoder}: its floor is {facts['floor']:g}, dataset.floor is "
+            f"{cache.floor:g}; train an autoencoder on these data."
+        )
+    schema = OmegaConf.structured(AutoencoderConfig)
+    try:
+        settings = OmegaConf.to_object(OmegaConf.merge(schema, facts["settings"]))
+    except OmegaConfBaseException as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{run.provenance}: the autoencoder's settings are none ({reason}); train "
+            f"it with `astrokeras train autoencoder name={run.name}`."
+        ) from error
+    assert isinstance(settings, AutoencoderConfig)
+    return settings
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git_hash() -> str | None:
+    """Return the commit of the checkout, None where there is none."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(PACKAGE), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

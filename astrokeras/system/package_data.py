@@ -1,0 +1,28 @@
+"""Where the configuration, the sample data and the pretrained surrogates lie."""
+
+from pathlib import Path
+
+from astrokeras.errors import WorkError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def resource(folder: str) -> Path:
+    """Return the folder `configs`, `data` or `saved_models` that ships with astrokeras.
+
+    A checkout keeps these beside the package, a wheel inside it, under `share/`.
+
+    Args:
+        folder: Name of the folder.
+
+    Raises:
+        WorkError: If the installation lacks the folder.
+    """
+    candidates = (PACKAGE / "share" / folder, PACKAGE.parent / folder)
+    for path in candidates:
+        if path.is_dir():
+            return path
+    raise WorkError(
+        f"This installation of astrokeras lacks its folder {folder!r} "
+        f"(looked for {candidates[0]}); install the package again."
+    )

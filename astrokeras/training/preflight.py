@@ -1,0 +1,149 @@
+"""What is refused before a training, and the data it will be given."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from astrokeras.config import Config, ConfigError, TrainingConfig
+from astrokeras.data.pipeline.training_cache import Cache, prepare
+from astrokeras.data.tracers.initial_abundances import read_initial
+from astrokeras.errors import InputError
+from astrokeras.models.training_ranges import STEP_MARGIN
+from astrokeras.runs.directory import find_data
+from astrokeras.system.backend import select_backend
+from astrokeras.system.progress import tracer_bar
+from astrokeras.training.distribution import Place, check_tracers
+from astrokeras.training.peers import Peers
+
+
+def check_backend(config: Config, stages: Sequence[str]) -> None:
+    """Refuse what the backend that will be used cannot do."""
+    backend = select_backend(required=False)
+    for stage in stages:
+        fit = getattr(config, stage).fit
+        if fit.resident == "always" and backend == "tensorflow":
+            raise ConfigError(
+                f"{stage}.fit.resident is 'always', which TensorFlow cannot: tf.data "
+                "feeds it; give auto or never, or --backend jax or torch."
+            )
+        if fit.steps_per_execution > 1 and backend == "torch":
+            raise ConfigError(
+                f"{stage}.fit.steps_per_execution is {fit.steps_per_execution}; "
+                "PyTorch runs one step a call, give 1, or another --backend."
+            )
+
+
+def check_intervals(config: Config) -> None:
+    """Refuse to train on intervals of many lengths who is not told which it is."""
+    settings = config.emulator
+    if settings.stride > 1 and not settings.timed:
+        raise ConfigError(
+            f"emulator.stride is {settings.stride}, and emulator.timed false: the "
+            "emulator would not know how long an interval is; give stride=1 or "
+            "timed=true."
+        )
+
+
+def check_profile(batches: Sequence[int]) -> None:
+    """Refuse a profile of anything but a first and a last batch."""
+    if batches and not (len(batches) == 2 and 1 <= batches[0] <= batches[1]):
+        raise ConfigError(
+            f"board.profile is {list(batches)}; give the first and the last batch, "
+            "such as [10,20], or [] for none."
+        )
+
+
+def prepare_data(
+    config: Config,
+    stages: Sequence[str],
+    build: bool = True,
+    place: Place | None = None,
+    peers: Peers | None = None,
+) -> tuple[Path, Cache]:
+    """Find or make the training cache, and refuse data that cannot be learned from.
+
+    Args:
+        config: The composed configuration.
+        stages: What will be trained.
+        build: Whether to make a missing cache.
+        place: Which process this is, if there are several.
+        peers: The others.
+
+    Returns:
+        The tracer file and its cache.
+
+    Raises:
+        InputError: If the file or the cache is missing, or not fit for the stages.
+    """
+    source = find_data(config.dataset.path, "dataset.path")
+    place = place or Place()
+    cache = _prepare(config, source, place, peers, build)
+    _add_starts(config, cache)
+    _check_data(config, cache, source, stages, place)
+    return source, cache
+
+
+def _prepare(
+    config: Config, source: Path, place: Place, peers: Peers | None, build: bool
+) -> Cache:
+    """Find or make the training cache; rank 0 makes it for all processes."""
+    if not place.leads:
+        build = False
+        _agree(config, peers)
+    with tracer_bar(f"Preparing {source.name}") as progress:
+        cache = prepare(
+            source,
+            Path(config.cache_dir),
+            config.dataset.floor,
+            build=build,
+            progress=progress,
+            compression=config.cache_compression,
+            calibration=config.calibration,
+        )
+    if place.leads:
+        _agree(config, peers)
+    return cache
+
+
+def _agree(config: Config, peers: Peers | None) -> None:
+    """Meet the other processes, which must have the same configuration."""
+    if peers:
+        common = replace(config, training=TrainingConfig())
+        digest = hashlib.sha256(json.dumps(asdict(common)).encode()).hexdigest()
+        peers.meet(f"the data, with configuration {digest[:16]}")
+
+
+def _add_starts(config: Config, cache: Cache) -> None:
+    """Name the initial states: the training median and the network's own start."""
+    cache.starts = {config.dataset.name: cache.statistics.start}
+    if config.dataset.initial_abundances:
+        key = "dataset.initial_abundances"
+        path = find_data(config.dataset.initial_abundances, key)
+        try:
+            start = read_initial(path, cache.species, cache.floor)
+        except InputError as error:
+            raise InputError(f"{error} {key}=null does without this start.") from error
+        cache.starts[path.stem] = start
+
+
+def _check_data(
+    config: Config, cache: Cache, source: Path, stages: Sequence[str], place: Place
+) -> None:
+    """Refuse data that an emulator cannot learn from, before any training."""
+    check_tracers(place, cache.tracers)
+    low, high = cache.statistics.step
+    if high > low * (1 + STEP_MARGIN) and not config.emulator.timed:
+        raise InputError(
+            f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr, "
+            "and emulator.timed is false: it would take them for one; give tracers "
+            "that are sampled evenly, or emulator.timed=true."
+        )
+    windows = config.emulator.window
+    longest = int(cache.statistics.longest)
+    if "emulator" in stages and min(windows) > longest:
+        raise InputError(
+            f"emulator.window is {windows}, longer than every training tracer "
+            f"(at most {longest} steps); give a shorter one."
+        )

@@ -1,0 +1,214 @@
+"""What is written for other codes, run by these, against Keras."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from test_models import make_projection, make_surrogate
+from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
+from typer.testing import CliRunner
+
+from astrokeras.cli import app
+from astrokeras.errors import InputError, WorkError
+from astrokeras.export import export as module
+from astrokeras.export import numpy_runtime
+from astrokeras.export.export import export
+from astrokeras.models.ensemble import Ensemble
+
+BACKEND = keras.backend.backend()
+S, P = len(SPECIES), len(PARAMETERS)
+NEEDED = {"onnx": "tensorflow", "savedmodel": "tensorflow", "torch": "torch"}
+CASES = [
+    pytest.param(
+        to,
+        kind,
+        marks=pytest.mark.skipif(
+            NEEDED.get(to, BACKEND) != BACKEND, reason=f"{NEEDED.get(to)} writes it"
+        ),
+    )
+    for to, kind in [
+        ("numpy", "dense"),
+        ("numpy", "projection"),
+        ("numpy", "ensemble"),
+        ("onnx", "dense"),  # with GELU, and so the error function
+        ("onnx", "projection"),
+        ("savedmodel", "projection"),
+        ("torch", "projection"),
+    ]
+]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    # Of torch.export, about where weights lie.
+    "ignore:No complete tensor found:UserWarning",
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_tracers(tmp_path / "tiny.h5")
+
+
+def make_ensemble(rng):
+    members = [make_projection(rng).emulator for _ in range(2)]
+    return make_projection(rng).replace(emulator=Ensemble(members, name="ensemble"))
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Compare at one batch: each has programs of its own to compile."""
+    monkeypatch.setattr(module, "BATCHES", (2, 2))
+
+
+def make_dense(rng):
+    """One interval, and no totals kept, which is most of a graph."""
+    return make_surrogate(rng).replace(conserve=False)
+
+
+KINDS = {
+    "dense": make_dense,
+    "projection": make_projection,
+    "ensemble": make_ensemble,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("to", "kind"), CASES)
+def test_every_graph_agrees_and_is_described(rng, path, tmp_path, to, kind):
+    if to == "onnx":
+        pytest.importorskip("onnxruntime")
+    surrogate = KINDS[kind](rng)
+    done = export(surrogate, to, tmp_path / "out", path)
+
+    graphs = ["decode", "encode", "step"] + ["rollout"] * (to != "torch")
+    assert sorted(done.differences) == sorted(graphs)
+    for name, by_batch in done.differences.items():
+        assert set(by_batch) == {1, 7, 4096}
+        assert max(by_batch.values()) <= (1e-3 if name == "rollout" else 1e-5)
+    about = json.loads((done.folder / "about.json").read_text())
+    assert about["species"] == list(SPECIES)
+    assert about["units"] == ["cm^-3", "Habing", "mag"]
+    assert about["box"] == surrogate.get_config()["box"]
+    assert not (tmp_path / "out.partial").exists()
+    if (to, kind) == ("onnx", "projection"):
+        assert_onnx_says_what_it_is(done.folder)
+
+
+def assert_onnx_says_what_it_is(folder):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "rollout.onnx")
+    shapes = {one.name: one.shape for one in session.get_inputs()}
+    assert shapes == {
+        "abundances": ["batch", S],
+        "physical": ["batch", "time", P],
+        "years": ["batch", "time"],
+    }
+    (output,) = session.get_outputs()
+    assert (output.name, output.shape) == ("evolved", ["batch", "time", S])
+    told = session.get_modelmeta().custom_metadata_map
+    told = {key: json.loads(value) for key, value in told.items()}
+    assert told["species"] == list(SPECIES)
+    assert told["step"] == [10.0, 1000.0]
+    assert (told["graph"], told["opset"]) == ("rollout", 18)
+
+
+def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path, quick):
+    surrogate = make_projection(rng)
+    folder = export(surrogate, "numpy", tmp_path / "out", path).folder
+    tracers = make_tracers(simulations=3)
+    given = tracers.abundances[:, 0], tracers.physical, np.full((6, 12), 100.0, "f4")
+    np.savez(tmp_path / "given.npz", *given)
+    program = (
+        "import sys, numpy as np, numpy_reader as r\n"
+        "given = np.load('../given.npz')\n"
+        "found = r.Surrogate('surrogate.npz').rollout(*(given[k] for k in given))\n"
+        "np.save('../found.npy', found)\n"
+        "assert not {'keras', 'h5py', 'astrokeras'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
+
+    found = np.load(tmp_path / "found.npy")
+    expected = surrogate.emulate(*given[:2], 100.0)[:, 1:]
+    np.testing.assert_allclose(np.log10(found), np.log10(expected), atol=1e-3)
+    totals = found.astype("f8") @ surrogate.stoichiometry
+    start = given[0].astype("f8") @ surrogate.stoichiometry
+    np.testing.assert_allclose(totals / start[:, None], 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["a header that lies", "compressed"])
+def test_the_reader_takes_no_more_memory_than_its_file(tmp_path, how):
+    path = tmp_path / "surrogate.npz"
+    np.savez(path, about=np.array("{}"), zeros=np.zeros(1000, "f4"))
+    if how == "compressed":
+        np.savez_compressed(path, **np.load(path))
+    else:
+        path.write_bytes(path.read_bytes().replace(b"(1000,)", b"(9999,)"))
+
+    with pytest.raises(ValueError, match=r"surrogate.npz: .*npy claims \d+ bytes"):
+        numpy_runtime.Surrogate(path)
+
+
+def test_rounding_of_species_that_hardly_vary_is_no_difference(rng, tmp_path):
+    tracers = make_tracers()
+    vary = rng.uniform(0.99, 1.01, tracers.abundances.shape)
+    tracers.abundances = (tracers.abundances[:, :1] * vary).astype("f4")
+    path = write_tracers(tmp_path / "tiny.h5", tracers)
+    surrogate = make_projection(rng)
+    logs = 1 + np.log10(tracers.abundances[0, 0]) / 20
+    surrogate.emulator.autoencoder.species_scaler.set_scales(logs, np.full(S, 5e-4))
+    done = export(surrogate, "numpy", tmp_path / "out", path)
+
+    assert 1e-5 < max(done.differences["encode"].values()) <= 1e-3
+
+
+def test_a_graph_that_differs_is_not_kept(rng, path, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SCALED", 1e-12)
+    with pytest.raises(WorkError, match="differs from Keras by"):
+        export(make_projection(rng), "numpy", tmp_path / "out", path)
+
+    assert [one.name for one in tmp_path.iterdir()] == ["tiny.h5"]
+
+
+def test_a_folder_is_replaced_only_if_asked(rng, path, tmp_path, quick):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").touch()
+    with pytest.raises(InputError, match="exists; choose another or pass --overwrite"):
+        export(make_projection(rng), "numpy", out, path)
+    assert (out / "mine").exists()
+
+    export(make_projection(rng), "numpy", out, path, overwrite=True)
+    assert not (out / "mine").exists()
+
+
+def test_an_unknown_format_or_activation_is_refused(rng, path, tmp_path):
+    with pytest.raises(InputError, match="unknown format 'matlab'; use onnx, "):
+        export(make_surrogate(rng), "matlab", tmp_path / "out", path)
+    surrogate = make_surrogate(rng)
+    surrogate.emulator.recurrence.cell.activation = "mish"
+    with pytest.raises(InputError, match="no activation 'mish'"):
+        export(surrogate, "numpy", tmp_path / "out", path)
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_the_command_tells_what_it_wrote(rng, path, tmp_path, quick):
+    make_projection(rng).save(tmp_path / "mine.keras")
+    words = [tmp_path / "mine.keras", "--to", "numpy", "--tracers", path]
+    words += ["--out", tmp_path / "out"]
+    result = CliRunner().invoke(app, ["export", *map(str, words)])
+
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == [
+        "encode",
+        "decode",
+        "step",
+        "rollout",
+    ]
+    assert lines[-1] == str(tmp_path / "out")
+    again = CliRunner().invoke(app, ["export", *map(str, words)])
+    assert again.exit_code == 2

@@ -1,0 +1,287 @@
+"""Prediction of a tracer file by a stand-in, whose answers are known."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from standin import (
+    PARAMETERS,
+    SPECIES,
+    UNITS,
+    StandIn,
+    Trusting,
+    solve,
+    write_tracers,
+)
+
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.errors import InputError
+from astrokeras.prediction import tracer_rollout
+from astrokeras.prediction.predict import find_status, predict
+
+
+@pytest.fixture
+def given(tmp_path):
+    return tmp_path / "given.h5", tmp_path / "out.h5"
+
+
+def run(given, surrogate=None, warned=None, **options):
+    warn = [].append if warned is None else warned.append
+    return predict(surrogate or StandIn(), *given, warn=warn, **options)
+
+
+def read(path):
+    with h5py.File(path) as file:
+        return {name: data[()] for name, data in file.items()}, dict(file.attrs)
+
+
+@pytest.mark.parametrize("solved", [True, False])
+@pytest.mark.parametrize("batch", [1, 5, 256])
+def test_writes_the_rollout_of_every_tracer(given, solved, batch):
+    tracers = write_tracers(given[0])
+    if not solved:
+        first = tracers.abundances[:, :1]
+        tracers = write_tracers(given[0], abundances=first.copy())
+    surrogate = StandIn()
+
+    done = run(given, surrogate, batch_size=batch)
+
+    content, attributes = read(given[1])
+    expected = solve(tracers.abundances[:, 0], np.nan_to_num(tracers.physical, nan=1.0))
+    expected[-1, 7:] = np.nan
+    np.testing.assert_allclose(content["abundances"], expected, rtol=1e-5)
+    for name in ("physical", "time", "length", "tracer", "simulation", "split"):
+        np.testing.assert_array_equal(content[name], getattr(tracers, name), name)
+    assert content["status"].dtype == np.uint8
+    np.testing.assert_array_equal(content["status"] > 0, np.isnan(expected[..., 0]))
+    assert (done.tracers, done.states, done.fine) == (12, 12 * 8 - 2, 94)
+    assert attributes["surrogate"] == "standin"
+    assert attributes["astrokeras_version"]
+    assert set(surrogate.batches) == {min(batch, 12)}
+    with TracerStore(given[1]) as store:
+        assert store.read(store.rows()).abundances.shape == (12, 9, len(SPECIES))
+
+
+def test_memory_bounds_the_batch(given, monkeypatch):
+    write_tracers(given[0])
+    monkeypatch.setattr(tracer_rollout, "BATCH_BYTES", 2 * 9 * len(SPECIES) * 4)
+    surrogate = StandIn()
+
+    run(given, surrogate)
+
+    assert set(surrogate.batches) == {2}
+
+
+def test_outside_is_announced_and_flagged_from_there_on(given):
+    physical = write_tracers(given[0]).physical
+    physical[3, 4, 1] = 2e4  # Radfield, driving state 4 to state 5.
+    physical[5, 2, 3] = 0.5  # gasTemp
+    physical[6, 1, 3] = 0.25
+    abundances = np.full((12, 1, len(SPECIES)), 1e-3, "float32")
+    abundances[7, 0, 4] = 0.9
+    write_tracers(given[0], physical=physical, abundances=abundances)
+
+    warned = []
+    done = run(given, warned=warned)
+
+    status = read(given[1])[0]["status"]
+    expected = np.zeros((12, 9), int)
+    expected[3, 5:] = expected[5, 3:] = expected[6, 2:] = expected[7] = 1
+    expected[-1, 7:] = 2
+    np.testing.assert_array_equal(status, expected)
+    assert len(warned) == len(done.warnings) == 3
+    assert (
+        "Radfield = 20000 Habing lies outside the training range 1 to 10000"
+        in (warned[0])
+    )
+    assert "gasTemp = 0.25 to 0.5 K" in warned[1]
+    assert "(2 of 12 tracers)" in warned[1]
+    assert "CO = 0.9 in state 0 lies outside" in warned[2]
+    assert done.outside == 4 + 6 + 7 + 8
+
+
+def test_strict_refuses_before_writing(given):
+    write_tracers(given[0], physical=np.full((12, 8, 4), 2e4, "float32"))
+
+    with pytest.raises(InputError, match=r"Density = 20000 .*--strict"):
+        run(given, strict=True)
+
+    assert not list(given[1].parent.glob("out*"))
+
+
+def test_beyond_the_trained_duration_is_outside(given):
+    write_tracers(given[0], count=11, states=30)
+    warned = []
+
+    run(given, warned=warned)
+
+    status = read(given[1])[0]["status"]
+    assert (status[0] == (np.arange(30) > 20)).all()
+    assert "time reaches 2900 yr after state 0, training lasted 2000 yr" in warned[0]
+
+
+def test_what_is_not_finite_is_flagged(given):
+    class Broken(StandIn):
+        def emulate(self, *args, **options):
+            predicted = super().emulate(*args, **options)
+            predicted[2, 5, 1] = np.nan
+            predicted[3, 6, 1] = -1.0
+            return predicted
+
+    write_tracers(given[0])
+    done = run(given, Broken())
+
+    status = read(given[1])[0]["status"]
+    assert (status[2, 5], status[3, 6], done.not_finite) == (2, 2, 2)
+    assert status[2, 6] == 0
+
+
+def test_what_is_not_trusted_is_flagged_unless_it_is_outside(given):
+    """The less the warmer: each tracer has its own scores."""
+    physical = write_tracers(given[0]).physical
+    physical[3, 4, 1] = 2e4  # Radfield, driving state 4 to state 5.
+    write_tracers(given[0], physical=physical)
+
+    def score(initial, physical):
+        scores = np.ones((len(physical), 9), "float32")
+        scores[:, 1:] = 1 / (1 + np.log10(physical[..., 3]) / 2)
+        return scores
+
+    done = run(given, Trusting(np.ones(len(SPECIES)), score), batch_size=5)
+
+    content, attributes = read(given[1])
+    expected = score(None, np.nan_to_num(physical, nan=1.0))
+    expected[-1, 7:] = np.nan
+    assert content["trust"].dtype == np.float32
+    np.testing.assert_allclose(content["trust"], expected, rtol=1e-6)
+    status = np.where(expected < 0.5, 3, 0)
+    status[3, 5:] = 1
+    status[-1, 7:] = 2
+    assert {*status[3, 1:5], *status[2]} == {0, 3}
+    np.testing.assert_array_equal(content["status"], status)
+    counts = (done.fine, done.outside, done.not_finite, done.doubtful)
+    valid = np.delete(status[:, 1:].ravel(), [-2, -1])
+    assert counts == tuple(np.bincount(valid, minlength=4))
+    assert "3 inside the ranges, and its trust is below 0.5" in attributes["status"]
+
+
+def test_who_is_not_calibrated_knows_no_trust(given):
+    write_tracers(given[0])
+    done = run(given)
+
+    content, _ = read(given[1])
+    assert content["trust"].shape == content["status"].shape
+    assert np.isnan(content["trust"]).all()
+    assert (done.doubtful, (content["status"] == 3).sum()) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", ["name", "file"])
+def test_initial_replaces_every_start(given, tmp_path, kind):
+    write_tracers(given[0])
+    initial = "poor"
+    if kind == "file":
+        initial = tmp_path / "start.csv"
+        initial.write_text(f"{','.join(SPECIES)}\n{','.join(['1e-7'] * len(SPECIES))}")
+
+    run(given, initial=initial)
+
+    np.testing.assert_allclose(read(given[1])[0]["abundances"][:, 0], 1e-7, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kept", ["no dataset", "nan", "zeros"])
+def test_initial_makes_up_for_missing_starts(given, kept):
+    tracers = write_tracers(given[0])
+    with h5py.File(given[0], "r+") as file:
+        if kept == "no dataset":
+            del file["abundances"]
+        else:
+            file["abundances"][:, 0] = np.nan if kept == "nan" else 0.0
+
+    with pytest.raises(InputError, match=r"state 0.*give a start with --initial\.$"):
+        run(given)
+    assert not given[1].exists()
+    done = run(given, initial="poor", batch_size=5)
+
+    assert done.fine == 94
+    expected = solve(
+        np.full((12, len(SPECIES)), 1e-7), np.nan_to_num(tracers.physical, nan=1.0)
+    )
+    expected[-1, 7:] = np.nan
+    found = read(given[1])[0]["abundances"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_parameters_are_matched_by_name(given):
+    tracers = write_tracers(given[0])
+    order = [3, 0, 2, 1]
+    more = np.concatenate([tracers.physical[..., order], tracers.physical[..., :1]], 2)
+    write_tracers(
+        given[0],
+        physical=more,
+        parameters=[*(PARAMETERS[i] for i in order), "zeta"],
+        units=[*(UNITS[i] for i in order), "1.3e-17 s^-1"],
+    )
+
+    run(given)
+
+    found = read(given[1])[0]["abundances"]
+    np.testing.assert_allclose(found, tracers.abundances, rtol=1e-5)
+
+
+def swapped(names):
+    return (*names[:2], names[3], names[2], *names[4:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"species": swapped(SPECIES)}, r"order.* column 2: C\+ instead of HE"),
+        ({"species": ("CH4", *SPECIES[1:])}, r"lacks 1 \(H2\).* besides 1 \(CH4\)"),
+        ({"parameters": ("Density", "UV", "Av", "gasTemp")}, "lacks Radfield"),
+        ({"units": ("g cm^-3", *UNITS[1:])}, r"Density is in 'g cm\^-3'"),
+        ({"time": 50.0 * np.arange(9) * np.ones((12, 1))}, "50 yr.* steps of 100 yr"),
+        ({"physical": np.full((12, 8, 4), np.inf)}, "Density is inf"),
+        ({"physical": np.zeros((12, 8, 4))}, "Density is 0"),
+        ({"abundances": np.full((12, 1, 11), 1.5)}, "H2 is 1.5"),
+    ],
+    ids=["order", "species", "parameter", "unit", "step", "infinite", "zero", "above"],
+)
+def test_wrong_files_are_refused(given, changes, message):
+    write_tracers(given[0], **changes)
+    with pytest.raises(InputError, match=message) as caught:
+        run(given)
+
+    assert str(given[0]) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not list(given[1].parent.glob("out*"))
+
+
+def test_wrong_arguments_are_refused(given, tmp_path):
+    write_tracers(given[0])
+    with pytest.raises(InputError, match="is the input itself"):
+        run((given[0], given[0]), overwrite=True)
+    with pytest.raises(InputError, match="is a directory"):
+        run((given[0], tmp_path))
+    with pytest.raises(InputError, match=r"given\.h5 is not a directory"):
+        run((given[0], given[0] / "out.h5"))
+    with pytest.raises(InputError, match=r"'rich' is neither a file .* standard, poor"):
+        run(given, initial="rich")
+    with pytest.raises(InputError, match="compression is 'zip'"):
+        run(given, compression="zip")
+    given[1].write_text("mine")
+    with pytest.raises(InputError, match="exists"):
+        run(given)
+    assert given[1].read_text() == "mine"
+
+    run(given, overwrite=True, compression="none")
+    assert h5py.is_hdf5(given[1])
+
+
+def test_json_is_plain(given):
+    write_tracers(given[0])
+    assert json.loads(json.dumps(run(given).to_json()))["fine"] == 94
+
+
+def test_status_is_part_of_the_interface():
+    assert find_status.__doc__.startswith("Return the status of each state")

@@ -1,0 +1,235 @@
+"""Error bars and trust of a trained surrogate, and how they are fitted."""
+
+import h5py
+import numpy as np
+import pytest
+from tiny import SPECIES, STEP, make_tracers, overrides, write_tracers
+
+import astrokeras
+from astrokeras.config import compose
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.split import calibration_rows
+from astrokeras.errors import InputError
+from astrokeras.training.calibration import calibrate
+from astrokeras.training.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
+SIMULATIONS = 20
+# A tiny surrogate errs by 0.35 dex: so that what it expects of itself is fine here.
+SETTINGS = ("calibration=0.5", "tolerance=3", "emulator.stride=1")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("calibrate")
+    write_tracers(path / "tiny.h5", make_tracers(SIMULATIONS))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return train(compose(overrides(folder, *SETTINGS)))
+
+
+@pytest.fixture(scope="module")
+def surrogate(run):
+    return astrokeras.load(run.path)
+
+
+@pytest.fixture(scope="module")
+def given():
+    """Tracers of the training."""
+    tracers = make_tracers(SIMULATIONS)
+    rows = np.flatnonzero(tracers.split == 0)[:8]
+    return tracers.abundances[rows, 0], tracers.physical[rows], STEP
+
+
+def judged(surrogate, given, **options):
+    return surrogate.emulate(*given, return_sigma=True, return_trust=True, **options)
+
+
+def test_training_never_saw_the_calibration_simulations(folder, run):
+    tracers = make_tracers(SIMULATIONS)
+    states = np.maximum(tracers.abundances.reshape(40, -1).astype("f8"), 1e-20)
+    scaled = 1 + np.log10(states) / 20
+    with TracerStore(folder / "tiny.h5") as store:
+        kept = calibration_rows(store, 0.5)
+    (cache,) = (folder / "runs" / ".cache").glob("tiny-*.h5")
+    with h5py.File(cache) as file:
+        seen = {name: file[name]["abundances"][:] for name in ("train", "validation")}
+
+    assert len(kept) == 4
+    rows = {name: np.flatnonzero(tracers.split == i) for i, name in enumerate(seen)}
+    rows["validation"] = np.setdiff1d(rows["validation"], kept)
+    for name, held in seen.items():
+        apart = np.abs(held.reshape(len(held), 1, -1) - scaled).max(-1)
+        assert apart.min(1).max() < 1e-6
+        assert sorted(apart.argmin(1)) == rows[name].tolist()
+
+
+def test_error_bars_and_trust_have_the_shapes_asked_for(surrogate, given):
+    whole, sigma, trust = judged(surrogate, given)
+
+    assert whole.shape == sigma.shape == (8, 13, len(SPECIES))
+    assert trust.shape == (8, 13)
+    assert {whole.dtype, sigma.dtype, trust.dtype} == {np.dtype("f4")}
+    assert (sigma[:, 0] == 0).all()
+    assert (sigma[:, 1:] > 0).all()
+    assert ((trust > 0) & (trust <= 1)).all()
+    for option, expected in {"return_sigma": sigma, "return_trust": trust}.items():
+        found = surrogate.emulate(*given, **{option: True})[1]
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(surrogate.emulate(*given), whole, rtol=1e-5)
+
+
+def test_asking_for_less_gives_parts_of_the_whole(surrogate, given):
+    whole, sigma, trust = judged(surrogate, given)
+
+    some = judged(surrogate, given, species=["CO", "$H2O"], times=[-1, 0], batch_size=3)
+
+    co, surface, bulk = (SPECIES.index(name) for name in ("CO", "#H2O", "@H2O"))
+    ice = whole[..., surface] + whole[..., bulk]
+    share = whole[..., surface] / ice
+    # Both parts of the ice are wrong together.
+    width = share * sigma[..., surface] + (1 - share) * sigma[..., bulk]
+    expected = (
+        np.stack([whole[..., co], ice], axis=-1),
+        np.stack([sigma[..., co], width], axis=-1),
+        trust,
+    )
+    for ours, theirs in zip(some, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs[:, [-1, 0]], rtol=1e-4)
+
+
+def test_state_0_alone_may_be_asked_for(surrogate, given):
+    states, sigma, trust = judged(surrogate, given, times=[0])
+
+    np.testing.assert_allclose(states[:, 0], given[0], rtol=1e-6)
+    assert (sigma == 0).all()
+    np.testing.assert_allclose(trust, judged(surrogate, given)[2][:, :1], rtol=1e-5)
+
+
+def test_a_file_keeps_them(surrogate, given, tmp_path):
+    surrogate.save(tmp_path / "again.keras")
+    again = astrokeras.load(tmp_path / "again.keras")
+
+    pairs = zip(judged(again, given), judged(surrogate, given), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert again.trust.tolerance == 3
+
+
+def test_training_tracers_are_trusted(surrogate, given):
+    assert (judged(surrogate, given)[2] > 0.5).mean() > 0.8
+
+
+def test_shuffled_abundances_are_not_trusted(surrogate, given, rng):
+    initial, *rest = given
+    shuffled = rng.permuted(initial, axis=1)
+
+    assert (judged(surrogate, (shuffled, *rest))[2] < 0.5).all()
+
+
+@pytest.mark.parametrize("beyond", ["below", "above"])
+@pytest.mark.parametrize("parameter", [0, 1, 2])
+def test_outside_the_box_nothing_is_trusted_from_there_on(
+    surrogate, given, parameter, beyond
+):
+    initial, physical, step = given
+    low, high = list(surrogate.box.values())[parameter]
+    physical = physical.copy()
+    edge = high * 10**0.25 if beyond == "above" else low / 10**0.25
+    physical[:, 6, parameter] = edge
+
+    trust = judged(surrogate, (initial, physical, step))[2]
+
+    before = judged(surrogate, given)[2]
+    np.testing.assert_allclose(trust[:, :7], before[:, :7], rtol=1e-4)
+    assert (trust[:, 7:] < 0.5).all()
+
+
+class TestFallback:
+    """A solver that takes what the surrogate should not be trusted with."""
+
+    @pytest.fixture
+    def doubtful(self, surrogate, given):
+        """Tracers, two of which leave the box at the end; and which are flagged."""
+        initial, physical, step = given
+        physical = physical.copy()
+        physical[[2, 5], -1, 0] = surrogate.box["Density"][1] * 3
+        time = np.tile(step * np.arange(13.0), (8, 1))
+        flagged = (judged(surrogate, (initial, physical, time))[2] < 0.5).any(1)
+        assert flagged[[2, 5]].all()
+        assert not flagged.all()
+        return (initial, physical, time), flagged
+
+    def solver(self, calls):
+        def solve(initial, physical, time):
+            calls.append((initial, physical, time))
+            return np.full((*time.shape, len(SPECIES)), 1e-5)
+
+        return solve
+
+    def test_it_gets_the_flagged_tracers_and_replaces_them(self, surrogate, doubtful):
+        given, flagged = doubtful
+        plain, calls = judged(surrogate, given), []
+
+        found = judged(surrogate, given, fallback=self.solver(calls))
+
+        (call,) = calls
+        for ours, theirs in zip(call, given, strict=True):
+            np.testing.assert_allclose(ours, theirs[flagged], rtol=1e-6)
+        for one, value in zip(found, (1e-5, 0, 1), strict=True):
+            np.testing.assert_allclose(one[flagged], value, rtol=1e-6)
+        for ours, theirs in zip(found, plain, strict=True):
+            np.testing.assert_array_equal(ours[~flagged], theirs[~flagged])
+
+    def test_abundances_alone_come_back_if_no_more_is_asked_for(
+        self, surrogate, doubtful
+    ):
+        given, flagged = doubtful
+        options = {"species": ["CO", "$H2O"], "times": [-1, 0]}
+
+        found = surrogate.emulate(*given, fallback=self.solver([]), **options)
+
+        assert found.shape == (8, 2, 2)
+        np.testing.assert_allclose(found[flagged][..., 0], 1e-5, rtol=1e-6)
+        np.testing.assert_allclose(found[flagged][..., 1], 2e-5, rtol=1e-6)
+
+    def test_states_that_are_not_asked_for_send_nobody(self, surrogate, doubtful):
+        given, _ = doubtful
+        calls = []
+        trust = judged(surrogate, given)[2][:, 3]
+
+        surrogate.emulate(*given, times=[3], fallback=self.solver(calls))
+
+        assert sum(len(initial) for initial, *_ in calls) == (trust < 0.5).sum() < 2
+
+    @pytest.mark.parametrize(
+        ("spoil", "message"),
+        [
+            (lambda x: x[:, 1:], r"shape \(\d, 12, 10\) for \d tracers; .*13, 10\)"),
+            (lambda x: x * np.nan, "negative or not finite"),
+            (lambda x: -x, "negative or not finite"),
+        ],
+        ids=["shape", "nan", "negative"],
+    )
+    def test_what_it_returns_is_checked(self, surrogate, doubtful, spoil, message):
+        solve = self.solver([])
+        with pytest.raises(InputError, match=message):
+            surrogate.emulate(*doubtful[0], fallback=lambda *args: spoil(solve(*args)))
+
+
+@pytest.mark.parametrize("option", ["return_sigma", "return_trust", "fallback"])
+def test_who_is_not_calibrated_says_so(surrogate, given, option):
+    plain = surrogate.replace(trust=None)
+    with pytest.raises(InputError, match="this surrogate is not calibrated"):
+        plain.emulate(*given, **{option: print})
+
+
+def test_one_simulation_of_validation_is_left_to_it(tmp_path, capsys):
+    source = write_tracers(tmp_path / "tiny.h5", make_tracers(5))
+    config = compose(overrides(tmp_path, "calibration=0.5"))
+
+    assert calibrate(None, source, config) is None
+    assert "No simulations for calibration" in capsys.readouterr().err
