@@ -31,7 +31,7 @@ def epochs(
         f"dataset.path={file}",
         f"runs_dir={folder / 'runs'}",
         f"emulator.window=[{window}]",
-        "emulator.decode=0",
+        "emulator.states_per_window=0",
         # So small that what an epoch leaves over of its states is little.
         "autoencoder.fit.batch_size=1024",
         "emulator.fit.batch_size=16",

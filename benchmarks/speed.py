@@ -45,7 +45,7 @@ def make_ours(work: str, args: Any) -> dict[str, Any]:
     asked = {
         "rollout": {},
         "few species": {"species": surrogate.species[:10]},
-        "last state": {"times": [-1]},
+        "last state": {"state_indices": [-1]},
     }[work]
     return vars(workloads.roll_out(surrogate, args.data, args.tracers, **asked))
 

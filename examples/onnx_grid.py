@@ -27,7 +27,9 @@ x = np.tile(np.array(about["start"], "f4"), (cells, 1))
 shortest, longest = about["step"]
 if not shortest <= years.min() <= years.max() <= longest:
     sys.exit(f"Intervals are from {shortest:.3e} to {longest:.3e} yr.")
-low, high = np.array([about["box"][name] for name in about["parameters"]], "f4").T
+low, high = np.array(
+    [about["parameter_ranges"][name] for name in about["parameters"]], "f4"
+).T
 spent, outside = 0.0, 0
 for step in range(steps):
     density = np.geomspace(1e5, 1e7, cells) * 1.01**step

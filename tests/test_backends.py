@@ -82,10 +82,10 @@ class Reference:
         self.members = [Member(one) for one in emulators]
         self.offset, self.scale = map(value, surrogate.parameter_scaler.weights[:2])
         self.atoms = surrogate.stoichiometry
-        low, high = to_scaled(surrogate.limits.species_box)
+        low, high = to_scaled(surrogate.limits.species_ranges)
         self.low = low - np.where(low > 0, RANGE_DEX, MARGIN_DEX) / 20
         self.high = np.minimum(high + RANGE_DEX / 20, 1)
-        self.carry = surrogate.carry
+        self.residual_decay_length = surrogate.residual_decay_length
 
     def each(self, latents):
         parts = np.split(latents, len(self.members), axis=-1)
@@ -163,7 +163,7 @@ def test_encode_decode_and_step_agree(surrogate, reference, tracers):
 
     encoded = surrogate.encode(state)
     decoded = ops.convert_to_numpy(emulator.decode(latents.astype("f4")))
-    years = np.full((len(physical), 1), surrogate.step[0], "f4")
+    years = np.full((len(physical), 1), surrogate.dt_range[0], "f4")
     told = surrogate.features(physical[:, None], years)
     stepped = emulator.rollout(latents.astype("f4"), told)
 
@@ -185,7 +185,7 @@ def test_every_state_of_a_long_rollout_agrees(surrogate, reference, tracers):
         before = latents
         latents = reference.step(latents, tracers.physical[:, t].astype("f8"))
         path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
-        kept = missed * np.exp(-path / reference.carry)
+        kept = missed * np.exp(-path / reference.residual_decay_length)
         decoded = reference.abundances(latents, kept)
         pairs = zip(decoded, totals, strict=True)
         expected = np.log10([reference.conserve(*pair) for pair in pairs])

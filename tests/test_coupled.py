@@ -50,12 +50,12 @@ def test_the_loop_is_one_step_after_the_other(store):
 class Broken(StandIn):
     """Loses all atoms at step 100 of a rollout, and is not a number from 5000 on."""
 
-    def emulate(self, initial, physical, time, times=None, batch_size=256):
+    def emulate(self, initial, physical, time, state_indices=None, batch_size=256):
         length = physical.shape[1] + 1
         states = np.repeat(initial[:, None], length, axis=1)
         states[:, 100:] = 1e-20
         states[:, 5000:] = np.nan
-        return states if times is None else states[:, times]
+        return states if state_indices is None else states[:, state_indices]
 
 
 def test_long_rollouts_that_break_are_told(store):

@@ -473,7 +473,7 @@ def test_a_surrogate_is_read_whole_while_it_is_replaced(tmp_path):
     from astrokeras.training.stages import _save
 
     first = astrokeras.load(OLD)
-    second = first.replace(duration=4000.0)
+    second = first.replace(t_max=4000.0)
     path = tmp_path / "surrogate.keras"
     _save(first, path)
     over = threading.Event()
@@ -486,7 +486,7 @@ def test_a_surrogate_is_read_whole_while_it_is_replaced(tmp_path):
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        seen = {astrokeras.load(path).limits.duration for _ in range(8)}
+        seen = {astrokeras.load(path).limits.t_max for _ in range(8)}
     finally:
         over.set()
         thread.join()

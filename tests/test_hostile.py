@@ -21,7 +21,7 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.runs.loading import read_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, CLASSES, read_archive
-from astrokeras.runs.surrogate_reference import find_target
+from astrokeras.runs.surrogate_reference import find_surrogate_reference
 from astrokeras.runs.training_overlap import own_tracers
 from astrokeras.system.atomic_files import read_array, read_arrays
 
@@ -201,16 +201,16 @@ class TestModelFiles:
             ("units", ["K"]),
             ("stoichiometry", [[1]]),
             ("stoichiometry", [[float("nan")]]),
-            ("step", [0, 1]),
-            ("step", [2, 1]),
-            ("step", None),
-            ("duration", -1),
-            ("duration", "long"),
-            ("box", {"Density": [1, 2]}),
-            ("box", []),
-            ("species_box", [[0], [1]]),
-            ("starts", {"x": [1.0]}),
-            ("starts", None),
+            ("dt_range", [0, 1]),
+            ("dt_range", [2, 1]),
+            ("dt_range", None),
+            ("t_max", -1),
+            ("t_max", "long"),
+            ("parameter_ranges", {"Density": [1, 2]}),
+            ("parameter_ranges", []),
+            ("species_ranges", [[0], [1]]),
+            ("initial_conditions", {"x": [1.0]}),
+            ("initial_conditions", None),
             ("floor", 0),
             ("floor", [1]),
             ("fixed", 3),
@@ -224,7 +224,7 @@ class TestModelFiles:
 
         message = refusal(read_metadata, remade(config=change))
         assert key in message
-        assert refusal(find_target, remade(config=change)) == message
+        assert refusal(find_surrogate_reference, remade(config=change)) == message
 
 
 # HDF5 files
@@ -519,7 +519,7 @@ class TestConfigurations:
         folder = tmp_path / "run"
         folder.mkdir()
         remake(PRESET, folder / "surrogate.keras")
-        return find_target(folder)
+        return find_surrogate_reference(folder)
 
     @pytest.mark.parametrize(
         "text",

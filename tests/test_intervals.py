@@ -22,7 +22,7 @@ def test_densities_alone_have_a_linear_mean():
     units = ("", "H nuclei cm^-3", "mag", "g", "s^-1")
 
     assert is_linear(names, units).tolist() == [True, True, False, True, False]
-    assert [feature_count(5, timed) for timed in (False, True)] == [5, 16]
+    assert [feature_count(5, use_timestep) for use_timestep in (False, True)] == [5, 16]
 
 
 def test_the_mean_is_that_of_a_loop_and_weighted_by_time(rng):
@@ -81,7 +81,7 @@ class Timed(StandIn):
     def get_config(self):
         return super().get_config() | {"step": [100.0, 850.0]}
 
-    def emulate(self, initial, physical, time, times=None, batch_size=256):
+    def emulate(self, initial, physical, time, state_indices=None, batch_size=256):
         self.batches.append((physical.shape, np.diff(time)))
         steps = np.arange(physical.shape[1] + 1)[:, None]
         return grow(initial, time) * np.float32(10.0) ** (self.error * steps)

@@ -46,7 +46,7 @@ class Labels:
             drove the chemistry to row k.
         step: Years between states.
         states: States of a training window.
-        starts: Named initial abundances, `(S,)` each.
+        initial_conditions: Named initial abundances, `(S,)` each.
     """
 
     species: tuple[str, ...]
@@ -54,7 +54,7 @@ class Labels:
     alignment: str
     step: float = STEP_YEARS
     states: int = STATES
-    starts: Mapping[str, Sequence[float]] | None = None
+    initial_conditions: Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         if self.alignment not in ALIGNMENTS:
@@ -131,11 +131,11 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
         units=[PARAMETER_UNITS.get(name, "") for name in labels.ranges],
         elements=elements,
         stoichiometry=matrix.tolist(),
-        step=(labels.step, labels.step),
-        duration=labels.step * (labels.states - 1),
-        box=labels.ranges,
-        species_box=[[FLOOR] * species, [1.0] * species],
-        starts=labels.starts or {},
+        dt_range=(labels.step, labels.step),
+        t_max=labels.step * (labels.states - 1),
+        parameter_ranges=labels.ranges,
+        species_ranges=[[FLOOR] * species, [1.0] * species],
+        initial_conditions=labels.initial_conditions or {},
         conserve=False,  # as its authors run it
         name="surrogate",
     )
@@ -157,11 +157,13 @@ def reorder(
     with TracerStore(like) as store:
         wanted = store.species
     order = match_species(labels.species, wanted, "--species")
-    starts = {
+    initial_conditions = {
         name: [values[i] for i in order]
-        for name, values in (labels.starts or {}).items()
+        for name, values in (labels.initial_conditions or {}).items()
     }
-    labels = replace(labels, species=tuple(wanted), starts=starts)
+    labels = replace(
+        labels, species=tuple(wanted), initial_conditions=initial_conditions
+    )
     return checkpoint.take_species(order), labels
 
 

@@ -100,7 +100,11 @@ def benchmark(
         if "rollout" in work:
             surrogate = astrokeras.load(run)
             some = surrogate.species[:10]
-            asked: list[dict[str, Any]] = [{}, {"species": some}, {"times": [-1]}]
+            asked: list[dict[str, Any]] = [
+                {},
+                {"species": some},
+                {"state_indices": [-1]},
+            ]
             makers += [
                 partial(workloads.roll_out, surrogate, tracers, count, **kinds)
                 for kinds in asked

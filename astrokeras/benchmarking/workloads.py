@@ -14,7 +14,7 @@ import numpy as np
 
 from astrokeras.config import Config, FitConfig
 from astrokeras.data.pipeline.datasets import EpochNumber, batches
-from astrokeras.data.pipeline.device_dataset import is_resident
+from astrokeras.data.pipeline.device_dataset import fits_on_device
 from astrokeras.data.pipeline.samplers import RowSampler, Sampler
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.tracers.reader import TracerStore
@@ -22,7 +22,7 @@ from astrokeras.errors import InputError
 from astrokeras.models.emulator import AnyAutoencoder, Emulator
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate
-from astrokeras.runs.surrogate_reference import find_target, match_columns
+from astrokeras.runs.surrogate_reference import find_surrogate_reference, match_columns
 from astrokeras.training.fit import compile_model
 from astrokeras.training.stages import (
     make_autoencoder,
@@ -132,8 +132,12 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
     cell += product_flops([settings.hidden[-1], latents]) * settings.relaxing
     drive = product_flops([model.features, settings.hidden[0]])
     coder = CoderFlops.of(model.autoencoder)
-    encoder = 3 * coder.encoder - coder.first if settings.joint else coder.encoder
-    decoder = (3 if settings.joint else 2) * coder.decoder
+    encoder = (
+        3 * coder.encoder - coder.first
+        if settings.finetune_autoencoder
+        else coder.encoder
+    )
+    decoder = (3 if settings.finetune_autoencoder else 2) * coder.decoder
     total = (3 * cell + 2 * drive) * steps + decoder * states + encoder * encoded
     flops = total / steps
     run, count = _epochs(model, sampler, settings.fit)
@@ -145,7 +149,7 @@ def roll_out(
     tracers: Path,
     count: int,
     species: Sequence[str] | None = None,
-    times: Sequence[int] | None = None,
+    state_indices: Sequence[int] | None = None,
 ) -> Workload:
     """Return rollouts in physical units, of the file's tracers again and again.
 
@@ -154,10 +158,10 @@ def roll_out(
         tracers: A tracer file.
         count: Number of tracers.
         species: Names of the species asked for, all by default.
-        times: Numbers of the states asked for, all by default.
+        state_indices: Numbers of the states asked for, all by default.
     """
     with TracerStore(tracers) as store:
-        columns = match_columns(store, find_target(surrogate))
+        columns = match_columns(store, find_surrogate_reference(surrogate))
         full = np.flatnonzero(store.length == store.states)
         if not len(full):
             raise InputError(
@@ -173,17 +177,17 @@ def roll_out(
     )
     steps = block.physical.shape[1]
     width = len(surrogate.species) if species is None else len(species)
-    decoded = (steps if times is None else len(times)) / steps
+    decoded = (steps if state_indices is None else len(state_indices)) / steps
     members = getattr(surrogate.emulator, "members", [surrogate.emulator])
     flops = sum(_step_flops(member, width, decoded, steps) for member in members)
     name = "rollout"
     if species is not None:
         name += f", {len(species)} species"
-    if times is not None:
-        name += f", {len(times)} state" + "s" * (len(times) > 1)
+    if state_indices is not None:
+        name += f", {len(state_indices)} state" + "s" * (len(state_indices) > 1)
 
     def run() -> object:
-        return surrogate.emulate(*given, species=species, times=times)
+        return surrogate.emulate(*given, species=species, state_indices=state_indices)
 
     return Workload(name, "steps", count * steps, flops, run)
 
@@ -211,7 +215,7 @@ def _epochs(
     """Return what trains for some epochs, and how many these are."""
     count = max(1, round(BATCHES / sampler.steps))
     epoch = EpochNumber()
-    dataset = batches(sampler, epoch, is_resident(settings.resident, [sampler]))
+    dataset = batches(sampler, epoch, fits_on_device(settings.device_cache, [sampler]))
 
     def run() -> object:
         return model.fit(

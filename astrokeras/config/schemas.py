@@ -103,7 +103,7 @@ class FitConfig:
     anneal_patience: int = _ranged(8, 1, 1_000_000)
     anneal_factor: float = _ranged(0.5, 0, 1)
     steps_per_execution: int = _ranged(1, 1, 10_000)
-    resident: str = _one_of("auto", "auto", "always", "never")
+    device_cache: str = _one_of("auto", "auto", "always", "never")
 
 
 @dataclass
@@ -133,16 +133,16 @@ class EmulatorConfig:
     activation: str = _activation()
     window: list[int] = _widths(30, 60, 120, 240)
     from_start: float = _ranged(0.0, 0, 1)
-    decode: int = _ranged(0, 0, 100_000)
+    states_per_window: int = _ranged(0, 0, 100_000)
     reconstruction: float = _ranged(0.0, 0, 100)
-    joint: bool = False
+    finetune_autoencoder: bool = False
     relaxing: bool = False
     rates: bool = False
-    carry: float = _ranged(0.0, 0, 100)
+    residual_decay_length: float = _ranged(0.0, 0, 100)
     conserve: bool = True
-    timed: bool = False
+    use_timestep: bool = False
     stride: int = _ranged(1, 1, 10_000)
-    even: float = _ranged(0.5, 0, 1)
+    native_step_fraction: float = _ranged(0.5, 0, 1)
     loss: LossConfig = field(default_factory=LossConfig)
     fit: FitConfig = field(default_factory=lambda: FitConfig(batch_size=64))
 
@@ -285,9 +285,9 @@ class Config:
         default="my_${dataset.name}", metadata={"pattern": r"[A-Za-z0-9][\w.-]*"}
     )
     seed: int = _ranged(0, 0, 2**31)
-    members: int = _ranged(1, 1, 100)
+    ensemble_size: int = _ranged(1, 1, 100)
     calibration: float = _ranged(0.5, 0, 0.9)
-    tolerance: float = _ranged(0.3, 1e-3, 10)
+    reliability_threshold: float = _ranged(0.3, 1e-3, 10)
     precision: str = _one_of("float32", "float32", "mixed_bfloat16")
     runs_dir: str = "saved_models"
     cache_dir: str = "${runs_dir}/.cache"

@@ -16,7 +16,11 @@ from astrokeras.data.tracers.abundance_scaling import decades
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError, WorkError
 from astrokeras.prediction.tracer_rollout import log10
-from astrokeras.runs.surrogate_reference import Target, find_target, match_columns
+from astrokeras.runs.surrogate_reference import (
+    SurrogateReference,
+    find_surrogate_reference,
+    match_columns,
+)
 from astrokeras.runs.training_overlap import own_tracers
 from astrokeras.system.backend import select_backend
 from astrokeras.system.progress import report
@@ -76,7 +80,7 @@ def export(
     """
     if to not in TARGETS:
         raise InputError(f"unknown format {to!r}; use {', '.join(TARGETS)}.")
-    target = find_target(run)
+    target = find_surrogate_reference(run)
     folder = Path(out or Path("exports") / f"{target.name}-{to}")
     if folder.exists() and not overwrite:
         raise InputError(f"{folder}: exists; choose another or pass --overwrite.")
@@ -104,11 +108,19 @@ def export(
 
 def describe(surrogate: Any) -> dict[str, Any]:
     """Return what a caller of the graphs must know, as plain values."""
-    names = ("species", "parameters", "units", "elements", "box", "step", "duration")
+    names = (
+        "species",
+        "parameters",
+        "units",
+        "elements",
+        "parameter_ranges",
+        "step",
+        "t_max",
+    )
     config = surrogate.get_config()
     about = {name: config[name] for name in (*names, "conserve", "floor", "version")}
     # A state to begin with: the first of the named ones.
-    return about | {"start": next(iter(config["starts"].values()), None)}
+    return about | {"start": next(iter(config["initial_conditions"].values()), None)}
 
 
 def show(done: Export) -> None:
@@ -128,7 +140,7 @@ def _replace(beside: Path, folder: Path) -> None:
     beside.replace(folder)
 
 
-def _take_sample(store: TracerStore, target: Target) -> Tracers:
+def _take_sample(store: TracerStore, target: SurrogateReference) -> Tracers:
     """Return tracers of full length, parameters in the surrogate's order."""
     columns = match_columns(store, target)
     full = np.flatnonzero(store.length == store.states)
@@ -191,7 +203,9 @@ def _case(
     x, p, t = (one[tracer, state] for one in (abundances, sample.physical, years))
     if name == "step":
         time = np.stack([0 * t, t], axis=1)
-        return (x, p, t), surrogate.emulate(x, p[:, None], time, times=[1])[:, 0]
+        return (x, p, t), surrogate.emulate(x, p[:, None], time, state_indices=[1])[
+            :, 0
+        ]
     z = surrogate.encode(x)
     return ((x,), z) if name == "encode" else ((z,), surrogate.decode(z))
 

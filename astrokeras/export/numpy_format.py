@@ -35,7 +35,7 @@ def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
         weights |= {f"{number}/{name}": value for name, value in found.items()}
     facts = _facts(members[0]) | {
         "members": len(members),
-        "carry": surrogate.carry,
+        "residual_decay_length": surrogate.residual_decay_length,
         "margin": MARGIN_DEX,
         "conservation": {
             name: getattr(surrogate.conservation, name)
@@ -113,7 +113,7 @@ def _facts(member: Any) -> dict[str, Any]:
         "cell": cell.activation,
         "inner": len(cell.inner),
         "relaxing": [REACH, SLOPE] if cell.relaxing else None,
-        "timed": member.timed,
+        "use_timestep": member.use_timestep,
         "rates": member.rates and _rate_facts(member.rates),
     }
 

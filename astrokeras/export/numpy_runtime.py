@@ -88,8 +88,10 @@ class Surrogate:
             before, latents = latents, self._step(latents, told[:, t])
             path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
             found = self._decode(latents)
-            if self.facts["carry"]:
-                found = found + missed * np.exp(-path / self.facts["carry"])
+            if self.facts["residual_decay_length"]:
+                found = found + missed * np.exp(
+                    -path / self.facts["residual_decay_length"]
+                )
             found = self._finish(found)
             states.append(self._conserve(found, totals) if self.conserves else found)
         return np.stack(states, 1)
@@ -170,7 +172,7 @@ class Surrogate:
         logs = np.log10(physical)
         p = self._affine("parameters", logs)
         told = [p]
-        if self.facts["timed"]:
+        if self.facts["use_timestep"]:
             length = np.log10(years / self.about["step"][0])[..., None]
             told += [0 * p, 0 * p, length]
         if self.facts["rates"]:

@@ -17,7 +17,7 @@ from astrokeras.errors import WorkError
 from astrokeras.generation.dask_pool import check_scheduler, connect, solve_all
 from astrokeras.generation.results_log import Journal
 from astrokeras.generation.solver_inputs import Tracks
-from astrokeras.prediction.resumable_output import Parts
+from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.solvers.process import Host
 from astrokeras.system.atomic_files import written_beside
 
@@ -91,7 +91,7 @@ def generate(
             for an interrupted generation.
         WorkError: If every tracer failed, or the scheduler is gone.
     """
-    parts = Parts(Path(out), "generation")
+    parts = ResumableOutput(Path(out), "generation")
     parts.check(Path(tracks), resume, overwrite)
     with opened_tracks(tracks, config.dataset, warn) as store:
         with Host(config.solver) as host:

@@ -15,7 +15,11 @@ from astrokeras.errors import InputError
 from astrokeras.prediction.predict import read_start, survey
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.prediction.tracer_rollout import read_given
-from astrokeras.runs.surrogate_reference import Target, find_target, match_columns
+from astrokeras.runs.surrogate_reference import (
+    SurrogateReference,
+    find_surrogate_reference,
+    match_columns,
+)
 from astrokeras.system.atomic_files import check_out
 
 TRAIN = SPLITS.index("train")
@@ -106,7 +110,7 @@ def propose(
             trajectories to choose from.
     """
     out = Path(out)
-    target = find_target(run)
+    target = find_surrogate_reference(run)
     for source in (tracks, *solved, initial, target.path):
         check_out(out, Path(source or tracks), overwrite)
     _check(target, count, batch_size)
@@ -132,7 +136,9 @@ def propose(
         told = {"proposed_from": store.path.name, "proposed_by": target.name}
         told |= {"surrogate_sha256": target.sha256()}
         surrogate = target.load()
-        known = selection.Known(_follow_solved(surrogate, target, solved, start, size))
+        known = selection.ConditionedGaussianProcess(
+            _follow_solved(surrogate, target, solved, start, size)
+        )
         reservoir = selection.Reservoir(
             max(selection.KEPT, selection.PER_CHOICE * count)
         )
@@ -195,7 +201,7 @@ def find_pool(store: TracerStore, solved: Sequence[str | Path]) -> np.ndarray:
 
 def _follow_solved(
     surrogate: Any,
-    target: Target,
+    target: SurrogateReference,
     solved: Sequence[str | Path],
     start: np.ndarray | None,
     size: int,
@@ -219,7 +225,7 @@ def _follow_solved(
     return np.concatenate(stops) if stops else None
 
 
-def _check(target: Target, count: int, batch_size: int) -> None:
+def _check(target: SurrogateReference, count: int, batch_size: int) -> None:
     if not target.calibrated:
         raise InputError(
             f"{target.path or target.name}: is not calibrated, it does not know where "

@@ -97,10 +97,12 @@ def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Pa
     physical = physical[fill][..., columns]
     years = np.diff(time[fill]).astype("float32")
     with surrogate.programs.lock:
-        _, latents, spread, flaw = surrogate.programs.rollout(
+        _, latents, spread, physical_violation = surrogate.programs.rollout(
             initial, physical, years, None, None, surrogate.conserve, judged=True
         )
-        said = judge(surrogate, initial, physical, years, latents, spread, flaw)
+        said = judge(
+            surrogate, initial, physical, years, latents, spread, physical_violation
+        )
     expected, score = said.expected[:count, 1:], said.trust[:count, 1:]
     worst = trust.value("error_range")[1]
     expected = np.where(np.isfinite(expected), expected, worst)

@@ -39,7 +39,7 @@ def covariance(stops: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (1.0 + scaled) * np.exp(-scaled)
 
 
-class Known:
+class ConditionedGaussianProcess:
     """What solved trajectories tell of others.
 
     Args:

@@ -57,7 +57,7 @@ class Trust(keras.layers.Layer):
         species: Number of species.
         elements: Number of elements.
         references: Training states that distances are measured to.
-        tolerance: Expected error of a state that is still trusted, dex.
+        reliability_threshold: Expected error of a state that is still trusted, dex.
         **kwargs: Base layer arguments.
     """
 
@@ -68,7 +68,7 @@ class Trust(keras.layers.Layer):
         species: int,
         elements: int,
         references: int = 1024,
-        tolerance: float = 0.3,
+        reliability_threshold: float = 0.3,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -77,7 +77,7 @@ class Trust(keras.layers.Layer):
         self.species = species
         self.elements = elements
         self.references = references
-        self.tolerance = tolerance
+        self.reliability_threshold = reliability_threshold
         shapes = {
             "latent_offset": (latents,),
             "latent_scale": (latents,),
@@ -203,7 +203,7 @@ class Trust(keras.layers.Layer):
         logs = np.log10(np.maximum(totals, 1e-30))
         off = np.maximum(low - logs, logs - high).max(-1)
         found = np.zeros((len(expected), expected.shape[1] + 1, len(RISKS)), "f4")
-        found[:, 1:, 0] = expected / self.tolerance
+        found[:, 1:, 0] = expected / self.reliability_threshold
         found[:, 1:, 1] = far_setting / setting
         found[:, 1:, 2] = far_state / state
         found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / BOX_DEX
@@ -222,7 +222,7 @@ class Trust(keras.layers.Layer):
             "species": self.species,
             "elements": self.elements,
             "references": self.references,
-            "tolerance": self.tolerance,
+            "reliability_threshold": self.reliability_threshold,
         }
 
 

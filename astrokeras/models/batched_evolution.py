@@ -113,13 +113,13 @@ def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evo
             found = surrogate.programs.rollout(
                 x, p, t, asked, wanted.columns, wanted.conserve, judged
             )
-            found, *known, flaw = found
-            bars, wrong = None, ~(flaw[kept, : index.size] <= UNPHYSICAL)
+            found, *known, physical_violation = found
+            bars, wrong = None, ~(physical_violation[kept, : index.size] <= UNPHYSICAL)
             if judged:
                 latents, closeness = known
                 found = found[:, : index.size]
                 spread, off = np.zeros((2, *t.shape), "float32")
-                spread[:, least], off[:, least] = closeness, flaw
+                spread[:, least], off[:, least] = closeness, physical_violation
                 said = judge(surrogate, x, p, t, latents, spread, off)
                 trust[rows] = np.nan_to_num(said.trust[kept, states])
                 if wanted.sigma:

@@ -93,12 +93,12 @@ class Programs:
             # Who sees some of the species alone is not told what the others hold.
             some = None if judged or conserve else _array(columns)
             found = model.abundances(latents, given, kept, some)
-            flaw = model.flaw(found, given)
+            physical_violation = model.physical_violation(found, given)
             if columns is not None and some is None:
                 found = keras.ops.take(found, _array(columns), axis=-1)
             if not judged:
-                return found, flaw
-            return found, every, model.spread(latents), flaw
+                return found, physical_violation
+            return found, every, model.spread(latents), physical_violation
 
         inputs = (initial, physical, years) + (() if index is None else (index,))
         # TensorFlow would give up on the rank of an argument that has had two.

@@ -36,8 +36,8 @@ class Emulator(keras.Model):
         parameter_count: Number of physical parameters.
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
-        joint: Whether training moves the autoencoder's kernels too.
-        timed: Whether the features tell the length of an interval and what parameters
+        finetune_autoencoder: Whether training moves the autoencoder's kernels too.
+        use_timestep: Whether the features tell the length of an interval and what parameters
             do within it; otherwise they are the parameters alone.
         relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
         rates: Arguments of `RateFeatures`, which are added to those of an interval;
@@ -63,8 +63,8 @@ class Emulator(keras.Model):
         parameter_count: int,
         hidden: Sequence[int] = (180, 180),
         activation: str = "gelu",
-        joint: bool = False,
-        timed: bool = False,
+        finetune_autoencoder: bool = False,
+        use_timestep: bool = False,
         relaxing: bool = False,
         rates: Mapping[str, Any] | None = None,
         bounds: ArrayLike | None = None,
@@ -75,12 +75,12 @@ class Emulator(keras.Model):
         if isinstance(autoencoder, dict):
             autoencoder = keras.saving.deserialize_keras_object(autoencoder)
         self.autoencoder = autoencoder
-        self.autoencoder.trainable = joint
+        self.autoencoder.trainable = finetune_autoencoder
         self.parameter_count = parameter_count
         self.hidden = list(hidden)
         self.activation = activation
-        self.joint = joint
-        self.timed = timed
+        self.finetune_autoencoder = finetune_autoencoder
+        self.use_timestep = use_timestep
         self.relaxing = relaxing
         self.rates = None if rates is None else RateFeatures(**rates, name="rates")
         self.precision = precision
@@ -112,7 +112,7 @@ class Emulator(keras.Model):
     @property
     def features(self) -> int:
         """Number of features of an interval that the cell is given."""
-        own = feature_count(self.parameter_count, self.timed)
+        own = feature_count(self.parameter_count, self.use_timestep)
         return own + (self.rates.count if self.rates else 0)
 
     def encode(self, scaled: Any) -> Any:
@@ -145,8 +145,8 @@ class Emulator(keras.Model):
             "parameter_count": self.parameter_count,
             "hidden": self.hidden,
             "activation": self.activation,
-            "joint": self.joint,
-            "timed": self.timed,
+            "finetune_autoencoder": self.finetune_autoencoder,
+            "use_timestep": self.use_timestep,
             "relaxing": self.relaxing,
             "rates": self.rates and self.rates.arguments,
             "bounds": self.recurrence.cell.get_config()["bounds"],

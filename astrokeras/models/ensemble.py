@@ -32,13 +32,13 @@ class Ensemble(keras.Model):
             else member
             for member in members
         ]
-        if len({member.timed for member in self.members}) != 1:
+        if len({member.use_timestep for member in self.members}) != 1:
             msg = (
                 "`members` must be one or more, all timed or none. Received: "
-                f"timed={[member.timed for member in self.members]}"
+                f"timed={[member.use_timestep for member in self.members]}"
             )
             raise ValueError(msg)
-        self.timed = self.members[0].timed
+        self.use_timestep = self.members[0].use_timestep
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""

@@ -119,7 +119,7 @@ def check_time(limits: Limits, time: Any, count: int, steps: int) -> np.ndarray:
     bad = limits.outside_steps(years)
     if bad.any():
         value = float(np.diff(years)[bad].flat[0])
-        low, high = limits.step
+        low, high = limits.dt_range
         raise InputError(
             f"time has an interval of {value:.6g} yr; this surrogate was trained "
             f"on {low:.6g} to {high:.6g} yr, give states at these."
@@ -142,7 +142,7 @@ def describe_outside(
     rows = physical.reshape(-1, len(limits.parameters))
     leaving = np.any(limits.outside_parameters(rows), axis=0)
     for i, name in enumerate(limits.parameters):
-        low, high = limits.box[name]
+        low, high = limits.parameter_ranges[name]
         values = physical[..., i]
         for value in {values.min(), values.max()} if leaving[i] else ():
             if not low <= value <= high:
@@ -155,7 +155,7 @@ def describe_outside(
     if outside.any():
         row = int(outside.argmax())
         worst = int(excess[row].argmax())
-        low, high = limits.species_box[:, worst]
+        low, high = limits.species_ranges[:, worst]
         lines.append(
             f"{int(outside.sum())} of {len(outside)} initial states lie outside "
             f"the training range, first {limits.species[worst]} = "
@@ -165,7 +165,7 @@ def describe_outside(
     if limits.beyond_duration(time).any():
         years = (time[:, -1] - time[:, 0]).max()
         lines.append(
-            f"{years:.6g} yr lie beyond the {limits.duration:.6g} yr that training "
+            f"{years:.6g} yr lie beyond the {limits.t_max:.6g} yr that training "
             "followed a tracer"
         )
     return lines
@@ -209,13 +209,13 @@ def choose_columns(
     return tuple(column[part] for part in needed), mixing
 
 
-def choose_states(times: Sequence[int], steps: int) -> np.ndarray:
+def choose_states(state_indices: Sequence[int], steps: int) -> np.ndarray:
     """Return the numbers of the states wanted, each in [0, steps].
 
     Raises:
         InputError: For a number beyond the states.
     """
-    wanted = np.atleast_1d(times)
+    wanted = np.atleast_1d(state_indices)
     if not np.issubdtype(wanted.dtype, np.integer):
         raise InputError(
             f"times are {wanted.tolist()}; give numbers of states, 0 to {steps}, "

@@ -17,11 +17,11 @@ KEYS = (
     "units",
     "elements",
     "stoichiometry",
-    "step",
-    "duration",
-    "box",
-    "species_box",
-    "starts",
+    "dt_range",
+    "t_max",
+    "parameter_ranges",
+    "species_ranges",
+    "initial_conditions",
     "floor",
     "fixed",
     "version",
@@ -62,7 +62,10 @@ def check_metadata(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     }
     _refuse_first(path, facts, good)
     count = len(species)
-    box, starts = facts["box"], facts["starts"]
+    parameter_ranges, initial_conditions = (
+        facts["parameter_ranges"],
+        facts["initial_conditions"],
+    )
     good = {
         "units": isinstance(facts["units"], list)
         and len(facts["units"]) == len(parameters)
@@ -70,14 +73,14 @@ def check_metadata(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "stoichiometry": _lie(
             facts["stoichiometry"], (count, len(facts["elements"])), 0, 1e6
         ),
-        "step": _rise(facts["step"]),
-        "duration": _rise([facts["duration"], math.inf]),
-        "box": isinstance(box, dict)
-        and set(box) == set(parameters)
-        and all(map(_rise, box.values())),
-        "species_box": _lie(facts["species_box"], (2, count), 0, 2),
-        "starts": isinstance(starts, dict)
-        and all(_lie(one, (count,), 0, 2) for one in starts.values()),
+        "dt_range": _rise(facts["dt_range"]),
+        "t_max": _rise([facts["t_max"], math.inf]),
+        "parameter_ranges": isinstance(parameter_ranges, dict)
+        and set(parameter_ranges) == set(parameters)
+        and all(map(_rise, parameter_ranges.values())),
+        "species_ranges": _lie(facts["species_ranges"], (2, count), 0, 2),
+        "initial_conditions": isinstance(initial_conditions, dict)
+        and all(_lie(one, (count,), 0, 2) for one in initial_conditions.values()),
         "floor": _lie(facts["floor"], (), 1e-40, 1e-3),
     }
     _refuse_first(path, facts, good)

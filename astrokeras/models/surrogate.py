@@ -18,7 +18,7 @@ from astrokeras.data.tracers.abundance_scaling import (
     decades,
     scale_abundances,
 )
-from astrokeras.data.tracers.timestep_features import timed_features
+from astrokeras.data.tracers.timestep_features import timestep_features
 from astrokeras.errors import InputError, OutsideBoxWarning, UnphysicalWarning
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.registration import register
@@ -42,7 +42,7 @@ ROWS = 8192  # states encoded or decoded at once
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReconstructionResidual:
     """What rollouts keep of their state 0 beside its latents.
 
     No decoder returns just the state that was encoded. What it missed of state 0 is
@@ -59,11 +59,11 @@ class Kept:
     missed: Any = None
     fade: Any = None
 
-    def take(self, index: Any) -> Kept:
+    def take(self, index: Any) -> ReconstructionResidual:
         """Return what is kept in some of the states."""
         if self.missed is None:
             return self
-        return Kept(self.missed, ops.take(self.fade, index, axis=1))
+        return ReconstructionResidual(self.missed, ops.take(self.fade, index, axis=1))
 
     def share(self, outputs: Any = None) -> Any:
         """Return what is added to each state, `(batch, T, S or len(outputs))`, or 0."""
@@ -89,16 +89,16 @@ class Surrogate(Facts, keras.Model):
         units: Units of the parameters, `(P,)`.
         elements: Names of the elements, `(E,)`.
         stoichiometry: Atom counts, `(S, E)`.
-        step: Shortest and longest interval between states that was trained, years.
-        duration: Longest time that training followed a tracer, years.
-        box: Lowest and highest trained value of each parameter, in its unit.
-        species_box: Lowest and highest trained abundance of each species, `(2, S)`.
-        starts: Named initial abundances, `(S,)` each.
+        dt_range: Shortest and longest interval between states that was trained, years.
+        t_max: Longest time that training followed a tracer, years.
+        parameter_ranges: Lowest and highest trained value of each parameter, in its unit.
+        species_ranges: Lowest and highest trained abundance of each species, `(2, S)`.
+        initial_conditions: Named initial abundances, `(S,)` each.
         floor: Smallest abundance relative to H nuclei.
         fixed: What was held fixed in the training data, for the record.
         conserve: Whether every state of a rollout is given the element totals of its
             state 0, by a `Conservation` after the decoder.
-        carry: Length of the path of the latents, root mean square in units of their
+        residual_decay_length: Length of the path of the latents, root mean square in units of their
             spread, over which what the decoder missed of state 0 fades to 1 / e; 0
             keeps nothing.
         trust: The fitted `Trust`, which knows error bars and what to distrust (or its
@@ -124,15 +124,15 @@ class Surrogate(Facts, keras.Model):
         units: Sequence[str],
         elements: Sequence[str],
         stoichiometry: ArrayLike,
-        step: ArrayLike,
-        duration: float,
-        box: Mapping[str, Sequence[float]],
-        species_box: ArrayLike,
-        starts: Mapping[str, ArrayLike],
+        dt_range: ArrayLike,
+        t_max: float,
+        parameter_ranges: Mapping[str, Sequence[float]],
+        species_ranges: ArrayLike,
+        initial_conditions: Mapping[str, ArrayLike],
         floor: float = 1e-20,
         fixed: Sequence[str] = (),
         conserve: bool = True,
-        carry: float = 0.0,
+        residual_decay_length: float = 0.0,
         trust: Trust | None = None,
         version: int = FORMAT,
         **kwargs: Any,
@@ -150,22 +150,28 @@ class Surrogate(Facts, keras.Model):
             "units": list(units),
             "elements": list(elements),
             "stoichiometry": np.asarray(stoichiometry, "float64").tolist(),
-            "step": np.asarray(step, "float64").tolist(),
-            "duration": float(duration),
-            "box": {name: [float(v) for v in bounds] for name, bounds in box.items()},
-            "species_box": np.asarray(species_box, "float64").tolist(),
-            "starts": {k: np.asarray(v, "float64").tolist() for k, v in starts.items()},
+            "dt_range": np.asarray(dt_range, "float64").tolist(),
+            "t_max": float(t_max),
+            "parameter_ranges": {
+                name: [float(v) for v in bounds]
+                for name, bounds in parameter_ranges.items()
+            },
+            "species_ranges": np.asarray(species_ranges, "float64").tolist(),
+            "initial_conditions": {
+                k: np.asarray(v, "float64").tolist()
+                for k, v in initial_conditions.items()
+            },
             "floor": float(floor),
             "fixed": list(fixed),
             "conserve": conserve,
-            "carry": float(carry),
+            "residual_decay_length": float(residual_decay_length),
             "version": version,
         }
         self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")
         self.parameter_scaler = AffineScaler(
             len(self._facts["parameters"]), log=True, name="parameter_scaler"
         )
-        low, high = self.limits.species_box
+        low, high = self.limits.species_ranges
         below = 10.0 ** -np.where(low > floor, RANGE_DEX, MARGIN_DEX)
         edges = np.stack([low * below, high * 10.0**RANGE_DEX])
         bounds = scale_abundances(edges, floor, margin=MARGIN_DEX)
@@ -198,7 +204,9 @@ class Surrogate(Facts, keras.Model):
             latents, kept = ops.take(latents, index[0], axis=1), kept.take(index[0])
         return self.abundances(latents, initial if self.conserve else None, kept)
 
-    def roll(self, initial: Any, physical: Any, years: Any) -> tuple[Any, Kept]:
+    def roll(
+        self, initial: Any, physical: Any, years: Any
+    ) -> tuple[Any, ReconstructionResidual]:
         """Return latents of states 1 to T, `(batch, T, L)`, and what is kept of 0.
 
         Inputs are those of `call`.
@@ -206,12 +214,14 @@ class Surrogate(Facts, keras.Model):
         scaled = self.abundance_scaler(initial)
         encoded = self.emulator.encode(scaled)
         latents = self.emulator.rollout(encoded, self.features(physical, years))
-        if not self.carry:
-            return latents, Kept()
+        if not self.residual_decay_length:
+            return latents, ReconstructionResidual()
         moves = ops.diff(ops.concatenate([encoded[:, None], latents], axis=1), axis=1)
         path = ops.cumsum(ops.sqrt(ops.mean(ops.square(moves), axis=-1)), axis=1)
         missed = scaled - self.emulator.decode(encoded)
-        return latents, Kept(missed, ops.exp(-path / self.carry))
+        return latents, ReconstructionResidual(
+            missed, ops.exp(-path / self.residual_decay_length)
+        )
 
     def features(self, physical: Any, years: Any) -> Any:
         """Return what the emulator is told of intervals, `(batch, T, features)`.
@@ -224,15 +234,15 @@ class Surrogate(Facts, keras.Model):
         scaled = self.parameter_scaler(physical)
         held = len(scaled.shape) == 3
         mean, first, last = [scaled] * 3 if held else ops.unstack(scaled, axis=2)
-        if not self.emulator.timed:
+        if not self.emulator.use_timestep:
             return mean
-        return timed_features(mean, first, last, years, self.step[0], xp=ops)
+        return timestep_features(mean, first, last, years, self.dt_range[0], xp=ops)
 
     def abundances(
         self,
         latents: Any,
         initial: Any = None,
-        kept: Kept | None = None,
+        kept: ReconstructionResidual | None = None,
         outputs: Any = None,
     ) -> Any:
         """Return abundances of latents.
@@ -247,7 +257,7 @@ class Surrogate(Facts, keras.Model):
         Returns:
             Abundances, `(..., S or len(outputs))`.
         """
-        kept = kept or Kept()
+        kept = kept or ReconstructionResidual()
         if initial is None:
             scaled = self._decode(latents, kept, outputs)
             return self.abundance_scaler(scaled, reverse=True)
@@ -258,7 +268,9 @@ class Surrogate(Facts, keras.Model):
         abundances = self.conservation(abundances, totals[:, None])
         return abundances if outputs is None else ops.take(abundances, outputs, axis=-1)
 
-    def _decode(self, latents: Any, kept: Kept, outputs: Any = None) -> Any:
+    def _decode(
+        self, latents: Any, kept: ReconstructionResidual, outputs: Any = None
+    ) -> Any:
         """Return scaled abundances, within a margin of the trained range."""
         scaled = self.emulator.decode(latents, outputs) + kept.share(outputs)
         low, high = self.decoded_range
@@ -266,7 +278,7 @@ class Surrogate(Facts, keras.Model):
             low, high = low[outputs], high[outputs]
         return ops.clip(scaled, low, high)
 
-    def flaw(self, abundances: Any, initial: Any = None) -> Any:
+    def physical_violation(self, abundances: Any, initial: Any = None) -> Any:
         """Return how unphysical states of a rollout are, `(batch, T)`.
 
         Args:
@@ -309,7 +321,7 @@ class Surrogate(Facts, keras.Model):
         physical: Any,
         time: Any,
         species: Sequence[str] | None = None,
-        times: Sequence[int] | None = None,
+        state_indices: Sequence[int] | None = None,
         batch_size: int = 256,
         strict: bool = False,
         conserve: bool | None = None,
@@ -333,7 +345,7 @@ class Surrogate(Facts, keras.Model):
             species: Names of the species wanted, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only what is asked for is decoded, unless element
                 totals are conserved, which takes all of them.
-            times: Numbers of the states wanted, 0 to T or negative from the end.
+            state_indices: Numbers of the states wanted, 0 to T or negative from the end.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training box is an error and not a warning.
             conserve: Whether every state is given the element totals of its tracer's
@@ -381,7 +393,9 @@ class Surrogate(Facts, keras.Model):
         given = Given(initial, physical, time)
         wanted = Wanted(
             *input_checks.choose_columns(self.species, species),
-            None if times is None else input_checks.choose_states(times, steps),
+            None
+            if state_indices is None
+            else input_checks.choose_states(state_indices, steps),
             self.conserve if conserve is None else conserve,
             return_sigma,
             judged,

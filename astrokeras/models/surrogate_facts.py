@@ -40,25 +40,28 @@ class Facts:
         return np.asarray(self._facts["stoichiometry"])
 
     @property
-    def step(self) -> tuple[float, float]:
+    def dt_range(self) -> tuple[float, float]:
         """Shortest and longest trained interval between states, years."""
-        low, high = self._facts["step"]
+        low, high = self._facts["dt_range"]
         return low, high
 
     @property
-    def duration(self) -> float:
+    def t_max(self) -> float:
         """Longest time that training followed a tracer, years."""
-        return self._facts["duration"]
+        return self._facts["t_max"]
 
     @property
-    def box(self) -> dict[str, tuple[float, float]]:
+    def parameter_ranges(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest trained value of each parameter, in its unit."""
-        return {name: (low, high) for name, (low, high) in self._facts["box"].items()}
+        return {
+            name: (low, high)
+            for name, (low, high) in self._facts["parameter_ranges"].items()
+        }
 
     @property
-    def starts(self) -> dict[str, np.ndarray]:
+    def initial_conditions(self) -> dict[str, np.ndarray]:
         """Named initial abundances, (S,) each."""
-        return {k: np.asarray(v) for k, v in self._facts["starts"].items()}
+        return {k: np.asarray(v) for k, v in self._facts["initial_conditions"].items()}
 
     @property
     def floor(self) -> float:
@@ -71,32 +74,32 @@ class Facts:
         return self._facts["conserve"]
 
     @property
-    def carry(self) -> float:
+    def residual_decay_length(self) -> float:
         """Path of the latents over which what was missed of state 0 fades."""
-        return self._facts["carry"]
+        return self._facts["residual_decay_length"]
 
     @property
     def limits(self) -> Limits:
         """The training ranges, without Keras."""
         return Limits.from_metadata(self._facts)
 
-    def start(self, name: str) -> np.ndarray:
+    def initial_condition(self, name: str) -> np.ndarray:
         """Return the named initial abundances, `(S,)`.
 
         Raises:
             InputError: If there is no such start; the message lists those there are.
         """
-        if name not in self.starts:
-            known = ", ".join(self.starts)
+        if name not in self.initial_conditions:
+            known = ", ".join(self.initial_conditions)
             raise InputError(f"no start is named {name!r}; there are: {known}.")
-        return self.starts[name]
+        return self.initial_conditions[name]
 
     def __repr__(self) -> str:
-        low, high = self.step
+        low, high = self.dt_range
         parts = (
             f"{len(self.species)} species",
             *self.parameter_names,
             f"steps of {low:.4g} to {high:.4g} yr",
-            f"starts {', '.join(self.starts)}",
+            f"starts {', '.join(self.initial_conditions)}",
         )
         return f"<Surrogate: {', '.join(parts)}>"

@@ -26,20 +26,20 @@ class Limits:
         species: Names in column order, (S,).
         parameters: Names in column order, (P,).
         units: Units of the parameters, (P,).
-        step: Shortest and longest trained interval between states, years.
-        duration: Longest time that training followed a tracer, years.
-        box: Lowest and highest trained value of each parameter, in its unit.
-        species_box: Lowest and highest trained abundance of each species, (2, S).
+        dt_range: Shortest and longest trained interval between states, years.
+        t_max: Longest time that training followed a tracer, years.
+        parameter_ranges: Lowest and highest trained value of each parameter, in its unit.
+        species_ranges: Lowest and highest trained abundance of each species, (2, S).
         floor: Smallest abundance relative to H nuclei.
     """
 
     species: tuple[str, ...]
     parameters: tuple[str, ...]
     units: tuple[str, ...]
-    step: tuple[float, float]
-    duration: float
-    box: Mapping[str, tuple[float, float]]
-    species_box: np.ndarray
+    dt_range: tuple[float, float]
+    t_max: float
+    parameter_ranges: Mapping[str, tuple[float, float]]
+    species_ranges: np.ndarray
     floor: float = 1e-20
 
     @classmethod
@@ -49,40 +49,47 @@ class Limits:
             species=tuple(metadata["species"]),
             parameters=tuple(metadata["parameters"]),
             units=tuple(metadata["units"]),
-            step=(float(metadata["step"][0]), float(metadata["step"][1])),
-            duration=float(metadata["duration"]),
-            box={k: (float(a), float(b)) for k, (a, b) in metadata["box"].items()},
-            species_box=np.asarray(metadata["species_box"], np.float64),
+            dt_range=(float(metadata["dt_range"][0]), float(metadata["dt_range"][1])),
+            t_max=float(metadata["t_max"]),
+            parameter_ranges={
+                k: (float(a), float(b))
+                for k, (a, b) in metadata["parameter_ranges"].items()
+            },
+            species_ranges=np.asarray(metadata["species_ranges"], np.float64),
             floor=float(metadata["floor"]),
         )
 
     def outside_parameters(self, physical: np.ndarray) -> np.ndarray:
         """Whether each parameter lies outside its range, (..., P) to (..., P)."""
-        low, high = np.array([self.box[name] for name in self.parameters]).T
+        low, high = np.array(
+            [self.parameter_ranges[name] for name in self.parameters]
+        ).T
         return (physical < low * (1 - PARAMETER_MARGIN)) | (
             physical > high * (1 + PARAMETER_MARGIN)
         )
 
     def parameter_excess(self, physical: np.ndarray) -> np.ndarray:
         """How far parameters (..., P) leave their ranges, in dex; 0 inside them."""
-        low, high = np.log10([self.box[name] for name in self.parameters]).T
+        low, high = np.log10(
+            [self.parameter_ranges[name] for name in self.parameters]
+        ).T
         logs = np.log10(physical)
         return np.maximum(np.maximum(low - logs, logs - high), 0.0)
 
     def start_excess(self, initial: np.ndarray) -> np.ndarray:
         """How far abundances (..., S) leave the trained range, in dex; 0 inside it."""
-        low, high = np.log10(np.maximum(self.species_box, self.floor))
+        low, high = np.log10(np.maximum(self.species_ranges, self.floor))
         logs = np.log10(np.maximum(initial, self.floor))
         excess = np.maximum(low - logs, logs - high)
         return np.where(excess > START_MARGIN_DEX, excess, 0.0)
 
     def outside_steps(self, time: np.ndarray) -> np.ndarray:
         """Whether intervals were not trained, years (..., T+1) to (..., T)."""
-        low, high = self.step
+        low, high = self.dt_range
         steps = np.diff(time)
         fine = (steps >= low * (1 - STEP_MARGIN)) & (steps <= high * (1 + STEP_MARGIN))
         return ~fine
 
     def beyond_duration(self, time: np.ndarray) -> np.ndarray:
         """Whether states lie later than training followed a tracer, (..., T+1)."""
-        return time - time[..., :1] > self.duration * (1 + STEP_MARGIN)
+        return time - time[..., :1] > self.t_max * (1 + STEP_MARGIN)

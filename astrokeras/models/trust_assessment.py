@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass
-class Judgement:
+class TrustAssessment:
     """What is to be said of rollouts.
 
     Attributes:
@@ -34,7 +34,7 @@ def judge(
     latents: np.ndarray,
     spread: np.ndarray,
     unrepaired: np.ndarray,
-) -> Judgement:
+) -> TrustAssessment:
     """Judge rollouts of a calibrated surrogate.
 
     Args:
@@ -53,7 +53,7 @@ def judge(
         spread,
     )
     expected = trust.expected_error(features)
-    elapsed = np.cumsum(years, axis=1) / limits.duration
+    elapsed = np.cumsum(years, axis=1) / limits.t_max
     outside = limits.parameter_excess(physical)
     if outside.ndim == 4:
         outside = outside.max(2)
@@ -67,7 +67,7 @@ def judge(
         np.where(elapsed > 1.001, elapsed, 0.0),
         unrepaired,
     )
-    return Judgement(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
+    return TrustAssessment(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
 
 
 def scale_parameters(surrogate: Any, physical: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class _Range:
 
 
 @dataclass
-class Outside:
+class OutOfRangeReport:
     """Gathers what lies outside a surrogate's training ranges, block by block.
 
     Attributes:
@@ -76,7 +76,7 @@ class Outside:
         ):
             if not one.tracers:
                 continue
-            low, high = limits.box[name]
+            low, high = limits.parameter_ranges[name]
             found = f"{one.low:.6g}"
             if one.high > one.low:
                 found += f" to {one.high:.6g}"
@@ -87,11 +87,11 @@ class Outside:
         if self.late:
             lines.append(
                 f"time reaches {self.longest:.6g} yr after state 0, training lasted "
-                f"{limits.duration:.6g} yr ({self.late} of {tracers} tracers)"
+                f"{limits.t_max:.6g} yr ({self.late} of {tracers} tracers)"
             )
         if self.starts:
             _, column, value = self.worst
-            low, high = limits.species_box[:, column]
+            low, high = limits.species_ranges[:, column]
             lines.append(
                 f"{limits.species[column]} = {value:.3g} in state 0 lies outside the "
                 f"training range {low:.3g} to {high:.3g} ({self.starts} of {tracers} "

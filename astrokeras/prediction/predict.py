@@ -16,14 +16,14 @@ from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import LEAST_TRUST, Limits
-from astrokeras.prediction.out_of_range import Outside
-from astrokeras.prediction.resumable_output import Parts
+from astrokeras.prediction.out_of_range import OutOfRangeReport
+from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.prediction.tracer_rollout import read_given, roll_out_judged
 from astrokeras.runs.surrogate_reference import (
-    Target,
+    SurrogateReference,
     check_steps,
-    find_target,
+    find_surrogate_reference,
     match_columns,
 )
 
@@ -112,8 +112,8 @@ def predict(
             there is an interrupted prediction and `resume` is not given, nothing to
             resume, or another process that writes the same file.
     """
-    target = find_target(run)
-    parts = Parts(Path(out))
+    target = find_surrogate_reference(run)
+    parts = ResumableOutput(Path(out))
     parts.check(Path(tracers), resume, overwrite)
     if compression not in COMPRESSION:
         raise InputError(f"compression is {compression!r}; give gzip or none.")
@@ -195,11 +195,11 @@ def _write_block(
     return status
 
 
-def read_start(initial: str | Path, target: Target) -> np.ndarray:
+def read_start(initial: str | Path, target: SurrogateReference) -> np.ndarray:
     """Return the start that is meant, of a CSV file or a surrogate's own, (S,)."""
     if Path(initial).is_file():
         return read_initial(initial, target.limits.species, target.limits.floor)
-    return target.start(str(initial))
+    return target.initial_condition(str(initial))
 
 
 def _given(
@@ -240,13 +240,13 @@ def find_status(
 
 def survey(
     store: TracerStore,
-    target: Target,
+    target: SurrogateReference,
     columns: np.ndarray,
     start: np.ndarray | None,
     size: int,
 ) -> list[str]:
     """Check the whole input; return what lies outside the training ranges."""
-    outside = Outside(target.limits)
+    outside = OutOfRangeReport(target.limits)
     for given in _given(store, start, size, check=True):
         check_steps(store, given, target.limits)
         outside.add(given, columns)
@@ -254,7 +254,7 @@ def survey(
 
 
 def _open_writer(
-    out: Path, store: TracerStore, target: Target, compression: str
+    out: Path, store: TracerStore, target: SurrogateReference, compression: str
 ) -> TracerWriter:
     import astrokeras
 

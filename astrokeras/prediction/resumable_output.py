@@ -12,7 +12,7 @@ from astrokeras.system.atomic_files import check_out, read_json, write_text
 from astrokeras.system.folder_lock import hold
 
 
-class Parts:
+class ResumableOutput:
     """The folder `OUT.h5.parts` beside the file that is to be written.
 
     Of a prediction each finished block of tracers is a whole tracer file in it, of a

@@ -74,7 +74,7 @@ def _row(run: Run) -> tuple[str, ...]:
 
 
 def _limits(facts: dict[str, Any]) -> str:
-    low, high = facts["step"]
+    low, high = facts["dt_range"]
     names = facts["species"]
     lines = [
         f"{len(names)} species: {', '.join(names[:6])} ...",
@@ -82,7 +82,7 @@ def _limits(facts: dict[str, Any]) -> str:
         f"steps of {low:.6g} to {high:.6g} yr, up to {facts['duration']:.6g} yr",
     ]
     for parameter, unit in zip(facts["parameters"], facts["units"], strict=True):
-        low, high = facts["box"][parameter]
+        low, high = facts["parameter_ranges"][parameter]
         lines.append(f"{parameter}: {low:.6g} to {high:.6g} {unit}")
     lines.append(f"starts: {', '.join(facts['starts']) or 'none named'}")
     lines += [f"held fixed: {fact}" for fact in facts["fixed"]]

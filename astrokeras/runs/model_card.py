@@ -46,14 +46,14 @@ def _data(facts: dict[str, Any], origin: dict[str, Any]) -> str:
 
 
 def _limits(facts: dict[str, Any]) -> str:
-    low, high = facts["step"]
+    low, high = facts["dt_range"]
     interval = f"{low:.4g} to {high:.4g} yr, of any length between"
     if high - low < 1e-3 * low:
         interval = f"{low:.4g} yr, no others"
     rows = [
         f"| {name} | {unit} | {first:.6g} | {last:.6g} |"
         for name, unit in zip(facts["parameters"], facts["units"], strict=True)
-        for first, last in [facts["box"][name]]
+        for first, last in [facts["parameter_ranges"][name]]
     ]
     return "\n".join(
         [
@@ -94,7 +94,7 @@ def _figures(metrics: dict[str, Any]) -> str:
     ]
     starts = [
         f"- from start {name}: {figures['dex']:.4g} dex, {figures['tracers']} tracers"
-        for name, figures in metrics.get("starts", {}).items()
+        for name, figures in metrics.get("initial_conditions", {}).items()
     ]
     return "\n".join(
         [

@@ -21,7 +21,7 @@ from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
 from astrokeras.system.atomic_files import write_text
 from astrokeras.system.package_data import PACKAGE
 
-SPEED_ALONE = ("resident", "steps_per_execution")
+SPEED_ALONE = ("device_cache", "steps_per_execution")
 """Settings of a fit that change how fast it is, and not what it learns."""
 PACKAGES = ("astrokeras", "keras", "tensorflow", "jax", "torch", "numpy", "h5py")
 
@@ -76,7 +76,7 @@ def origin(config: Config) -> dict[str, Any]:
     }
 
 
-def learned(settings: Any) -> dict[str, Any]:
+def resume_signature(settings: Any) -> dict[str, Any]:
     """Return a stage's settings without those that change its speed alone.
 
     A training may be resumed with others of these.
@@ -102,7 +102,7 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
         "data": cache.source_hash,
         "seed": config.seed,
         "precision": config.precision,
-        **learned(getattr(config, stage)),
+        **resume_signature(getattr(config, stage)),
     }
     then = {
         "data": facts["data_sha256"],
@@ -110,7 +110,7 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
         # Runs of before there was a choice do not say it.
         "precision": facts.get("precision", "float32"),
     }
-    then |= learned(facts["settings"])
+    then |= resume_signature(facts["settings"])
     for key, value in now.items():
         if then.get(key) != value:
             raise InputError(

@@ -20,14 +20,14 @@ from astrokeras.runs.loading import find_surrogate, load, read_metadata
 
 
 @dataclass(frozen=True)
-class Target:
+class SurrogateReference:
     """A surrogate by name, by path or in memory, and what it says of itself.
 
     Attributes:
         name: To be shown.
         path: Its `.keras` file, `None` for one in memory.
         limits: Its columns and training ranges.
-        starts: Named initial abundances, (S,) each.
+        initial_conditions: Named initial abundances, (S,) each.
         elements: Names of the elements, (E,).
         stoichiometry: Atoms of each element in each species, (S, E).
         calibrated: Whether it knows error bars and trust.
@@ -37,7 +37,7 @@ class Target:
     name: str
     path: Path | None
     limits: Limits
-    starts: dict[str, np.ndarray]
+    initial_conditions: dict[str, np.ndarray]
     elements: tuple[str, ...]
     stoichiometry: np.ndarray
     calibrated: bool = False
@@ -59,21 +59,21 @@ class Target:
         """Return the surrogate itself. Imports Keras."""
         return load(self.path) if self.path else self.loaded
 
-    def start(self, name: str) -> np.ndarray:
+    def initial_condition(self, name: str) -> np.ndarray:
         """Return named initial abundances, (S,).
 
         Raises:
             InputError: If there are none of this name; the message lists the names.
         """
-        if name not in self.starts:
+        if name not in self.initial_conditions:
             raise InputError(
                 f"{name!r} is neither a file nor a start of surrogate {self.name!r}; "
-                f"its starts are: {', '.join(self.starts) or 'none'}."
+                f"its starts are: {', '.join(self.initial_conditions) or 'none'}."
             )
-        return self.starts[name]
+        return self.initial_conditions[name]
 
 
-def find_target(wanted: Any) -> Target:
+def find_surrogate_reference(wanted: Any) -> SurrogateReference:
     """Find a surrogate and read what it says of itself, without Keras.
 
     Args:
@@ -91,11 +91,13 @@ def find_target(wanted: Any) -> Target:
         path, about, loaded = None, wanted.get_config(), wanted
         about["calibrated"] = getattr(wanted, "trust", None) is not None
         name = wanted.name
-    return Target(
+    return SurrogateReference(
         name=name,
         path=path,
         limits=Limits.from_metadata(about),
-        starts={k: np.asarray(v, np.float64) for k, v in about["starts"].items()},
+        initial_conditions={
+            k: np.asarray(v, np.float64) for k, v in about["initial_conditions"].items()
+        },
         elements=tuple(about["elements"]),
         stoichiometry=np.asarray(about["stoichiometry"], np.float64),
         calibrated=about["calibrated"],
@@ -103,7 +105,7 @@ def find_target(wanted: Any) -> Target:
     )
 
 
-def match_columns(store: TracerStore, target: Target) -> np.ndarray:
+def match_columns(store: TracerStore, target: SurrogateReference) -> np.ndarray:
     """Check that a tracer file has the surrogate's columns.
 
     Parameters are matched by name, further ones are ignored; what the file says it held
@@ -176,7 +178,7 @@ def check_steps(store: TracerStore, tracers: Tracers, limits: Limits) -> None:
     bad = valid & limits.outside_steps(tracers.time)
     if bad.any():
         row, state = np.unravel_index(int(bad.argmax()), bad.shape)
-        low, high = limits.step
+        low, high = limits.dt_range
         trained = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         step = np.diff(tracers.time[row, state : state + 2])[0]
         raise InputError(

@@ -10,11 +10,11 @@ from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import find_data
-from astrokeras.runs.surrogate_reference import Target
+from astrokeras.runs.surrogate_reference import SurrogateReference
 from astrokeras.system.package_data import resource
 
 
-def own_tracers(target: Target) -> Path:
+def own_tracers(target: SurrogateReference) -> Path:
     """Return the tracer file that the run was trained on, or the sample of it.
 
     The file of a preset is too large to ship; a sample that inherits its split does.
@@ -54,14 +54,17 @@ def own_tracers(target: Target) -> Path:
         return sample
 
 
-def is_trained_on(target: Target, tracers: Path) -> bool:
+def is_trained_on(target: SurrogateReference, tracers: Path) -> bool:
     """Whether a run was trained on just this file, by its content."""
     known = target.run.read_provenance().get("data_sha256") if target.run else None
     return known is not None and known == hash_file(tracers)
 
 
 def find_known(
-    store: TracerStore, target: Target, rows: np.ndarray, origin: dict[str, Any]
+    store: TracerStore,
+    target: SurrogateReference,
+    rows: np.ndarray,
+    origin: dict[str, Any],
 ) -> tuple[list[str], bool]:
     """Look for simulations that the surrogate was trained on, whatever the split says.
 
@@ -97,7 +100,7 @@ def find_known(
     return [note], False
 
 
-def _is_kin(store: TracerStore, target: Target) -> bool:
+def _is_kin(store: TracerStore, target: SurrogateReference) -> bool:
     """Whether a file is the run's own, by path, or comes of the same raw files.
 
     A sample and a copy that was split anew inherit `source` and `files`.

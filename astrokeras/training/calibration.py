@@ -72,7 +72,7 @@ def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
             len(surrogate.parameter_names),
             len(surrogate.species),
             len(surrogate.elements),
-            tolerance=config.tolerance,
+            reliability_threshold=config.reliability_threshold,
             name="trust",
         )
         _place(trust, surrogate, store)

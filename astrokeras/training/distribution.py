@@ -210,9 +210,9 @@ def _check(config: Config, stages: Sequence[str], place: Place) -> None:
             f"training.processes is {place.processes}, and TensorFlow trains in one; "
             "use --backend jax for several."
         )
-    if config.members > 1:
+    if config.ensemble_size > 1:
         raise ConfigError(
-            f"{key}, and members {config.members}; train the members apart, each with "
+            f"{key}, and members {config.ensemble_size}; train the members apart, each with "
             "name=K runs_dir=RUN/members seed=SEED+K, then the ensemble with --resume."
         )
     for stage in stages:

@@ -32,14 +32,14 @@ def train_members(
         The members' runs.
     """
     members = []
-    for number in range(config.members):
-        report(f"Member {number + 1} of {config.members}")
+    for number in range(config.ensemble_size):
+        report(f"Member {number + 1} of {config.ensemble_size}")
         member = replace(
             config,
             name=str(number),
             runs_dir=str(run.path / "members"),
             seed=config.seed + number,
-            members=1,
+            ensemble_size=1,
         )
         begun = Run(Path(member.runs_dir) / member.name).config.is_file()
         members.append(train(member, resume=resume and begun, **options))

@@ -15,7 +15,7 @@ from astrokeras.callbacks import (
 )
 from astrokeras.config import BoardConfig, FitConfig
 from astrokeras.data.pipeline.datasets import EpochNumber, batches
-from astrokeras.data.pipeline.device_dataset import is_resident
+from astrokeras.data.pipeline.device_dataset import fits_on_device
 from astrokeras.data.pipeline.samplers import Sampler
 from astrokeras.errors import WorkError
 from astrokeras.metrics import Dex
@@ -130,11 +130,11 @@ def _fit_epochs(
 ) -> None:
     """Fit a compiled model from an epoch on to the last."""
     epoch = EpochNumber(first)
-    resident = is_resident(settings.resident, (training, validation))
+    device_cache = fits_on_device(settings.device_cache, (training, validation))
     model.fit(
         # Each lasts an epoch, so that no call of several steps runs past it.
-        batches(training, epoch, resident),
-        validation_data=batches(validation, resident=resident),
+        batches(training, epoch, device_cache),
+        validation_data=batches(validation, device_cache=device_cache),
         epochs=settings.epochs,
         initial_epoch=first,
         shuffle=False,

@@ -23,9 +23,9 @@ def check_backend(config: Config, stages: Sequence[str]) -> None:
     backend = select_backend(required=False)
     for stage in stages:
         fit = getattr(config, stage).fit
-        if fit.resident == "always" and backend == "tensorflow":
+        if fit.device_cache == "always" and backend == "tensorflow":
             raise ConfigError(
-                f"{stage}.fit.resident is 'always', which TensorFlow cannot: tf.data "
+                f"{stage}.fit.device_cache is 'always', which TensorFlow cannot: tf.data "
                 "feeds it; give auto or never, or --backend jax or torch."
             )
         if fit.steps_per_execution > 1 and backend == "torch":
@@ -38,9 +38,9 @@ def check_backend(config: Config, stages: Sequence[str]) -> None:
 def check_intervals(config: Config) -> None:
     """Refuse to train on intervals of many lengths who is not told which it is."""
     settings = config.emulator
-    if settings.stride > 1 and not settings.timed:
+    if settings.stride > 1 and not settings.use_timestep:
         raise ConfigError(
-            f"emulator.stride is {settings.stride}, and emulator.timed false: the "
+            f"emulator.stride is {settings.stride}, and emulator.use_timestep false: the "
             "emulator would not know how long an interval is; give stride=1 or "
             "timed=true."
         )
@@ -117,7 +117,7 @@ def _agree(config: Config, peers: Peers | None) -> None:
 
 def _add_starts(config: Config, cache: Cache) -> None:
     """Name the initial states: the training median and the network's own start."""
-    cache.starts = {config.dataset.name: cache.statistics.start}
+    cache.initial_conditions = {config.dataset.name: cache.statistics.start}
     if config.dataset.initial_abundances:
         key = "dataset.initial_abundances"
         path = find_data(config.dataset.initial_abundances, key)
@@ -125,7 +125,7 @@ def _add_starts(config: Config, cache: Cache) -> None:
             start = read_initial(path, cache.species, cache.floor)
         except InputError as error:
             raise InputError(f"{error} {key}=null does without this start.") from error
-        cache.starts[path.stem] = start
+        cache.initial_conditions[path.stem] = start
 
 
 def _check_data(
@@ -134,11 +134,11 @@ def _check_data(
     """Refuse data that an emulator cannot learn from, before any training."""
     check_tracers(place, cache.tracers)
     low, high = cache.statistics.step
-    if high > low * (1 + STEP_MARGIN) and not config.emulator.timed:
+    if high > low * (1 + STEP_MARGIN) and not config.emulator.use_timestep:
         raise InputError(
             f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr, "
-            "and emulator.timed is false: it would take them for one; give tracers "
-            "that are sampled evenly, or emulator.timed=true."
+            "and emulator.use_timestep is false: it would take them for one; give tracers "
+            "that are sampled evenly, or emulator.use_timestep=true."
         )
     windows = config.emulator.window
     longest = int(cache.statistics.longest)

@@ -16,7 +16,7 @@ from astrokeras.data.pipeline.training_cache import Cache, hash_file
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.pipeline.window_sampler import WindowSampler
 from astrokeras.data.tracers.abundance_scaling import decades
-from astrokeras.data.tracers.hdf5_sandbox import trust
+from astrokeras.data.tracers.hdf5_sandbox import mark_verified
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
@@ -28,7 +28,7 @@ from astrokeras.monitoring.example_tracers import WATCHED
 from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import load, load_autoencoder
 from astrokeras.runs.model_file_check import WEIGHTS
-from astrokeras.runs.provenance import learned
+from astrokeras.runs.provenance import resume_signature
 from astrokeras.system.atomic_files import written_beside
 from astrokeras.system.progress import report
 from astrokeras.training.calibration import calibrate
@@ -59,7 +59,7 @@ def train_autoencoder(
         annealed=("drop", "latent_noise"),
         run=run,
         stage="autoencoder",
-        facts=_facts(config, cache, learned(settings)),
+        facts=_facts(config, cache, resume_signature(settings)),
         resume=resume,
         cluster=cluster,
     )
@@ -85,8 +85,8 @@ def train_emulator(
     fit(
         model,
         sampler,
-        RolloutSampler(cache, VALIDATED, settings.timed, cluster.share),
-        RolloutSampler(cache, WATCHED, settings.timed),
+        RolloutSampler(cache, VALIDATED, settings.use_timestep, cluster.share),
+        RolloutSampler(cache, WATCHED, settings.use_timestep),
         loss=make_loss(settings.loss, cache),
         metric=partial(make_metric, cache),
         settings=settings.fit,
@@ -94,7 +94,7 @@ def train_emulator(
         annealed=(),
         run=run,
         stage="emulator",
-        facts=_facts(config, cache, learned(settings))
+        facts=_facts(config, cache, resume_signature(settings))
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
         cluster=cluster,
@@ -112,7 +112,7 @@ def combine(members: Sequence[Run], run: Run) -> None:
     """Write the `surrogate.keras` of an ensemble of trained members."""
     surrogates = [load(member.surrogate) for member in members]
     ensemble = Ensemble([one.emulator for one in surrogates], name="ensemble")
-    _save(surrogates[0].replace(emulator=ensemble, trust=None), run.surrogate)
+    _save(surrogates[0].replace(emulator=ensemble, mark_verified=None), run.surrogate)
 
 
 def calibrate_surrogate(config: Config, source: Path, run: Run) -> None:
@@ -177,8 +177,8 @@ def make_emulator(
         len(cache.parameters),
         settings.hidden,
         activation=settings.activation,
-        joint=settings.joint,
-        timed=settings.timed,
+        finetune_autoencoder=settings.finetune_autoencoder,
+        use_timestep=settings.use_timestep,
         relaxing=settings.relaxing,
         rates=rates if settings.rates else None,
         precision=config.precision,
@@ -199,11 +199,11 @@ def make_window_sampler(
         settings.window,
         config.seed,
         from_start=settings.from_start,
-        decode=settings.decode,
+        states_per_window=settings.states_per_window,
         reconstruction=settings.reconstruction,
-        timed=settings.timed,
+        use_timestep=settings.use_timestep,
         stride=settings.stride,
-        even=settings.even,
+        native_step_fraction=settings.native_step_fraction,
         share=share,
     )
 
@@ -298,15 +298,17 @@ def make_surrogate(
         units=cache.units,
         elements=elements,
         stoichiometry=matrix,
-        step=(shortest, min(longest * reach, statistics.duration)),
-        duration=float(statistics.duration),
-        box={name: (low[i], high[i]) for i, name in enumerate(cache.parameters)},
-        species_box=np.stack([statistics.species_low, statistics.species_high]),
-        starts=cache.starts,
+        dt_range=(shortest, min(longest * reach, statistics.duration)),
+        t_max=float(statistics.duration),
+        parameter_ranges={
+            name: (low[i], high[i]) for i, name in enumerate(cache.parameters)
+        },
+        species_ranges=np.stack([statistics.species_low, statistics.species_high]),
+        initial_conditions=cache.initial_conditions,
         floor=cache.floor,
         fixed=cache.fixed,
         conserve=settings.conserve,
-        carry=settings.carry,
+        residual_decay_length=settings.residual_decay_length,
         name="surrogate",
     )
     surrogate.build()
@@ -337,4 +339,4 @@ def _save(model: keras.Model, path: Path) -> None:
     """Write a whole model file or none."""
     with written_beside(path) as beside:
         model.save(beside)
-    trust(path, WEIGHTS, model.count_params())
+    mark_verified(path, WEIGHTS, model.count_params())

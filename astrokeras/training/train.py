@@ -102,12 +102,12 @@ def _train(
     run = Run(Path(config.runs_dir) / config.name)
     with place.join() as peers:
         # Only rank 0 writes, and so only it looks what there is.
-        if mode != "preprocess" and config.members == 1 and place.leads:
+        if mode != "preprocess" and config.ensemble_size == 1 and place.leads:
             _check_run(run, stages, resume, overwrite)
         source, cache = prepare_data(config, stages, mode != "train", place, peers)
         if mode == "preprocess":
             return run
-        if config.members > 1:
+        if config.ensemble_size > 1:
             return _train_ensemble(
                 config, source, stages, mode, resume, overwrite, device
             )

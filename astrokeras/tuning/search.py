@@ -110,13 +110,13 @@ def check_tunable(config: Config, search: Search) -> None:
             "tuner.algorithm=bayesian needs scikit-learn, which is not installed; "
             "`pip install 'astrokeras[tune]'` brings it."
         )
-    if config.members > 1:
+    if config.ensemble_size > 1:
         raise InputError(
-            f"members is {config.members}; search with members=1, and train an "
+            f"members is {config.ensemble_size}; search with ensemble_size=1, and train an "
             "ensemble of what was found."
         )
     check_backend(config, search.stages)
-    if not {"emulator.stride", "emulator.timed"} & set(search.settings.space):
+    if not {"emulator.stride", "emulator.use_timestep"} & set(search.settings.space):
         check_intervals(config)
 
 

@@ -92,7 +92,7 @@ def _closed_loop(judge: Judge, block: Tracers) -> np.ndarray:
     state = _filled(judge, block)
     states = [state]
     for physical, time in _steps(judge, block):
-        state = judge.emulate(_usable(state), physical, time, times=[1])[:, 0]
+        state = judge.emulate(_usable(state), physical, time, state_indices=[1])[:, 0]
         states.append(state)
     return np.stack(states, axis=1)[: len(block)]
 
@@ -111,7 +111,7 @@ def _mixed_loop(judge: Judge, block: Tracers) -> tuple[int, float]:
         other = state[random.permutation(len(state))]
         state = (1 - MIXED) * state + MIXED * other
         given = judge.totals(state)
-        state = judge.emulate(state, physical, time, times=[1])[:, 0]
+        state = judge.emulate(state, physical, time, state_indices=[1])[:, 0]
         bad += int((~np.isfinite(state) | (state < 0)).sum())
         off = max(off, _largest_error(judge.totals(state), given))
         state = _usable(state)
@@ -150,10 +150,10 @@ def _long_rollout(judge: Judge, block: Tracers) -> tuple[int, float, float]:
     time = np.concatenate([time, onward], axis=1)[:, : LONG + 1]
     times = np.linspace(1, LONG, LOOKED_AT).astype(int).tolist()
     initial = block.abundances[:, 0]
-    rolled = judge.emulate(initial, physical, time, times=times)
+    rolled = judge.emulate(initial, physical, time, state_indices=times)
     bad = ~np.isfinite(rolled) | (rolled < 0)
     off = _largest_error(judge.totals(rolled), judge.totals(initial)[:, None])
-    low, high = log10(judge.limits.species_box)
+    low, high = log10(judge.limits.species_ranges)
     logs = log10(np.nan_to_num(rolled))
     return int(bad.sum()), off, float(np.maximum(low - logs, logs - high).max())
 

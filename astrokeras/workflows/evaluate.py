@@ -15,7 +15,10 @@ from astrokeras.errors import InputError
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.prediction.tracer_rollout import name_starts, roll_out
 from astrokeras.runs.model_card import write_card
-from astrokeras.runs.surrogate_reference import Target, find_target
+from astrokeras.runs.surrogate_reference import (
+    SurrogateReference,
+    find_surrogate_reference,
+)
 from astrokeras.runs.training_overlap import is_trained_on, own_tracers
 from astrokeras.system.atomic_files import check_out
 from astrokeras.workflows.coupled import judge_coupled
@@ -95,7 +98,7 @@ def evaluate(
             surrogate, holds no solution, or no tracer of this split, or if the
             predictions cannot be written.
     """
-    target = find_target(run)
+    target = find_surrogate_reference(run)
     with TracerStore(tracers or own_tracers(target)) as store:
         folder = _find_folder(target, store.path, split, out) if report else None
         outputs = _prediction_paths(store, split, predictions, overwrite)
@@ -128,7 +131,7 @@ def evaluate(
 
 
 def _find_folder(
-    target: Target, tracers: Path, split: str, out: str | Path | None
+    target: SurrogateReference, tracers: Path, split: str, out: str | Path | None
 ) -> Path:
     """Return where the report goes: figures of other files never replace a run's."""
     if out is not None:
@@ -146,7 +149,7 @@ def _find_folder(
 
 def _roll(
     store: TracerStore,
-    target: Target,
+    target: SurrogateReference,
     survey: Survey,
     surrogate: Any,
     size: int,
@@ -165,7 +168,7 @@ def _roll(
         write = _prediction_writer(stack, store, target, outputs)
         for block in store.blocks(rows, size, check=False):
             predicted = roll_out(surrogate, block, survey.columns, size)
-            starts = name_starts(block.abundances[:, 0], target.starts)
+            starts = name_starts(block.abundances[:, 0], target.initial_conditions)
             errors.append(
                 survey.figures["surrogate"].update(
                     block.abundances, predicted, block.length, starts
@@ -198,7 +201,10 @@ def _prediction_paths(
 
 
 def _prediction_writer(
-    stack: ExitStack, store: TracerStore, target: Target, paths: Sequence[Path]
+    stack: ExitStack,
+    store: TracerStore,
+    target: SurrogateReference,
+    paths: Sequence[Path],
 ) -> Callable[[Tracers, np.ndarray], None]:
     """Return a function that writes what was predicted, and the truth beside it."""
     if not paths:
@@ -231,7 +237,7 @@ def _replaced(block: Tracers, abundances: np.ndarray) -> Tracers:
 
 def _metrics(
     store: TracerStore,
-    target: Target,
+    target: SurrogateReference,
     split: str,
     survey: Survey,
     details: dict[str, Detail],

@@ -28,7 +28,7 @@ def judge_intervals(judge: Judge) -> dict[str, Any]:
         number of steps, `years` and the mean `dex` between one interval of twice that
         length and two of it.
     """
-    low, high = judge.limits.step
+    low, high = judge.limits.dt_range
     if high < 2 * low:
         return {}
     return {

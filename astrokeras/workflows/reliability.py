@@ -50,7 +50,10 @@ def judge_reliability(judge: Judge) -> dict[str, Any]:
     return {
         "error_bars": _error_bars(covered, counted, simulation, score),
         "trust": _trust(error[known], trust[known])
-        | {"wrong": _wrong_inputs(judge), "tolerance": judge.surrogate.trust.tolerance},
+        | {
+            "wrong": _wrong_inputs(judge),
+            "tolerance": judge.surrogate.trust.reliability_threshold,
+        },
     }
 
 
@@ -163,7 +166,9 @@ def _spoilt(
     judge: Judge, initial: np.ndarray, physical: np.ndarray, random: Any
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     count = len(initial)
-    low, high = np.array([judge.limits.box[n] for n in judge.limits.parameters]).T
+    low, high = np.array(
+        [judge.limits.parameter_ranges[n] for n in judge.limits.parameters]
+    ).T
     chosen = random.integers(0, physical.shape[-1], count)
     up = random.random(count) < 0.5
     outside = physical.copy()

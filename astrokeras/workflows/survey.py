@@ -10,8 +10,12 @@ import numpy as np
 from astrokeras.data.tracers.file_format import SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError
-from astrokeras.prediction.out_of_range import Outside
-from astrokeras.runs.surrogate_reference import Target, check_steps, match_columns
+from astrokeras.prediction.out_of_range import OutOfRangeReport
+from astrokeras.runs.surrogate_reference import (
+    SurrogateReference,
+    check_steps,
+    match_columns,
+)
 from astrokeras.runs.training_overlap import find_known
 from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
 from astrokeras.workflows.figures import Figures
@@ -37,12 +41,12 @@ class Survey:
     columns: np.ndarray
     notes: list[str]
     figures: dict[str, Figures]
-    outside: Outside
+    outside: OutOfRangeReport
     steps: set[float] = field(default_factory=set)
     optimistic: bool = False
 
 
-def take_survey(store: TracerStore, target: Target, split: str) -> Survey:
+def take_survey(store: TracerStore, target: SurrogateReference, split: str) -> Survey:
     """Check all that will be read, and judge the baselines.
 
     Raises:
@@ -83,7 +87,12 @@ def take_survey(store: TracerStore, target: Target, split: str) -> Survey:
         for name in names
     }
     survey = Survey(
-        rows, columns, notes, figures, Outside(target.limits), optimistic=optimistic
+        rows,
+        columns,
+        notes,
+        figures,
+        OutOfRangeReport(target.limits),
+        optimistic=optimistic,
     )
     for block in store.blocks(rows, BLOCK):
         check_steps(store, block, target.limits)

@@ -171,7 +171,7 @@ def test_command_writes_a_run_that_loads(cli, state, files, inputs, tmp_path):
 
     surrogate = astrokeras.load(out)
     assert surrogate.species == SPECIES
-    assert surrogate.box == RANGES
+    assert surrogate.parameter_ranges == RANGES
     emulated = surrogate.emulate(*inputs, 92.9)[:, 1:]
     expected = np.log10(Reference(state).emulate(*inputs))
     np.testing.assert_allclose(np.log10(emulated), expected, atol=2e-4)

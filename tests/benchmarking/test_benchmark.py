@@ -52,9 +52,15 @@ def test_autoencoder_operations_are_those_of_its_products(folder, kind):
     assert made.work % (12 * 13 // 32 * 32) == 0
 
 
-@pytest.mark.parametrize(("joint", "products"), [(False, 2), (True, 3)])
-def test_emulator_operations_follow_what_is_trained(folder, joint, products):
-    words = ("emulator.window=[8]", "emulator.decode=3", f"emulator.joint={joint}")
+@pytest.mark.parametrize(("finetune_autoencoder", "products"), [(False, 2), (True, 3)])
+def test_emulator_operations_follow_what_is_trained(
+    folder, finetune_autoencoder, products
+):
+    words = (
+        "emulator.window=[8]",
+        "emulator.states_per_window=3",
+        f"emulator.finetune_autoencoder={finetune_autoencoder}",
+    )
     words += ("emulator.reconstruction=0",)
     config = compose(overrides(folder, *words))
     cache = prepare(folder / "tiny.h5", folder / "cache", 1e-20)
@@ -65,7 +71,7 @@ def test_emulator_operations_follow_what_is_trained(folder, joint, products):
     drive = count_products((14, 16))
     decoder = count_products((3, 16), (16, 10), (10, 3), (3, 10))
     encoder = count_products((10, 3))
-    if joint:
+    if finetune_autoencoder:
         encoder = 3 * encoder - count_products((10, 3))
     # Of 8 steps three states are compared; state 0 has no weight.
     expected = 3 * cell + 2 * drive + products * decoder * 3 / 8 + encoder / 8
@@ -79,7 +85,7 @@ def test_less_that_is_asked_for_is_less_work(folder, run):
     path = folder / "tiny.h5"
     everything = workloads.roll_out(surrogate, path, 30)
     some = workloads.roll_out(surrogate, path, 30, species=["CO"])
-    last = workloads.roll_out(surrogate, path, 30, times=[-1])
+    last = workloads.roll_out(surrogate, path, 30, state_indices=[-1])
 
     assert everything.work == 30 * 12
     assert everything.run().shape == (30, 13, 10)

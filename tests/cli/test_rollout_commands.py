@@ -245,7 +245,7 @@ def test_a_run_without_its_tracers_asks_for_them(run, cli):
 
 
 def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys, alone):
-    surrogate = make_surrogate(rng, timed=True, step=(STEP, 4 * STEP))
+    surrogate = make_surrogate(rng, use_timestep=True, dt_range=(STEP, 4 * STEP))
     path = write_tracers(tmp_path / "tiny.h5")
 
     metrics = evaluate(surrogate, path, report=False).metrics

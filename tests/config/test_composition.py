@@ -31,7 +31,7 @@ def test_the_reference_variant_is_astrochemnets():
     assert config.autoencoder.loss.conservation == 100
     assert config.emulator.loss.conservation == 500
     assert config.emulator.window == [240]
-    assert (config.emulator.timed, config.emulator.stride) == (False, 1)
+    assert (config.emulator.use_timestep, config.emulator.stride) == (False, 1)
     assert config.emulator.hidden == [180, 180]
 
 
@@ -49,7 +49,11 @@ def test_the_reference_variant_is_astrochemnets():
         ("emulator.window=[]", "emulator.window is empty", "at least one"),
         ("emulator.window=[30,0]", "emulator.window is [30, 0]", "[1, "),
         ("emulator.stride=0", "emulator.stride is 0", "[1, 10000]"),
-        ("emulator.even=1.5", "emulator.even is 1.5", "[0, 1]"),
+        (
+            "emulator.native_step_fraction=1.5",
+            "emulator.native_step_fraction is 1.5",
+            "[0, 1]",
+        ),
         ("dataset.alignment=last", "dataset.alignment is 'last'", "next, this"),
         ("emulator=huge", "emulator/huge", "default reference"),
         ("emulator.fit.epochs=1.5", "emulator.fit.epochs", "Integer"),

@@ -91,7 +91,7 @@ def test_every_graph_agrees_and_is_described(rng, path, tmp_path, to, kind):
     about = json.loads((done.folder / "about.json").read_text())
     assert about["species"] == list(SPECIES)
     assert about["units"] == ["cm^-3", "Habing", "mag"]
-    assert about["box"] == surrogate.get_config()["box"]
+    assert about["parameter_ranges"] == surrogate.get_config()["parameter_ranges"]
     assert not (tmp_path / "out.partial").exists()
     if (to, kind) == ("onnx", "projection"):
         assert_onnx_says_what_it_is(done.folder)

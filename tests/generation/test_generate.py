@@ -21,7 +21,7 @@ from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
 from astrokeras.generation.generate import generate
 from astrokeras.generation.results_log import Journal
-from astrokeras.prediction.resumable_output import Parts
+from astrokeras.prediction.resumable_output import ResumableOutput
 
 pytest.importorskip("distributed")
 TOY = "solver.kind=toy_solver:Toy"
@@ -126,7 +126,7 @@ def test_each_tracer_is_solved_and_described(tmp_path, scheduler):
     assert told["fixed"] == ["zeta = 2", "dustTemp = gasTemp"]
     assert (told["solver"], told["tolerances"]) == ("toy 1", "toy 1")
     assert (told["alignment"], told["source"]) == ("next", "a test")
-    assert not Parts(made.path).folder.exists()
+    assert not ResumableOutput(made.path).folder.exists()
 
 
 def test_parameters_drive_what_comes_after_them(tmp_path, scheduler):
@@ -488,7 +488,7 @@ def test_what_failed_before_an_interruption_is_tried_again(tmp_path, scheduler):
 
     with pytest.raises(KeyboardInterrupt):
         generate(path, out, config, progress=stop, **given)
-    with Journal(Parts(out).folder / "solved.journal", 3, 3) as journal:
+    with Journal(ResumableOutput(out).folder / "solved.journal", 3, 3) as journal:
         row = int(journal.done.argmax())
         journal.add(row, 1.0, None, "the machine went down")
 

@@ -16,7 +16,13 @@ from astrokeras.generation import propose as module
 from astrokeras.generation import selection
 from astrokeras.generation.propose import propose
 from astrokeras.generation.rollout_summary import STOPS, Paths, follow
-from astrokeras.generation.selection import LENGTH, NOISE, Known, Reservoir, choose
+from astrokeras.generation.selection import (
+    LENGTH,
+    NOISE,
+    ConditionedGaussianProcess,
+    Reservoir,
+    choose,
+)
 from astrokeras.layers.trust_model import feature_count
 from astrokeras.models.training_ranges import NORMAL
 
@@ -104,7 +110,9 @@ def worth(stops, solved, weights, chosen):
 
 class TestChoice:
     def choose(self, stops, weights, count, solved=None):
-        return choose(Known(solved).covariance(stops), weights, count)
+        return choose(
+            ConditionedGaussianProcess(solved).covariance(stops), weights, count
+        )
 
     def test_each_is_the_best_beside_those_before(self, rng):
         stops, solved = some_stops(rng), some_stops(rng, 6)
@@ -162,16 +170,16 @@ class TestKnown:
     def test_the_spread_is_that_of_a_gaussian_process(self, rng):
         stops, solved = some_stops(rng), some_stops(rng, 6)
 
-        spread = Known(solved).spread(stops)
+        spread = ConditionedGaussianProcess(solved).spread(stops)
 
         np.testing.assert_allclose(spread**2, variances(stops, solved), rtol=1e-6)
-        assert (Known().spread(stops) == 1).all()
-        assert Known(solved).spread(solved).max() < 2 * NOISE**0.5
+        assert (ConditionedGaussianProcess().spread(stops) == 1).all()
+        assert ConditionedGaussianProcess(solved).spread(solved).max() < 2 * NOISE**0.5
 
     def test_errors_and_spreads_tell_what_is_to_be_gained(self, rng):
         paths = stream([0.5, 0.02, 0.5])
         paths.stops = some_stops(rng, 3)
-        known = Known(paths.stops[2:])
+        known = ConditionedGaussianProcess(paths.stops[2:])
 
         spread = known.spread(paths.stops)
         gain = known.to_gain(paths)
@@ -184,10 +192,14 @@ class TestKnown:
         solved = some_stops(rng, 3).repeat(5, axis=0)
         stops = some_stops(rng)
 
-        thinned = Known(np.concatenate([solved, stops[:1]])).spread(stops)
+        thinned = ConditionedGaussianProcess(
+            np.concatenate([solved, stops[:1]])
+        ).spread(stops)
 
         few = np.concatenate([solved[::5], stops[:1]])
-        np.testing.assert_allclose(thinned, Known(few).spread(stops))
+        np.testing.assert_allclose(
+            thinned, ConditionedGaussianProcess(few).spread(stops)
+        )
 
 
 class TestReservoir:
@@ -274,7 +286,7 @@ class TestRollouts:
 
 
 def start(surrogate):
-    return np.asarray(surrogate.get_config()["starts"]["tiny"])
+    return np.asarray(surrogate.get_config()["initial_conditions"]["tiny"])
 
 
 def run(surrogate, tracks, count=5, **options):

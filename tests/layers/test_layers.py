@@ -265,7 +265,7 @@ def test_mixed_precision_leaves_the_state_in_float32(rng):
         AffineScaler(4, log=True, name="x"),
         ResidualCell(3, (5, 4), "tanh", name="x"),
         ResidualCell(2, relaxing=True, bounds=[[-1, -2], [1, 2]], name="x"),
-        Trust(2, 3, 4, 1, references=5, tolerance=0.2, name="x"),
+        Trust(2, 3, 4, 1, references=5, reliability_threshold=0.2, name="x"),
         Recurrence(ResidualCell(3, (5,), name="cell"), name="x"),
     ],
     ids=lambda layer: type(layer).__name__,

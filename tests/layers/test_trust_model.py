@@ -16,7 +16,7 @@ from astrokeras.layers.trust_model import (
 )
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.training_ranges import NORMAL
-from astrokeras.models.trust_assessment import Judgement
+from astrokeras.models.trust_assessment import TrustAssessment
 
 L, P, S, E = 3, len(PARAMETERS), len(SPECIES), 3
 TOLERANCE = 0.2
@@ -58,7 +58,7 @@ def fine(count=2, steps=5):
 
 
 def trust_of(layer, given):
-    return Judgement(given["expected"], layer.risks(**given)).trust
+    return TrustAssessment(given["expected"], layer.risks(**given)).trust
 
 
 def test_nearest_is_the_smallest_of_all_distances(rng, monkeypatch):
@@ -234,7 +234,7 @@ class TestThroughASurrogate:
 
     def test_error_bars_and_trust_are_those_made_by_hand(self, surrogate):
         initial, physical, step = self.given()
-        physical[1, 4:6, 1] = surrogate.box["Radfield"][1] * 10**0.5
+        physical[1, 4:6, 1] = surrogate.parameter_ranges["Radfield"][1] * 10**0.5
 
         _, sigma, trust = surrogate.emulate(
             initial, physical, step, return_sigma=True, return_trust=True
@@ -299,7 +299,7 @@ class TestThroughASurrogate:
         initial, physical, step = self.given()
         surrogate.trust.assign(error_range=[0.01, 0.02], largest=[1e3, 1e3, 1e3])
         moving = np.repeat(physical[:, :, None], 3, axis=2)
-        moving[2, 5, 1, 1] = surrogate.box["Radfield"][1] * 10**0.3
+        moving[2, 5, 1, 1] = surrogate.parameter_ranges["Radfield"][1] * 10**0.3
 
         trust = surrogate.emulate(initial, moving, step, return_trust=True)[1]
 
@@ -316,7 +316,9 @@ class TestThroughASurrogate:
         options = {"return_sigma": True, "return_trust": True}
         whole = ensemble.emulate(*given, **options)
 
-        some = ensemble.emulate(*given, times=[-1, 0, 4], batch_size=4, **options)
+        some = ensemble.emulate(
+            *given, state_indices=[-1, 0, 4], batch_size=4, **options
+        )
 
         for ours, theirs in zip(some, whole, strict=True):
             np.testing.assert_allclose(ours, theirs[:, [-1, 0, 4]], rtol=1e-4)
@@ -325,7 +327,7 @@ class TestThroughASurrogate:
         surrogate.save(tmp_path / "surrogate.keras")
         loaded = astrokeras.load(tmp_path / "surrogate.keras")
 
-        assert loaded.trust.tolerance == TOLERANCE
+        assert loaded.trust.reliability_threshold == TOLERANCE
         for name in surrogate.trust.numbers:
             ours, theirs = (one.trust.value(name) for one in (loaded, surrogate))
             np.testing.assert_array_equal(ours, theirs, name)

@@ -39,8 +39,8 @@ def make_autoencoder(rng, **arguments):
     return model
 
 
-def make_surrogate(rng, timed=False, step=(STEP, STEP)):
-    arguments = {"timed": timed, "name": "emulator"}
+def make_surrogate(rng, use_timestep=False, dt_range=(STEP, STEP)):
+    arguments = {"use_timestep": use_timestep, "name": "emulator"}
     emulator = Emulator(make_autoencoder(rng), P, (7, 5), **arguments)
     emulator.build()
     emulator.latent_scaler.set_scales(rng.normal(size=3), np.array([0.5, 1, 2]))
@@ -55,10 +55,10 @@ def make_surrogate(rng, timed=False, step=(STEP, STEP)):
         units=("cm^-3", "Habing", "mag"),
         elements=elements,
         stoichiometry=matrix,
-        step=step,
+        dt_range=dt_range,
         duration=1200.0,
-        box={name: (low[i], high[i]) for i, name in enumerate(PARAMETERS)},
-        species_box=(
+        parameter_ranges={name: (low[i], high[i]) for i, name in enumerate(PARAMETERS)},
+        species_ranges=(
             tracers.abundances.min((0, 1)),
             tracers.abundances.max((0, 1)),
         ),
@@ -75,7 +75,12 @@ def make_projection(rng):
     """A surrogate of the shipped kind: a projection, a relaxing cell, rates, bounds."""
     coder = ProjectionAutoencoder(S, (8, 6), 3, seed=1, name="autoencoder")
     bounds = np.array([[-3.0, -3, -3], [3, 3, 3]])
-    cell = {"relaxing": True, "bounds": bounds, "timed": True, "activation": "silu"}
+    cell = {
+        "relaxing": True,
+        "bounds": bounds,
+        "use_timestep": True,
+        "activation": "silu",
+    }
     units = ("K", "Habing", "mag")
     cell["rates"] = {"units": units, "offset": np.zeros(P), "scale": np.ones(P)}
     emulator = Emulator(coder, P, (7, 5), name="emulator", **cell)
@@ -88,14 +93,16 @@ def make_projection(rng):
     middle = np.clip(1 + logs.mean(0) / 20, 0.2, 0.9)
     coder.species_scaler.set_scales(middle, np.full(S, 0.02))
     emulator.latent_scaler.set_scales(rng.normal(size=3), np.array([0.5, 1, 2]))
-    whole = make_surrogate(rng, timed=True, step=(10.0, 1000.0))
+    whole = make_surrogate(rng, use_timestep=True, dt_range=(10.0, 1000.0))
     box = [[1e-20] * S, [1.0] * S]
-    return whole.replace(emulator=emulator, carry=0.3, species_box=box)
+    return whole.replace(
+        emulator=emulator, residual_decay_length=0.3, species_ranges=box
+    )
 
 
 def bounded(surrogate, scaled):
     """Half a decade below the floor, a fifth beyond a range that ends elsewhere."""
-    low, high = 1 + np.log10(surrogate.limits.species_box) / 20
+    low, high = 1 + np.log10(surrogate.limits.species_ranges) / 20
     below = np.where(low > 0, 0.2, 0.5) / 20
     return np.clip(scaled, low - below, np.minimum(high + 0.2 / 20, 1))
 
@@ -191,13 +198,15 @@ def test_decoding_some_species_is_a_part_of_all(rng, normalise, output):
 
 def test_the_emulator_freezes_the_autoencoder(rng):
     frozen = Emulator(make_autoencoder(rng), P, (7,))
-    joint = Emulator(make_autoencoder(rng), P, (7,), joint=True)
+    finetune_autoencoder = Emulator(
+        make_autoencoder(rng), P, (7,), finetune_autoencoder=True
+    )
     frozen.build()
-    joint.build()
+    finetune_autoencoder.build()
 
     assert {w.path.split("/")[0] for w in frozen.trainable_weights} != set()
     assert not frozen.autoencoder.trainable_weights
-    assert len(joint.trainable_weights) > len(frozen.trainable_weights)
+    assert len(finetune_autoencoder.trainable_weights) > len(frozen.trainable_weights)
 
 
 def test_decoding_some_states_is_a_part_of_all(rng):
@@ -235,7 +244,7 @@ class TestAnyInterval:
 
     @pytest.fixture
     def surrogate(self, rng):
-        surrogate = make_surrogate(rng, timed=True, step=(STEP, 8 * STEP))
+        surrogate = make_surrogate(rng, use_timestep=True, dt_range=(STEP, 8 * STEP))
         randomise(surrogate.emulator, rng, 0.7)  # so that what it is told matters
         spread = np.array([0.5, 2.0, 1.5])
         surrogate.parameter_scaler.set_scales(np.array([1.0, -0.5, 0.2]), spread)
@@ -286,13 +295,15 @@ class TestAnyInterval:
         given = tracers.abundances[:, 0], tracers.physical, time
         whole = surrogate.emulate(*given)
 
-        some = surrogate.emulate(*given, species=["CO"], times=[3, -1], batch_size=4)
+        some = surrogate.emulate(
+            *given, species=["CO"], state_indices=[3, -1], batch_size=4
+        )
 
         column = SPECIES.index("CO")
         expected = whole[:, [3, -1]][..., [column]]
         np.testing.assert_allclose(some, expected, rtol=1e-4)
 
-    @pytest.mark.parametrize("step", [0.5 * STEP, 8.1 * STEP])
+    @pytest.mark.parametrize("dt_range", [0.5 * STEP, 8.1 * STEP])
     def test_outside_of_the_range_it_is_refused(self, surrogate, tracers, step):
         time = np.cumsum([0.0] + [STEP] * 6 + [step] + [STEP] * 5)
         with pytest.raises(InputError, match=rf"of {step:g} yr.* on 100 to 800 yr"):
@@ -303,7 +314,7 @@ class TestAnyInterval:
         given = tracers.abundances[:, 0], tracers.physical, time
         loaded = astrokeras.load(tmp_path / "surrogate.keras")
 
-        assert loaded.step == (STEP, 8 * STEP)
+        assert loaded.dt_range == (STEP, 8 * STEP)
         expected = surrogate.emulate(*given)
         np.testing.assert_allclose(loaded.emulate(*given), expected, rtol=1e-5)
 
@@ -329,7 +340,7 @@ def test_asking_for_less_gives_parts_of_the_whole(surrogate, tracers, conserve):
         physical,
         STEP,
         species=species,
-        times=[-1, 0, 3],
+        state_indices=[-1, 0, 3],
         conserve=conserve,
     )
 
@@ -341,9 +352,9 @@ def test_asking_for_less_gives_parts_of_the_whole(surrogate, tracers, conserve):
 
 def test_one_name_is_one_species(surrogate, tracers):
     arguments = tracers.abundances[:, 0], tracers.physical, STEP
-    one = surrogate.emulate(*arguments, species="CO", times=-1)
+    one = surrogate.emulate(*arguments, species="CO", state_indices=-1)
 
-    expected = surrogate.emulate(*arguments, species=["CO"], times=[-1])
+    expected = surrogate.emulate(*arguments, species=["CO"], state_indices=[-1])
     assert one.shape == (6, 1, 1)
     np.testing.assert_array_equal(one, expected)
 
@@ -381,7 +392,9 @@ def test_batches_do_not_change_the_answer(surrogate, tracers):
 
 def test_a_named_start_serves_all_tracers(surrogate, tracers):
     named = surrogate.emulate("tiny", tracers.physical, STEP)
-    given = surrogate.emulate(surrogate.starts["tiny"], tracers.physical, STEP)
+    given = surrogate.emulate(
+        surrogate.initial_conditions["tiny"], tracers.physical, STEP
+    )
 
     np.testing.assert_allclose(named, given, rtol=1e-6)
 
@@ -410,7 +423,7 @@ def test_a_loaded_surrogate_is_frozen_and_the_same(surrogate, tracers, tmp_path)
     )
     assert not loaded.trainable_weights
     assert loaded.species == SPECIES
-    assert loaded.box == surrogate.box
+    assert loaded.parameter_ranges == surrogate.parameter_ranges
     np.testing.assert_array_equal(loaded.stoichiometry, surrogate.stoichiometry)
 
 
@@ -420,9 +433,9 @@ def test_metadata_are_read_without_keras(surrogate, tmp_path):
     metadata = read_metadata(path)
 
     assert metadata["species"] == list(SPECIES)
-    assert metadata["step"] == [STEP, STEP]
+    assert metadata["dt_range"] == [STEP, STEP]
     assert metadata["fixed"] == ["zeta = 1"]
-    assert set(metadata["box"]) == set(PARAMETERS)
+    assert set(metadata["parameter_ranges"]) == set(PARAMETERS)
 
 
 def test_leaving_the_box_is_a_warning_or_an_error(surrogate, tracers):
@@ -460,8 +473,8 @@ def test_a_start_outside_is_named_with_its_species(surrogate, tracers):
         ({"time": 50.0}, "interval of 50 yr.*100 to 100 yr"),
         ({"time": np.arange(4.0)}, "13 times"),
         ({"species": ["CO", "XYZ"]}, "'XYZ'"),
-        ({"times": [13]}, "reach beyond the 13 states"),
-        ({"times": [1.5]}, "numbers of states, 0 to 12, not years"),
+        ({"state_indices": [13]}, "reach beyond the 13 states"),
+        ({"state_indices": [1.5]}, "numbers of states, 0 to 12, not years"),
         ({"physical": {"Density": 1}}, "physical is a dict, no array"),
         ({"initial": "nowhere"}, "'nowhere'; there are: tiny"),
         ({"initial": np.full(S, 2.0)}, "H is 2.0"),
@@ -508,7 +521,7 @@ def test_what_is_no_surrogate_is_refused(rng, tmp_path):
         zipfile.ZipFile(tmp_path / "d.keras", "w") as part,
     ):
         stored = json.loads(whole.read("config.json"))
-        del stored["config"]["box"]
+        del stored["config"]["parameter_ranges"]
         part.writestr("config.json", json.dumps(stored))
         for name in ("metadata.json", "model.weights.h5"):
             part.writestr(name, whole.read(name))

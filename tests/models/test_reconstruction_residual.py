@@ -27,7 +27,7 @@ class TestWhatIsCarried:
 
     @pytest.fixture
     def surrogate(self, rng):
-        return make_surrogate(rng).replace(carry=CARRY, conserve=False)
+        return make_surrogate(rng).replace(residual_decay_length=CARRY, conserve=False)
 
     def given(self, tracers):
         return tracers.abundances[:, 0], tracers.physical, STEP
@@ -39,11 +39,13 @@ class TestWhatIsCarried:
             weight.assign(np.zeros(weight.shape))
         initial, physical, _ = self.given(tracers)
         state = dict.fromkeys((CARRY, 0.0), initial)
-        for carry in state:
-            surrogate = still.replace(carry=carry, conserve=False)
+        for residual_decay_length in state:
+            surrogate = still.replace(
+                residual_decay_length=residual_decay_length, conserve=False
+            )
             for t in range(6):
-                told = state[carry], physical[:, t : t + 1], STEP
-                state[carry] = surrogate.emulate(*told)[:, 1]
+                told = state[residual_decay_length], physical[:, t : t + 1], STEP
+                state[residual_decay_length] = surrogate.emulate(*told)[:, 1]
 
         np.testing.assert_allclose(logs(state[CARRY]), logs(initial), atol=1e-4)
         assert np.abs(logs(state[0.0]) - logs(initial)).mean() > 1
@@ -78,7 +80,11 @@ class TestWhatIsCarried:
 
         species = ["CO", "$H2O", "H"]
         some = surrogate.emulate(
-            *given, species=species, times=[3, 0, -1], batch_size=4, conserve=conserve
+            *given,
+            species=species,
+            state_indices=[3, 0, -1],
+            batch_size=4,
+            conserve=conserve,
         )
 
         columns = [SPECIES.index(name) for name in ("CO", "#H2O", "@H2O", "H")]
@@ -97,8 +103,8 @@ class TestWhatIsCarried:
         pair = Ensemble([one.emulator, one.emulator], name="ensemble")
         given = self.given(tracers)
 
-        single = one.replace(carry=CARRY).emulate(*given)
-        double = one.replace(carry=CARRY, emulator=pair).emulate(*given)
+        single = one.replace(residual_decay_length=CARRY).emulate(*given)
+        double = one.replace(residual_decay_length=CARRY, emulator=pair).emulate(*given)
 
         np.testing.assert_allclose(double, single, rtol=1e-4)
 
@@ -106,7 +112,7 @@ class TestWhatIsCarried:
         surrogate.save(tmp_path / "surrogate.keras")
         loaded = astrokeras.load(tmp_path / "surrogate.keras")
 
-        assert loaded.carry == CARRY
+        assert loaded.residual_decay_length == CARRY
         given = self.given(tracers)
         expected = surrogate.emulate(*given)
         np.testing.assert_allclose(loaded.emulate(*given), expected, rtol=1e-5)
@@ -129,10 +135,14 @@ def test_a_surrogate_with_other_parts_is_else_the_same(rng, tracers):
 
 
 @pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
-@pytest.mark.parametrize("carry", [0.0, 0.3])
-def test_a_loop_through_a_projection_is_the_rollout(rng, tracers, carry):
+@pytest.mark.parametrize("residual_decay_length", [0.0, 0.3])
+def test_a_loop_through_a_projection_is_the_rollout(
+    rng, tracers, residual_decay_length
+):
     """Its encoder finds the latents that were decoded, and none of what is kept."""
-    surrogate = make_projection(rng).replace(carry=carry, conserve=False)
+    surrogate = make_projection(rng).replace(
+        residual_decay_length=residual_decay_length, conserve=False
+    )
     states, physical = tracers.abundances[:, 5], tracers.physical[:, :6]
     rolled = surrogate.emulate(states, physical, 100.0)[:, 1:]
 

@@ -45,7 +45,7 @@ LIVELY = (
     "autoencoder.loss.tail=0.5",
     "autoencoder.loss.conservation=0.3",
     "emulator.loss.tail=0.5",
-    "emulator.decode=2",
+    "emulator.states_per_window=2",
     "board.every=2",
 )
 

@@ -13,7 +13,7 @@ from astrokeras.monitoring.hparams import write_hparams
 VALUES = {
     "fit.learning_rate": 2e-3,
     "epochs": 60,
-    "joint": True,
+    "finetune_autoencoder": True,
     "even": np.float32(0.5),
     "kind": "projection",
     "widths": [320, 160],
@@ -46,7 +46,7 @@ def test_the_experiment_has_a_column_for_each_setting_and_figure(server):
     assert types == {
         "fit.learning_rate": "DATA_TYPE_FLOAT64",
         "epochs": "DATA_TYPE_FLOAT64",
-        "joint": "DATA_TYPE_BOOL",
+        "finetune_autoencoder": "DATA_TYPE_BOOL",
         "even": "DATA_TYPE_FLOAT64",
         "kind": "DATA_TYPE_STRING",
         "widths": "DATA_TYPE_STRING",
@@ -73,7 +73,7 @@ def test_each_session_is_listed_with_its_values_and_how_it_ended(server):
     assert groups["first"]["hparams"] == {
         "fit.learning_rate": 2e-3,
         "epochs": 60,
-        "joint": True,
+        "finetune_autoencoder": True,
         "even": 0.5,
         "kind": "projection",
         "widths": "[320, 160]",

@@ -8,7 +8,10 @@ from standin import StandIn, write_tracers
 
 from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.errors import InputError
-from astrokeras.runs.surrogate_reference import Target, find_target
+from astrokeras.runs.surrogate_reference import (
+    SurrogateReference,
+    find_surrogate_reference,
+)
 from astrokeras.runs.training_overlap import own_tracers
 from astrokeras.workflows import evaluate as evaluation
 from astrokeras.workflows.report import show
@@ -16,7 +19,7 @@ from astrokeras.workflows.report import show
 FILES = {"attributes": {"files": ["raw.h5:df"]}}
 
 
-class TrainedStandIn(Target):
+class TrainedStandIn(SurrogateReference):
     """A stand-in that lies in a run directory."""
 
     def load(self):
@@ -38,7 +41,9 @@ def run(tmp_path, monkeypatch):
         "training_tracers": 8,
     }
     (folder / "provenance.json").write_text(json.dumps(origin))
-    facts = vars(find_target(StandIn())) | {"path": folder / "surrogate.keras"}
+    facts = vars(find_surrogate_reference(StandIn())) | {
+        "path": folder / "surrogate.keras"
+    }
     target = TrainedStandIn(**facts)
     monkeypatch.setattr(evaluation, "find_target", lambda run: target)
     return target

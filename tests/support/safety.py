@@ -78,9 +78,11 @@ def draw(
     """Return abundances (n, S), parameters (n, 1, P) and times (n, 2)."""
     limits = surrogate.limits
     shape = (n, len(limits.species))
-    low, high = np.log10(np.maximum(limits.species_box, limits.floor))
+    low, high = np.log10(np.maximum(limits.species_ranges, limits.floor))
     if "start" in kind:
-        starts = np.stack([surrogate.start(name) for name in surrogate.starts])
+        starts = np.stack(
+            [surrogate.initial_condition(name) for name in surrogate.initial_conditions]
+        )
         logs = np.log10(np.maximum(starts, limits.floor))
         logs = logs[rng.integers(len(starts), size=n)]
         logs = logs + rng.normal(0, 1, shape) * ("near" in kind)
@@ -91,10 +93,10 @@ def draw(
     initial = np.clip(10.0**logs, 0.0, 1.0)
     if kind == "with zeros":
         initial[rng.random(shape) < 1e-3] = 0.0
-    box = np.log10([limits.box[name] for name in limits.parameters])
+    box = np.log10([limits.parameter_ranges[name] for name in limits.parameters])
     least, most = box[:, 0] - decades, box[:, 1] + decades
     physical = 10.0 ** rng.uniform(least, most, (n, 1, len(box)))
-    shortest, longest = np.log10(limits.step)
+    shortest, longest = np.log10(limits.dt_range)
     years = 10.0 ** rng.uniform(shortest, longest, n)
     return initial, physical, np.stack([0 * years, years], axis=1)
 

@@ -36,11 +36,14 @@ class StandIn:
             "units": list(UNITS),
             "elements": list(ELEMENTS),
             "stoichiometry": matrix,
-            "step": [self.step, self.step],
-            "duration": 2000.0,
-            "box": {name: [1.0, 1e4] for name in PARAMETERS},
-            "species_box": [[1e-20] * len(start), [0.5] * len(start)],
-            "starts": {"standard": start.tolist(), "poor": (start / 1e4).tolist()},
+            "dt_range": [self.step, self.step],
+            "t_max": 2000.0,
+            "parameter_ranges": {name: [1.0, 1e4] for name in PARAMETERS},
+            "species_ranges": [[1e-20] * len(start), [0.5] * len(start)],
+            "initial_conditions": {
+                "standard": start.tolist(),
+                "poor": (start / 1e4).tolist(),
+            },
             "floor": 1e-20,
             "fixed": {},
             "version": 1,
@@ -54,7 +57,7 @@ class StandIn:
     def elements(self):
         return ELEMENTS
 
-    def emulate(self, initial, physical, time, times=None, batch_size=256):
+    def emulate(self, initial, physical, time, state_indices=None, batch_size=256):
         assert np.isfinite(initial).all()
         assert np.isfinite(physical).all()
         np.testing.assert_allclose(np.diff(time), self.step, rtol=1e-6)
@@ -62,7 +65,7 @@ class StandIn:
         steps = np.arange(physical.shape[1] + 1)[:, None]
         drift = np.minimum(self.error * steps, 30.0)  # however long the rollout
         states = solve(initial, physical) * np.float32(10.0) ** drift
-        return states if times is None else states[:, times]
+        return states if state_indices is None else states[:, state_indices]
 
     def reconstruct(self, abundances):
         assert np.isfinite(abundances).all()
@@ -93,14 +96,14 @@ class Trusting(StandIn):
         initial,
         physical,
         time,
-        times=None,
+        state_indices=None,
         batch_size=256,
         species=None,
         conserve=True,
         return_sigma=False,
         return_trust=False,
     ):
-        states = super().emulate(initial, physical, time, times, batch_size)
+        states = super().emulate(initial, physical, time, state_indices, batch_size)
         sigma = np.broadcast_to(self.bars, states.shape).copy()
         sigma[:, 0] = 0
         extra = [sigma] * return_sigma + [self.score(initial, physical)] * return_trust

@@ -16,7 +16,7 @@ from astrokeras.training.train import train
 pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 SIMULATIONS = 20
 # A tiny surrogate errs by 0.35 dex: so that what it expects of itself is fine here.
-SETTINGS = ("calibration=0.5", "tolerance=3", "emulator.stride=1")
+SETTINGS = ("calibration=0.5", "reliability_threshold=3", "emulator.stride=1")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,9 @@ def test_error_bars_and_trust_have_the_shapes_asked_for(surrogate, given):
 def test_asking_for_less_gives_parts_of_the_whole(surrogate, given):
     whole, sigma, trust = judged(surrogate, given)
 
-    some = judged(surrogate, given, species=["CO", "$H2O"], times=[-1, 0], batch_size=3)
+    some = judged(
+        surrogate, given, species=["CO", "$H2O"], state_indices=[-1, 0], batch_size=3
+    )
 
     co, surface, bulk = (SPECIES.index(name) for name in ("CO", "#H2O", "@H2O"))
     ice = whole[..., surface] + whole[..., bulk]
@@ -102,7 +104,7 @@ def test_asking_for_less_gives_parts_of_the_whole(surrogate, given):
 
 
 def test_state_0_alone_may_be_asked_for(surrogate, given):
-    states, sigma, trust = judged(surrogate, given, times=[0])
+    states, sigma, trust = judged(surrogate, given, state_indices=[0])
 
     np.testing.assert_allclose(states[:, 0], given[0], rtol=1e-6)
     assert (sigma == 0).all()
@@ -116,7 +118,7 @@ def test_a_file_keeps_them(surrogate, given, tmp_path):
     pairs = zip(judged(again, given), judged(surrogate, given), strict=True)
     for ours, theirs in pairs:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-    assert again.trust.tolerance == 3
+    assert again.trust.reliability_threshold == 3
 
 
 def test_training_tracers_are_trusted(surrogate, given):
@@ -136,7 +138,7 @@ def test_outside_the_box_nothing_is_trusted_from_there_on(
     surrogate, given, parameter, beyond
 ):
     initial, physical, step = given
-    low, high = list(surrogate.box.values())[parameter]
+    low, high = list(surrogate.parameter_ranges.values())[parameter]
     physical = physical.copy()
     edge = high * 10**0.25 if beyond == "above" else low / 10**0.25
     physical[:, 6, parameter] = edge
@@ -156,7 +158,7 @@ class TestFallback:
         """Tracers, two of which leave the box at the end; and which are flagged."""
         initial, physical, step = given
         physical = physical.copy()
-        physical[[2, 5], -1, 0] = surrogate.box["Density"][1] * 3
+        physical[[2, 5], -1, 0] = surrogate.parameter_ranges["Density"][1] * 3
         time = np.tile(step * np.arange(13.0), (8, 1))
         flagged = (judged(surrogate, (initial, physical, time))[2] < 0.5).any(1)
         assert flagged[[2, 5]].all()
@@ -188,7 +190,7 @@ class TestFallback:
         self, surrogate, doubtful
     ):
         given, flagged = doubtful
-        options = {"species": ["CO", "$H2O"], "times": [-1, 0]}
+        options = {"species": ["CO", "$H2O"], "state_indices": [-1, 0]}
 
         found = surrogate.emulate(*given, fallback=self.solver([]), **options)
 
@@ -201,7 +203,7 @@ class TestFallback:
         calls = []
         trust = judged(surrogate, given)[2][:, 3]
 
-        surrogate.emulate(*given, times=[3], fallback=self.solver(calls))
+        surrogate.emulate(*given, state_indices=[3], fallback=self.solver(calls))
 
         assert sum(len(initial) for initial, *_ in calls) == (trust < 0.5).sum() < 2
 

@@ -38,7 +38,7 @@ def draw(rng, simulations, states=60):
 
 
 def fit(found):
-    trust = Trust(2, 1, S, 1, references=2, tolerance=0.3)
+    trust = Trust(2, 1, S, 1, references=2, reliability_threshold=0.3)
     module._fit(trust, found)
     return trust
 
@@ -182,12 +182,14 @@ def test_the_calibration_simulations_are_covered(rng, source, tmp_path, members)
     if members > 1:
         pair = [make_surrogate(rng).emulator, surrogate.emulator]
         surrogate = surrogate.replace(emulator=Ensemble(pair, name="ensemble"))
-    config = compose(overrides(tmp_path, "calibration=0.5", "tolerance=0.7"))
+    config = compose(
+        overrides(tmp_path, "calibration=0.5", "reliability_threshold=0.7")
+    )
 
     calibrated = calibrate(surrogate, source, config)
 
     assert surrogate.trust is None
-    assert calibrated.trust.tolerance == 0.7
+    assert calibrated.trust.reliability_threshold == 0.7
     with TracerStore(source) as store:
         rows = calibration_rows(store, 0.5)
     tracers = make_tracers(20)

@@ -255,7 +255,11 @@ class Training:
     def __init__(self, folder, backend, name, *more, code=MAIN, **environment):
         words = overrides(folder, f"name={name}", *more)
         # Wide enough for its gradients to matter, odd enough to be filled up.
-        words += ["emulator.joint=true", "emulator.timed=true", "emulator.stride=2"]
+        words += [
+            "emulator.finetune_autoencoder=true",
+            "emulator.use_timestep=true",
+            "emulator.stride=2",
+        ]
         self.path = folder / "runs" / name
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "train", *words],
@@ -292,12 +296,12 @@ def train_together(folder, name, *more, code=None):
     ]
 
 
-def assert_same_history(ours, theirs, tolerance=1e-5):
+def assert_same_history(ours, theirs, reliability_threshold=1e-5):
     assert set(ours) == set(theirs) == {"autoencoder", "emulator"}
     for stage in ours:
         assert len(ours[stage]) == len(theirs[stage])
         for one, other in zip(ours[stage], theirs[stage], strict=True):
-            assert one == pytest.approx(other, rel=tolerance), stage
+            assert one == pytest.approx(other, rel=reliability_threshold), stage
 
 
 def assert_same_surrogate(folder, ours, theirs):

@@ -122,11 +122,13 @@ def test_the_surrogate_knows_its_limits(run):
     density = tracers.physical[train_rows][..., 0]
 
     assert surrogate.species == SPECIES
-    assert surrogate.box["Density"] == pytest.approx((density.min(), density.max()))
+    assert surrogate.parameter_ranges["Density"] == pytest.approx(
+        (density.min(), density.max())
+    )
     # Of 12 steps the windows of four intervals leave nine to one of them.
-    assert surrogate.step == (STEP, 9 * STEP)
-    assert surrogate.duration == 1200
-    assert set(surrogate.starts) == {"tiny"}
+    assert surrogate.dt_range == (STEP, 9 * STEP)
+    assert surrogate.t_max == 1200
+    assert set(surrogate.initial_conditions) == {"tiny"}
 
 
 def test_latents_are_scaled_by_their_spread_in_training(folder, run):
@@ -151,7 +153,7 @@ ALIVE = (
     "autoencoder.fit.schedule=plateau",
     "emulator.fit.schedule=plateau",
     "emulator.fit.lr_patience=1",
-    "emulator.decode=2",
+    "emulator.states_per_window=2",
 )
 
 
@@ -308,7 +310,7 @@ def test_a_changed_configuration_is_not_resumed(folder, run):
         (["name=new"], {"stages": ("emulator",)}, "needs a trained autoencoder"),
         (["name=new", "emulator.window=99"], {}, r"\[99\], longer than .*at most 12"),
         (
-            ["name=new", "emulator.timed=false"],
+            ["name=new", "emulator.use_timestep=false"],
             {},
             "emulator.stride is 32, .*timed=true",
         ),
@@ -329,7 +331,7 @@ def test_intervals_that_differ_are_refused(tmp_path):
     tracers.time[3] *= 10
     write_tracers(tmp_path / "tiny.h5", tracers)
 
-    one = overrides(tmp_path, "emulator.timed=false", "emulator.stride=1")
+    one = overrides(tmp_path, "emulator.use_timestep=false", "emulator.stride=1")
     with pytest.raises(InputError, match="'time' has intervals of 100 to 1000 yr"):
         train(compose(one))
 
@@ -355,11 +357,13 @@ def test_a_timed_emulator_learns_from_uneven_tracers_and_predicts_them(tmp_path)
 
 
 def test_one_emulator_learns_one_interval(folder):
-    one = overrides(folder, "name=one", "emulator.timed=false", "emulator.stride=1")
+    one = overrides(
+        folder, "name=one", "emulator.use_timestep=false", "emulator.stride=1"
+    )
     one += ["emulator.rates=false", "board.every=4"]
     surrogate = astrokeras.load(train(compose(one)).path)
 
-    assert surrogate.step == (STEP, STEP)
+    assert surrogate.dt_range == (STEP, STEP)
     assert surrogate.emulator.features == len(surrogate.parameter_names)
 
 

@@ -46,7 +46,7 @@ def test_what_is_not_said_the_field_says(read):
     space = read(
         "autoencoder.dropout: {}\n"
         "autoencoder.kind: {}\n"
-        "emulator.joint: {}\n"
+        "emulator.finetune_autoencoder: {}\n"
         "emulator.stride: {max: 8}\n"
     )
 
@@ -54,21 +54,29 @@ def test_what_is_not_said_the_field_says(read):
         "autoencoder.dropout", "float", (), 0, 0.95
     )
     assert space["autoencoder.kind"].values == ("projection", "dense")
-    assert space["emulator.joint"].kind == "bool"
+    assert space["emulator.finetune_autoencoder"].kind == "bool"
     assert (space["emulator.stride"].kind, space["emulator.stride"].low) == ("int", 1)
 
 
 def test_a_condition_comes_after_what_it_waits_for(read):
     space = read(
-        "emulator.reconstruction: {max: 1, when: {emulator.joint: true}}\n"
-        "emulator.joint: {when: {emulator.hidden: [[8], [16]]}}\n"
+        "emulator.reconstruction: {max: 1, when: {emulator.finetune_autoencoder: true}}\n"
+        "emulator.finetune_autoencoder: {when: {emulator.hidden: [[8], [16]]}}\n"
         "emulator.hidden: {values: [[8], [16], [32]]}\n"
     )
 
-    order = ["emulator.hidden", "emulator.joint", "emulator.reconstruction"]
+    order = [
+        "emulator.hidden",
+        "emulator.finetune_autoencoder",
+        "emulator.reconstruction",
+    ]
     assert list(space) == order
-    assert space["emulator.joint"].when == {"emulator.hidden": ([8], [16])}
-    assert space["emulator.reconstruction"].when == {"emulator.joint": (True,)}
+    assert space["emulator.finetune_autoencoder"].when == {
+        "emulator.hidden": ([8], [16])
+    }
+    assert space["emulator.reconstruction"].when == {
+        "emulator.finetune_autoencoder": (True,)
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,41 +85,59 @@ def test_a_condition_comes_after_what_it_waits_for(read):
         ("emulator.depth: {}", "emulator.depth: is no key.*hidden, activation"),
         ("emulator.fit: {}", "emulator.fit: is no key.*emulator has hidden"),
         ("emulator: {}", "emulator: is no key"),
-        ("emulator.joint.deep: {}", "emulator.joint.deep: is no key"),
+        (
+            "emulator.finetune_autoencoder.deep: {}",
+            "emulator.finetune_autoencoder.deep: is no key",
+        ),
         ("dataset.floor: {}", "dataset.floor: .*autoencoder, emulator, seed"),
-        ("emulator.even: {min: -1}", r"emulator.even is -1.*\[0, 1\]"),
-        ("emulator.even: {min: 0.5, max: 1.5}", r"emulator.even is 1.5.*\[0, 1\]"),
-        ("emulator.even: {min: 1, max: 0.5}", "min is 1 and max 0.5"),
-        ("emulator.even: {log: true}", "min is 0; a log scale"),
-        ("emulator.even: {kind: int}", "kind is int, the field's is float"),
-        ("emulator.even: {kind: real}", "kind is 'real'; allowed are: int, float"),
-        ("emulator.even: {step: -1}", "step is -1"),
+        (
+            "emulator.native_step_fraction: {min: -1}",
+            r"emulator.native_step_fraction is -1.*\[0, 1\]",
+        ),
+        (
+            "emulator.native_step_fraction: {min: 0.5, max: 1.5}",
+            r"emulator.native_step_fraction is 1.5.*\[0, 1\]",
+        ),
+        ("emulator.native_step_fraction: {min: 1, max: 0.5}", "min is 1 and max 0.5"),
+        ("emulator.native_step_fraction: {log: true}", "min is 0; a log scale"),
+        (
+            "emulator.native_step_fraction: {kind: int}",
+            "kind is int, the field's is float",
+        ),
+        (
+            "emulator.native_step_fraction: {kind: real}",
+            "kind is 'real'; allowed are: int, float",
+        ),
+        ("emulator.native_step_fraction: {step: -1}", "step is -1"),
         ("emulator.stride: {min: 1, max: 9, step: 1, log: true}", "step is 1;"),
         ("emulator.stride: {min: 1.5, max: 9}", "min is 1.5, not whole"),
         ("emulator.stride: {min: 1, max: 9, values: [3]}", "min means nothing to ch"),
-        ("emulator.joint: {values: [maybe]}", "emulator.joint: .*maybe"),
+        (
+            "emulator.finetune_autoencoder: {values: [maybe]}",
+            "emulator.finetune_autoencoder: .*maybe",
+        ),
         ("emulator.activation: {values: [silu, foo]}", "activation is 'foo'"),
         ("emulator.hidden: {}", "emulator.hidden: give the values"),
         ("emulator.hidden: {values: [[8], [0]]}", r"hidden is \[0\]"),
         ("emulator.hidden: {values: [[8, wide]]}", "emulator.hidden: .*wide"),
         ("seed: {values: [1.5]}", "seed: .*1.5"),
-        ("emulator.even: {mean: 3}", "mean"),
+        ("emulator.native_step_fraction: {mean: 3}", "mean"),
         (
-            "emulator.even: {when: {emulator.joint: true}}",
-            "emulator.joint, which is no",
+            "emulator.native_step_fraction: {when: {emulator.finetune_autoencoder: true}}",
+            "emulator.finetune_autoencoder, which is no",
         ),
         (
-            "emulator.even: {}\nemulator.joint: {when: {emulator.even: 1}}",
-            "emulator.even, which is a float",
+            "emulator.native_step_fraction: {}\nemulator.finetune_autoencoder: {when: {emulator.native_step_fraction: 1}}",
+            "emulator.native_step_fraction, which is a float",
         ),
         (
-            "emulator.even: {when: {seed: 7}}\nseed: {min: 1, max: 3}",
+            "emulator.native_step_fraction: {when: {seed: 7}}\nseed: {min: 1, max: 3}",
             "waits for seed=7, which is never tried",
         ),
         (
-            "emulator.joint: {when: {emulator.timed: true}}\n"
-            "emulator.timed: {when: {emulator.joint: true}}",
-            "emulator.joint, emulator.timed wait",
+            "emulator.finetune_autoencoder: {when: {emulator.use_timestep: true}}\n"
+            "emulator.use_timestep: {when: {emulator.finetune_autoencoder: true}}",
+            "emulator.finetune_autoencoder, emulator.use_timestep wait",
         ),
     ],
     ids=lambda text: text.split(",")[0],
@@ -124,7 +150,9 @@ def test_a_mistake_is_one_line(space, named, read):
 
 
 def test_a_stage_alone_is_searched_by_its_own_fields(read):
-    assert "emulator.even" in read("emulator.even: {}", stage="emulator")
+    assert "emulator.native_step_fraction" in read(
+        "emulator.native_step_fraction: {}", stage="emulator"
+    )
     with pytest.raises(ConfigError, match=r"stage is emulator.*emulator, seed"):
         read("autoencoder.latents: {max: 9}", stage="emulator")
 
@@ -145,8 +173,8 @@ def test_an_empty_space_is_refused(read):
 def test_overrides_give_the_configuration_the_values():
     values = {
         "emulator.hidden": [8, 16],
-        "emulator.joint": False,
-        "emulator.even": 1.25e-3,
+        "emulator.finetune_autoencoder": False,
+        "emulator.native_step_fraction": 1.25e-3,
         "emulator.activation": "tanh",
         "dataset.initial_abundances": None,
         "dataset.licence": "null",
@@ -168,10 +196,10 @@ def test_values_survive_the_way_through_keras_tuner():
     rate = Dimension("emulator.fit.learning_rate", "float", (), 1e-4, 1e-3, log=True)
     latents = Dimension("autoencoder.latents", "int", (), 4, 9)
     widths = Dimension("autoencoder.widths", "choice", ([3, 2], [1]))
-    joint = Dimension("emulator.joint", "bool")
+    finetune_autoencoder = Dimension("emulator.finetune_autoencoder", "bool")
 
     assert rate.restore(float(np.float32(3e-4))) == 3e-4
     assert rate.restore(float(np.float32(1e-3)) * 1.0001) == 1e-3
     assert latents.restore(10) == 9
     assert widths.restore(widths.store([3, 2])) == [3, 2]
-    assert joint.restore(1) is True
+    assert finetune_autoencoder.restore(1) is True

@@ -53,21 +53,21 @@ def has_tensorflow() -> bool:
 
 
 def batches(
-    sampler: Sampler, epoch: EpochNumber | None = None, resident: bool = False
+    sampler: Sampler, epoch: EpochNumber | None = None, device_cache: bool = False
 ) -> Any:
     """Return a dataset of one epoch for `fit`.
 
     Args:
         sampler: Makes the batches.
         epoch: Says which epoch it is, each time the dataset begins; always 0 if `None`.
-        resident: Whether all data are put on the device. Otherwise they are streamed
+        device_cache: Whether all data are put on the device. Otherwise they are streamed
             from the cache: by tf.data where TensorFlow is installed.
     """
     epoch = epoch or EpochNumber()
-    if resident:
-        from astrokeras.data.pipeline.device_dataset import ResidentDataset
+    if device_cache:
+        from astrokeras.data.pipeline.device_dataset import DeviceDataset
 
-        return ResidentDataset(sampler, epoch)
+        return DeviceDataset(sampler, epoch)
     if not has_tensorflow():
         return SamplerDataset(sampler, epoch)
     from astrokeras.data.pipeline.tf_dataset import tf_batches

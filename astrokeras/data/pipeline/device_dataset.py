@@ -18,7 +18,7 @@ BACKENDS = ("jax", "torch")
 SHARE = 0.5
 
 
-class ResidentDataset(SamplerDataset):
+class DeviceDataset(SamplerDataset):
     """A sampler's batches, gathered from all its data on the device.
 
     Args:
@@ -46,7 +46,7 @@ class ResidentDataset(SamplerDataset):
         return self.sampler.arguments(self.gather(self.arrays, 0, drawn))
 
 
-def is_resident(choice: str, samplers: Sequence[Sampler]) -> bool:
+def fits_on_device(choice: str, samplers: Sequence[Sampler]) -> bool:
     """Whether the data of samplers are to be put on the device.
 
     Args:

@@ -45,7 +45,7 @@ class Cache:
         fixed: What the data held fixed, as their file notes it.
         statistics: Of the training tracers.
         tracers: How many of them there are.
-        starts: Named initial abundances, (S,) each, for whoever names them.
+        initial_conditions: Named initial abundances, (S,) each, for whoever names them.
     """
 
     path: Path
@@ -58,7 +58,7 @@ class Cache:
     fixed: list[str]
     statistics: Statistics
     tracers: int
-    starts: dict[str, np.ndarray] = field(default_factory=dict)
+    initial_conditions: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def prepare(
@@ -174,7 +174,7 @@ def _write(
                         progress(done, total)
             for name, value in vars(collector.result()).items():
                 file[f"statistics/{name}"] = value
-    hdf5_sandbox.trust(path)
+    hdf5_sandbox.mark_verified(path)
 
 
 def _make_group(

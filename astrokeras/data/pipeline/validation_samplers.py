@@ -8,7 +8,7 @@ import numpy as np
 from astrokeras.data.pipeline.samplers import Arrays, Data, Sampler, take
 from astrokeras.data.pipeline.shard import Share
 from astrokeras.data.pipeline.training_cache import Cache
-from astrokeras.data.tracers.timestep_features import feature_count, timed_features
+from astrokeras.data.tracers.timestep_features import feature_count, timestep_features
 
 
 class RolloutSampler(Sampler):
@@ -17,7 +17,7 @@ class RolloutSampler(Sampler):
     Args:
         cache: The training cache.
         batch_size: Tracers a batch.
-        timed: Whether the emulator is told the length of each interval.
+        use_timestep: Whether the emulator is told the length of each interval.
         share: The part of each batch that is made here.
     """
 
@@ -27,12 +27,12 @@ class RolloutSampler(Sampler):
         self,
         cache: Cache,
         batch_size: int,
-        timed: bool = False,
+        use_timestep: bool = False,
         share: Share | None = None,
     ):
         super().__init__(cache, "validation", 0, batch_size, share=share)
-        self.timed = timed
-        features = feature_count(self.parameters, timed)
+        self.use_timestep = use_timestep
+        features = feature_count(self.parameters, use_timestep)
         self.parts = [1] * (len(self.bounds) - 1)
         self._in_order = [(chunk, 0) for chunk in range(len(self.parts))]
         self.spec = (
@@ -59,9 +59,9 @@ class RolloutSampler(Sampler):
     def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         tracers, weight = drawn
         truth, parameters, years = (take(one, tracers - first, xp) for one in data)
-        if self.timed:
+        if self.use_timestep:
             held = (parameters,) * 3
-            parameters = timed_features(*held, years, self.step, xp)
+            parameters = timestep_features(*held, years, self.step, xp)
         return truth[:, 0], parameters, truth, weight
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from astrokeras.data.tracers.timestep_features import (
     average,
     feature_count,
     is_linear,
-    timed_features,
+    timestep_features,
 )
 from astrokeras.errors import InputError
 
@@ -34,16 +34,16 @@ class WindowSampler(Sampler):
         seed: Of the order and the starts.
         from_start: Share of the windows that start at state 0, as every rollout of an
             evaluation does; the others start anywhere they fit.
-        decode: States of a window that are decoded and compared besides state 0, drawn
+        states_per_window: States of a window that are decoded and compared besides state 0, drawn
             at random and always with the last one; all of them if 0.
         reconstruction: Weight of state 0, which is given and only reconstructed, beside
             the mean of the others.
-        timed: Whether the emulator is told the length of each interval.
+        use_timestep: Whether the emulator is told the length of each interval.
         stride: Steps of the file that an interval spans at most. Each draws its own
             number, after its window has drawn the largest that it allows, both
             log-uniform: every length is as likely within its decade, and some windows
             have short intervals alone.
-        even: Share of the windows that keep the file's own steps.
+        native_step_fraction: Share of the windows that keep the file's own steps.
         chunk: Tracers a chunk.
         share: The part of each batch that is made here.
 
@@ -62,11 +62,11 @@ class WindowSampler(Sampler):
         windows: Sequence[int],
         seed: int,
         from_start: float = 0.0,
-        decode: int = 0,
+        states_per_window: int = 0,
         reconstruction: float = 0.0,
-        timed: bool = False,
+        use_timestep: bool = False,
         stride: int = 1,
-        even: float = 0.0,
+        native_step_fraction: float = 0.0,
         chunk: int = CHUNK,
         share: Share | None = None,
     ):
@@ -75,11 +75,11 @@ class WindowSampler(Sampler):
         self.windows = sorted(windows)
         self.batch_size = batch_size
         self.from_start = from_start
-        self.decode = decode
+        self.states_per_window = states_per_window
         self.reconstruction = reconstruction
-        self.timed = timed
-        self.stride = stride if even < 1 else 1
-        self.even = even
+        self.use_timestep = use_timestep
+        self.stride = stride if native_step_fraction < 1 else 1
+        self.native_step_fraction = native_step_fraction
         self.linear = is_linear(cache.parameters, cache.units)
         self.left_out = int((self.length - 1 < self.windows[0]).sum())
         if self.left_out == len(self.length):
@@ -109,8 +109,8 @@ class WindowSampler(Sampler):
         self.parts = [len(plan) for plan in self.plans]
         self.spec = (
             ((None, self.species), "float32"),
-            ((None, None, feature_count(self.parameters, timed)), "float32"),
-            *([((None, None), "int32")] if decode else []),
+            ((None, None, feature_count(self.parameters, use_timestep)), "float32"),
+            *([((None, None), "int32")] if states_per_window else []),
             ((None, None, self.species), "float32"),
             ((None, None), "float32"),
         )
@@ -160,7 +160,7 @@ class WindowSampler(Sampler):
         initial = take(flat, begin[:, 0] + states[:, 0], xp)
         features = self._features(data, tracers - first, states, xp)
         truth = take(flat, begin + xp.take_along_axis(states, index, axis=1), xp)
-        if not self.decode:
+        if not self.states_per_window:
             return initial, features, truth, weight
         return initial, features, index, truth, weight
 
@@ -175,7 +175,7 @@ class WindowSampler(Sampler):
         """
         physical = xp.reshape(data[1], (-1, self.parameters))
         begin = tracers * (self.states - 1)
-        if not self.timed:
+        if not self.use_timestep:
             return take(physical, begin[:, None] + states[:, :-1], xp)
         # The steps of an interval, its last one again where it has fewer than others.
         left, right = states[:, :-1, None], states[:, 1:, None]
@@ -186,7 +186,7 @@ class WindowSampler(Sampler):
         years = xp.where(steps < right, years, xp.zeros_like(years))
         mean = average(pieces, years, self.linear, self.reader.scale, xp)
         ends = pieces[:, :, 0], pieces[:, :, -1]
-        return timed_features(mean, *ends, xp.sum(years, axis=-1), self.step, xp)
+        return timestep_features(mean, *ends, xp.sum(years, axis=-1), self.step, xp)
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
         *inputs, truth, weight = arrays
@@ -219,7 +219,7 @@ class WindowSampler(Sampler):
             most = _log_uniform(random, np.full((len(steps), 1), self.stride), 1)
             drawn = _log_uniform(random, most, window)
             more = drawn - 1
-            more[random.random(len(steps)) < self.even] = 0
+            more[random.random(len(steps)) < self.native_step_fraction] = 0
             room = (steps - window)[:, None] / np.maximum(more.sum(1), 1)[:, None]
             spans += (more * np.minimum(room, 1.0)).astype(int)
         return spans
@@ -231,11 +231,11 @@ class WindowSampler(Sampler):
 
         State 0 is the first of them and the window's last state the last.
         """
-        if not 0 < self.decode < window:
+        if not 0 < self.states_per_window < window:
             index = np.broadcast_to(np.arange(window + 1), (count, window + 1))
         else:
             draws = random.random((count, window - 1)).argsort(1) + 1
-            chosen = np.sort(draws[:, : self.decode - 1], axis=1)
+            chosen = np.sort(draws[:, : self.states_per_window - 1], axis=1)
             first, last = np.zeros((count, 1), int), np.full((count, 1), window)
             index = np.concatenate([first, chosen, last], axis=1)
         return index.astype("int32")

@@ -68,7 +68,7 @@ def was_checked(descriptor: int) -> bool:
     return _key(os.fstat(descriptor), "") in _known
 
 
-def trust(path: Path, member: str = "", values: int = 0) -> None:
+def mark_verified(path: Path, member: str = "", values: int = 0) -> None:
     """Take a file as good that this process has just written."""
     _known[_key(path.stat(), member)] = values
 

@@ -173,7 +173,7 @@ def split_file(
                     del file["split"]
                 file.create_dataset("split", data=split)
                 file.attrs.update(split_attributes(config))
-        hdf5_sandbox.trust(path)
+        hdf5_sandbox.mark_verified(path)
     except OSError as error:
         raise WorkError(f"{path}: the split cannot be written ({error}).") from error
     return split

@@ -15,9 +15,9 @@ import numpy as np
 from astrokeras.errors import InputError
 
 
-def feature_count(parameters: int, timed: bool) -> int:
+def feature_count(parameters: int, use_timestep: bool) -> int:
     """Return how many features an interval has."""
-    return 3 * parameters + 1 if timed else parameters
+    return 3 * parameters + 1 if use_timestep else parameters
 
 
 def is_linear(parameters: Sequence[str], units: Sequence[str]) -> np.ndarray:
@@ -54,7 +54,7 @@ def average(
     return xp.where(linear, xp.divide(xp.log10(amount), scale), of_logarithms)
 
 
-def timed_features(
+def timestep_features(
     mean: Any, first: Any, last: Any, years: Any, step: float, xp: ModuleType = np
 ) -> Any:
     """Return what a timed emulator is told of intervals.

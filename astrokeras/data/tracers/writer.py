@@ -147,7 +147,7 @@ class TracerWriter:
                 with open(self.partial, "rb") as file:
                     os.fsync(file.fileno())
                 self.partial.replace(self.path)
-                hdf5_sandbox.trust(self.path)
+                hdf5_sandbox.mark_verified(self.path)
             else:
                 self.file.close()
         finally:

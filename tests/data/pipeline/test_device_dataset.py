@@ -15,13 +15,15 @@ from astrokeras.training.train import train
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("resident")
+    path = tmp_path_factory.mktemp("device_cache")
     write_tracers(path / "tiny.h5")
     return path
 
 
 def settings(folder, choice, *more):
-    both = [f"{stage}.fit.resident={choice}" for stage in ("autoencoder", "emulator")]
+    both = [
+        f"{stage}.fit.device_cache={choice}" for stage in ("autoencoder", "emulator")
+    ]
     return compose(overrides(folder, f"name={choice}", *both, *more))
 
 
@@ -82,7 +84,7 @@ class TestChoice:
 
     def choose(self, choice, free):
         self.patch.setattr(device_dataset, "_free_bytes", lambda: free)
-        return device_dataset.is_resident(choice, self.made)
+        return device_dataset.fits_on_device(choice, self.made)
 
     def test_always_and_never_are_taken_at_their_word(self):
         assert self.choose("always", free=None)

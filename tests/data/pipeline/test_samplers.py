@@ -130,7 +130,9 @@ def test_rows_of_an_epoch_are_training_states_once_each(cache, tracers):
 
 @pytest.mark.parametrize("decode", [0, 3])
 def test_windows_are_pieces_of_tracers(cache, tracers, decode):
-    sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=decode, reconstruction=0.5)
+    sampler = WindowSampler(
+        cache, 4, [4, 8], seed=0, states_per_window=decode, reconstruction=0.5
+    )
     train = tracers.split == 0
     states = scaled(tracers)[train]
     logs = np.log10(tracers.physical[train])
@@ -170,7 +172,12 @@ class TestLongIntervals:
     STRIDE = 6
 
     def sampler(self, cache, **changes):
-        settings = {"timed": True, "stride": self.STRIDE, "even": 0.5, "chunk": 4}
+        settings = {
+            "use_timestep": True,
+            "stride": self.STRIDE,
+            "even": 0.5,
+            "chunk": 4,
+        }
         return WindowSampler(cache, 4, [5, 20], seed=0, **(settings | changes))
 
     def drawn(self, sampler, epochs=4):
@@ -194,8 +201,8 @@ class TestLongIntervals:
         assert sampler.reach == self.STRIDE
 
     def test_a_share_of_them_is_even(self, uneven):
-        def share(even):
-            sampler = self.sampler(uneven, even=even)
+        def share(native_step_fraction):
+            sampler = self.sampler(uneven, native_step_fraction=native_step_fraction)
             windows = [np.diff(s) for _, s in self.drawn(sampler) if s.shape[1] == 6]
             return (np.concatenate(windows) == 1).all(1).mean()
 
@@ -204,10 +211,10 @@ class TestLongIntervals:
         assert 0.2 < never < 0.5
         assert abs(half - (0.5 + 0.5 * never)) < 0.1
         assert share(1.0) == 1
-        assert self.sampler(uneven, even=1.0).reach == 1
+        assert self.sampler(uneven, native_step_fraction=1.0).reach == 1
 
     def test_each_interval_is_told_as_a_loop_over_its_steps_tells(self, uneven):
-        sampler = self.sampler(uneven, decode=3)
+        sampler = self.sampler(uneven, states_per_window=3)
         logs, years = sampler.group["physical"][:], sampler.group["years"][:]
         abundances = sampler.group["abundances"][:]
         offset, scale = uneven.statistics.offset, uneven.statistics.scale
@@ -247,19 +254,24 @@ class TestLongIntervals:
         assert (steps > 0).all()  # also where no tracer is: there are logarithms
 
     def test_validation_is_told_the_length_of_each_step(self, uneven):
-        plain, timed = RolloutSampler(uneven, 3), RolloutSampler(uneven, 3, timed=True)
-        features, parameters = timed.batch(0, 0)[1], plain.batch(0, 0)[1]
+        plain, use_timestep = (
+            RolloutSampler(uneven, 3),
+            RolloutSampler(uneven, 3, use_timestep=True),
+        )
+        features, parameters = use_timestep.batch(0, 0)[1], plain.batch(0, 0)[1]
 
         np.testing.assert_array_equal(features[..., :3], parameters)
         assert (features[..., 3:9] == 0).all()
-        years = timed.group["years"][:][: len(features)]
+        years = use_timestep.group["years"][:][: len(features)]
         expected = np.log10(years / uneven.statistics.step[0])
         np.testing.assert_allclose(features[..., 9], expected, atol=1e-6)
 
 
 def test_windows_of_single_steps_are_drawn_as_ever(cache):
     """So that what was trained before can be trained again."""
-    sampler = WindowSampler(cache, 4, [4, 8], seed=1, from_start=0.3, decode=2, chunk=4)
+    sampler = WindowSampler(
+        cache, 4, [4, 8], seed=1, from_start=0.3, states_per_window=2, chunk=4
+    )
     digest = hashlib.sha256()
     for epoch in range(3):
         for step in range(sampler.steps):
@@ -290,9 +302,9 @@ def test_batches_of_all_lengths_hold_as_many_states(cache):
 
 
 def test_the_same_seed_gives_the_same_batches(cache):
-    first = WindowSampler(cache, 4, [4, 8], seed=1, decode=2)
-    second = WindowSampler(cache, 4, [4, 8], seed=1, decode=2)
-    other = WindowSampler(cache, 4, [4, 8], seed=2, decode=2)
+    first = WindowSampler(cache, 4, [4, 8], seed=1, states_per_window=2)
+    second = WindowSampler(cache, 4, [4, 8], seed=1, states_per_window=2)
+    other = WindowSampler(cache, 4, [4, 8], seed=2, states_per_window=2)
     second.batch(0, 1)  # what was drawn before must not matter
 
     for a, b in zip(first.batch(3, 1), second.batch(3, 1), strict=True):
@@ -349,8 +361,8 @@ def test_tf_data_gives_the_samplers_batches(cache):
     pytest.importorskip("tensorflow")
     from astrokeras.data.pipeline.tf_dataset import tf_batches
 
-    sampler = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
-    reference = WindowSampler(cache, 4, [4, 8], seed=0, decode=2)
+    sampler = WindowSampler(cache, 4, [4, 8], seed=0, states_per_window=2)
+    reference = WindowSampler(cache, 4, [4, 8], seed=0, states_per_window=2)
     epoch = EpochNumber(5)
     dataset = tf_batches(sampler, epoch)
     for number in (5, 6):
@@ -375,13 +387,28 @@ SAMPLERS = {
     "rows": lambda cache: RowSampler(cache, 12, seed=1, chunk=4),
     "windows": lambda cache: WindowSampler(cache, 4, [4, 8], seed=1, chunk=4),
     "drawn states": lambda cache: WindowSampler(
-        cache, 4, [4, 8], seed=1, from_start=0.3, decode=2, reconstruction=0.5, chunk=4
+        cache,
+        4,
+        [4, 8],
+        seed=1,
+        from_start=0.3,
+        states_per_window=2,
+        reconstruction=0.5,
+        chunk=4,
     ),
     "long intervals": lambda cache: WindowSampler(
-        cache, 4, [4, 8], seed=1, decode=2, timed=True, stride=5, even=0.3, chunk=4
+        cache,
+        4,
+        [4, 8],
+        seed=1,
+        states_per_window=2,
+        use_timestep=True,
+        stride=5,
+        native_step_fraction=0.3,
+        chunk=4,
     ),
     "rollouts": lambda cache: RolloutSampler(cache, 3),
-    "timed rollouts": lambda cache: RolloutSampler(cache, 3, timed=True),
+    "timed rollouts": lambda cache: RolloutSampler(cache, 3, use_timestep=True),
     "states": lambda cache: StateSampler(cache, 3),
 }
 
@@ -393,12 +420,15 @@ SAMPLERS = {
 def test_data_on_the_device_give_the_same_batches(make, data, request):
     import keras
 
-    from astrokeras.data.pipeline.device_dataset import ResidentDataset
+    from astrokeras.data.pipeline.device_dataset import DeviceDataset
 
     streamed, other = (make(request.getfixturevalue(data)) for _ in range(2))
     epoch = EpochNumber()
-    dataset = ResidentDataset(other, epoch)
-    tolerance = {"rtol": 0, "atol": 2e-5 if getattr(other, "timed", False) else 0}
+    dataset = DeviceDataset(other, epoch)
+    tolerance = {
+        "rtol": 0,
+        "atol": 2e-5 if getattr(other, "use_timestep", False) else 0,
+    }
 
     assert len(dataset) == streamed.steps
     for number in (0, 3):
