@@ -64,7 +64,7 @@ def test_killed_trainings_end_as_one_never_killed(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            TESTS / "faults.py",
+            TESTS / "support" / "faults.py",
             *["--kills", "3", "--only", "autoencoder"],
         ],
         capture_output=True,
@@ -182,7 +182,8 @@ def test_nothing_to_resume_is_said(folder):
 def test_what_a_killed_writer_left_is_removed_by_the_next(tmp_path):
     path = tmp_path / "text"
     code = (
-        "import sys; from pathlib import Path; from astrokeras.system.atomic_files import *\n"
+        "import sys; from pathlib import Path\n"
+        "from astrokeras.system.atomic_files import partial_name\n"
         "partial_name(Path(sys.argv[1])).write_text('half')"
     )
     with started(path, folder=tmp_path, code=code) as process:

@@ -18,29 +18,54 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 BACKENDS = {"tensorflow", "jax", "torch"}
 HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 
-# Who may import whom: a part imports from its own level and from those above.
-LEVELS = [
-    {
-        "errors",
-        "resources",
-        "backend",
-        "files",
-        "interruption",
-        "locks",
-        "memory",
-        "metadata",
-        "numpy_reader",
-        "peers",
-    },
+# The order of the packages: each imports from itself and from those before it.
+ORDER = [
+    {"errors"},
+    {"system"},
     {"chemistry", "config"},
-    {"data", "solvers"},
-    {"tracks"},
+    {"data.tracers"},
+    {"data.importers", "data.pipeline", "solvers", "trajectories"},
     {"layers"},
-    {"models", "losses", "metrics", "callbacks", "optimizers", "distribution"},
-    {"workflows", "serialization", "archive"},
+    {"losses", "metrics", "callbacks", "optimizers"},
+    {"models"},
+    {"runs"},
+    {"prediction"},
+    {"generation", "export", "astrochemnet", "plotting"},
+    {"evaluation"},
+    {"monitoring"},
+    {"training"},
+    {"tuning", "benchmarking"},
     {"cli"},
 ]
-LEVEL = {part: i for i, parts in enumerate(LEVELS) for part in parts}
+RANK = {package: rank for rank, packages in enumerate(ORDER) for package in packages}
+# The commands alone use these.
+LEAVES = {"generation", "export", "astrochemnet", "benchmarking", "tuning"}
+
+
+def module_name(path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in FILES}
+
+
+def package_of(module):
+    """Return the package of a module in `ORDER`, `None` for the table of names."""
+    parts = module.split(".")[1:]
+    names = (".".join(parts[:count]) for count in (2, 1))
+    return next((name for name in names if name in RANK), None)
+
+
+def imports_of(path):
+    """Return the modules of astrokeras that a file imports, lazily or not."""
+    found = set()
+    for name in modules_imported(parse(path)):
+        while name not in MODULES and "." in name:
+            name = name.rpartition(".")[0]
+        if name.startswith("astrokeras."):
+            found.add(name)
+    return found
 
 
 def modules_imported(tree):
@@ -57,16 +82,37 @@ def parse(path):
     return ast.parse(path.read_text(), str(path))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_dependencies_point_one_way(path):
-    part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if part == "__init__":
-        return  # The table of public names reaches everywhere, lazily.
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"astrokeras"}))
+def test_imports_follow_the_order_of_the_packages(module):
+    own = package_of(module)
+    assert own is not None or module == "astrokeras.data", "it belongs to no package"
 
-    for module in modules_imported(parse(path)):
-        top, *rest = module.split(".")
-        if top == "astrokeras" and rest and rest[0] != "__version__":
-            assert LEVEL[rest[0]] <= LEVEL[part], f"{part} imports {module}"
+    for imported in imports_of(MODULES[module]):
+        other = package_of(imported)
+        assert other == own or RANK[other] < RANK[own], f"{module} imports {imported}"
+        if other in LEAVES:
+            assert own in (other, "cli"), f"{module} imports {imported}"
+
+
+def test_no_two_modules_import_each_other():
+    graph = {module: imports_of(path) for module, path in MODULES.items()}
+    circles = [
+        (one, other)
+        for one in graph
+        for other in graph[one]
+        if one < other and one in graph[other] and "astrokeras" not in (one, other)
+    ]
+
+    assert circles == []
+
+
+def test_folders_and_files_are_of_a_size_that_can_be_read():
+    folders = [PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
+    for folder in folders:
+        modules = [p for p in folder.glob("*.py") if p.name != "__init__.py"]
+        assert len(modules) <= (7 if folder == PACKAGE else 16), folder
+    for path in FILES:
+        assert len(path.read_text().splitlines()) <= 300, path
 
 
 def test_few_modules_import_a_backend():
@@ -81,13 +127,13 @@ def test_few_modules_import_a_backend():
         if module.split(".")[0] in BACKENDS
     }
 
-    assert {one for one in importers if "/export_" not in one} <= {
-        "data/pipeline/tf_dataset.py",
+    assert {one for one in importers if not one.startswith("export/")} <= {
         "data/pipeline/device_dataset.py",
-        "distribution.py",
+        "data/pipeline/tf_dataset.py",
         "layers/recurrence.py",
         "monitoring/model_graph.py",
         "monitoring/profiler.py",
+        "training/distribution.py",
     }
 
 

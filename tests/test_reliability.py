@@ -7,7 +7,8 @@ import pytest
 from standin import SPECIES, StandIn, Trusting, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
-from astrokeras.models.training_ranges import NORMAL, Limits
+from astrokeras.layers.trust_model import NORMAL
+from astrokeras.models.training_ranges import Limits
 from astrokeras.workflows.judge import Judge
 from astrokeras.workflows.reliability import auroc, judge_reliability
 

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from astrokeras.config import Config, FitConfig
-from astrokeras.data.pipeline.datasets import EpochNumber, batches
+from astrokeras.data.pipeline.datasets import batches
 from astrokeras.data.pipeline.device_dataset import fits_on_device
+from astrokeras.data.pipeline.sampler_dataset import EpochNumber
 from astrokeras.data.pipeline.samplers import RowSampler, Sampler
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.tracers.reader import TracerStore

@@ -194,7 +194,7 @@ class BoardConfig:
 
 @dataclass
 class TrainingConfig:
-    """The devices and processes that train together; see `astrokeras.training.distribution`."""
+    """The devices and processes that train together (`training.distribution`)."""
 
     distribution: str = _one_of("none", "none", "data_parallel")
     coordinator: str | None = None

@@ -26,7 +26,13 @@ from astrokeras.system.backend import select_backend
 from astrokeras.system.progress import report
 
 BACKENDS = {"onnx": "tensorflow", "savedmodel": "tensorflow", "torch": "torch"}
-TARGETS = ("onnx", "savedmodel", "torch", "numpy")
+WRITERS = {
+    "onnx": "astrokeras.export.onnx",
+    "savedmodel": "astrokeras.export.savedmodel",
+    "torch": "astrokeras.export.torch",
+    "numpy": "astrokeras.export.numpy_format",
+}
+TARGETS = tuple(WRITERS)
 BATCHES = (1, 7, 4096)
 SHORT = 2  # steps of the rollout at the largest batch, which would fill memory
 SCALED = 1e-5  # what scaled values, log10 x / decades, may differ by
@@ -90,7 +96,7 @@ def export(
     from astrokeras.export.functions import make_graphs
 
     surrogate = target.load()
-    target_format = importlib.import_module(f"astrokeras.workflows.export_{to}")
+    target_format = importlib.import_module(WRITERS[to])
     beside = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)

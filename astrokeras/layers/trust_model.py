@@ -9,8 +9,8 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.layers.registration import register
-from astrokeras.models.training_ranges import NORMAL
 
+NORMAL = 1.6448536  # half of the 90 % interval of a normal distribution, in sigma
 SMALL = 0.01  # added to distances and spreads before their logarithms
 BLOCK = 4096  # states whose distances are computed at once
 BOX_DEX = 0.1  # a parameter may leave its range by this much

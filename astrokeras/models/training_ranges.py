@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import STEP_MARGIN
+
 # A start may leave the range that training saw by this much, the rest by rounding.
 START_MARGIN_DEX = 0.05
 PARAMETER_MARGIN = 1e-4
-STEP_MARGIN = 1e-3
 
 LEAST_TRUST = 0.5  # a state of a lower score should be solved
 COVERAGE = 0.9  # of the intervals that error bars stand for
-NORMAL = 1.6448536  # half of such an interval of a normal distribution, in sigma
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,6 @@ def load_autoencoder(path: Path) -> "AnyAutoencoder":
     """
     read_archive(path, *AUTOENCODERS)
     start_keras()
-    from astrokeras.models import autoencoder, projection_autoencoder
 
     return _load(path)
 

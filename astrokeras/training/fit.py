@@ -14,8 +14,9 @@ from astrokeras.callbacks import (
     StopOnNonFinite,
 )
 from astrokeras.config import BoardConfig, FitConfig
-from astrokeras.data.pipeline.datasets import EpochNumber, batches
+from astrokeras.data.pipeline.datasets import batches
 from astrokeras.data.pipeline.device_dataset import fits_on_device
+from astrokeras.data.pipeline.sampler_dataset import EpochNumber
 from astrokeras.data.pipeline.samplers import Sampler
 from astrokeras.errors import WorkError
 from astrokeras.metrics import Dex

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from astrokeras.config import Config, ConfigError, TrainingConfig
 from astrokeras.data.pipeline.training_cache import Cache, prepare
+from astrokeras.data.tracers.file_format import STEP_MARGIN
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.errors import InputError
-from astrokeras.models.training_ranges import STEP_MARGIN
 from astrokeras.runs.directory import find_data
 from astrokeras.system.backend import select_backend
 from astrokeras.system.progress import tracer_bar

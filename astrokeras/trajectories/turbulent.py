@@ -13,8 +13,8 @@ that then relaxes exponentially.
 Behind a shock the gas is as hot as Rankine and Hugoniot say of an adiabatic index of
 5/3, and cools exponentially, at constant pressure: its density is what it will be once
 it has cooled, less in proportion to the heat. Apart from that gas has the temperature
-at which heating and cooling balance (`astrokeras.trajectories.gas`). Its extinction is the
-mean one at the density that it had over the last turnover time: a shock compresses
+at which heating and cooling balance (`astrokeras.trajectories.gas`). Its extinction is
+the mean one at the density that it had over the last turnover time: a shock compresses
 along one direction and leaves the column as it is.
 """
 

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers
-from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST, NORMAL
+from astrokeras.layers.trust_model import NORMAL
+from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import complete, log10
 from astrokeras.workflows.judge import Judge
 

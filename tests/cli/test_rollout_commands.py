@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from score import score
-from test_models import make_surrogate
+from surrogates import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.data.pipeline.training_cache import hash_file

@@ -7,7 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from test_models import make_projection, make_surrogate
+from surrogates import make_projection, make_surrogate
 from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
 from typer.testing import CliRunner
 

@@ -27,7 +27,7 @@ pytest.importorskip("distributed")
 TOY = "solver.kind=toy_solver:Toy"
 PARAMETERS = ("Density", "gasTemp")
 UNITS = ("H nuclei cm^-3", "K")
-TESTS = str(ROOT / "tests")
+SUPPORT = str(ROOT / "tests" / "support")
 # What Dask's own threads leave behind.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -68,7 +68,7 @@ def write_tracks(path, n=6, steps=4, temperature=None, species=(), **given):
 def importable():
     """Let the solver be found where it is run, too."""
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), TESTS])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), SUPPORT])
     yield
     os.environ.pop("PYTHONPATH")
     if before is not None:

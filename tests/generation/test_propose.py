@@ -6,8 +6,7 @@ from itertools import combinations
 import h5py
 import numpy as np
 import pytest
-from test_models import make_surrogate
-from test_trust import make_trust
+from surrogates import make_surrogate, make_trust
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
@@ -23,8 +22,7 @@ from astrokeras.generation.selection import (
     Reservoir,
     choose,
 )
-from astrokeras.layers.trust_model import feature_count
-from astrokeras.models.training_ranges import NORMAL
+from astrokeras.layers.trust_model import NORMAL, feature_count
 
 ALL = np.arange(len(PARAMETERS))
 

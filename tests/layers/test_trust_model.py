@@ -2,44 +2,23 @@
 
 import numpy as np
 import pytest
-from test_models import make_surrogate, to_numpy
+from surrogates import make_surrogate, make_trust, to_numpy
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 import astrokeras
 from astrokeras.layers import trust_model as module
 from astrokeras.layers.trust_model import (
+    NORMAL,
     RISKS,
-    Trust,
     feature_count,
     nearest,
     spread_out,
 )
 from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.training_ranges import NORMAL
 from astrokeras.models.trust_assessment import TrustAssessment
 
 L, P, S, E = 3, len(PARAMETERS), len(SPECIES), 3
 TOLERANCE = 0.2
-
-
-def make_trust(rng, references=6, latents=L):
-    """A layer whose numbers are anything but zero and one."""
-    layer = Trust(latents, P, S, E, references, TOLERANCE, name="trust")
-    layer.assign(
-        latent_offset=rng.normal(size=latents),
-        latent_scale=rng.uniform(1, 3, latents),
-        centre=rng.normal(size=P),
-        whitening=rng.normal(size=(P, P)),
-        states=rng.normal(size=(references, latents + P)),
-        settings=rng.normal(size=(references, P)),
-        coefficients=rng.normal(0, 0.1, feature_count(P)),
-        error_range=[0.01, 0.5],
-        half_width=rng.uniform(1, 3, S),
-        constant_width=rng.uniform(0.1, 0.3, S),
-        totals=[[-2.0, -3.0, -4.0], [-1.0, -2.9, -3.5]],
-        largest=[2.0, 4.0, 0.3],
-    )
-    return layer
 
 
 def fine(count=2, steps=5):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_models import bounded, make_projection, make_surrogate, to_numpy
+from surrogates import bounded, make_projection, make_surrogate, to_numpy
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 import astrokeras

@@ -18,7 +18,7 @@ def started(
     *arguments: object, folder: Path, code: str = COMMAND
 ) -> Iterator[subprocess.Popen]:
     """Run the command line, or other code, and never leave it behind."""
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=folder,

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from test_models import make_surrogate
+from surrogates import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, overrides, write_tracers
 
 from astrokeras.config import compose
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import calibration_rows
-from astrokeras.layers.trust_model import Trust, feature_count
+from astrokeras.layers.trust_model import NORMAL, Trust, feature_count
 from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.training_ranges import COVERAGE, NORMAL
+from astrokeras.models.training_ranges import COVERAGE
 from astrokeras.training import calibration as module
 from astrokeras.training.calibration import Calibration, calibrate
 

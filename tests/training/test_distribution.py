@@ -366,13 +366,13 @@ def test_two_processes_train_as_one(folder, alone):
 # What the emulator's third epoch begins with in a process that dies.
 KILLED = """
 import os, signal
-from astrokeras.data import batches
-begin = batches.EpochNumber.on_epoch_begin
+from astrokeras.data.pipeline import sampler_dataset
+begin = sampler_dataset.EpochNumber.on_epoch_begin
 def die(self, epoch, logs=None):
     begin(self, epoch, logs)
     if epoch == 2 and type(self.model).__name__ == "Emulator":
         os.kill(os.getpid(), signal.SIGKILL)
-batches.EpochNumber.on_epoch_begin = die
+sampler_dataset.EpochNumber.on_epoch_begin = die
 """
 
 

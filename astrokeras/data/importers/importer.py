@@ -23,11 +23,11 @@ from astrokeras.data.importers.open_sources import (
 from astrokeras.data.importers.raw_tracers import RawTracers
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.file_format import STEP_MARGIN
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.split import make_split, split_attributes
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.training_ranges import STEP_MARGIN
 from astrokeras.system.package_data import resource
 
 TRACKS_ALONE = "no species: tracks, to be solved with `astrokeras data generate`"

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras.data.pipeline.datasets import EpochNumber, SamplerDataset
+from astrokeras.data.pipeline.sampler_dataset import EpochNumber, SamplerDataset
 from astrokeras.data.pipeline.samplers import Sampler
 
 BACKENDS = ("jax", "torch")

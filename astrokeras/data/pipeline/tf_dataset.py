@@ -7,7 +7,7 @@ tf.data feeds `fit` on all three backends. Where TensorFlow is not installed,
 import numpy as np
 import tensorflow as tf
 
-from astrokeras.data.pipeline.datasets import EpochNumber
+from astrokeras.data.pipeline.sampler_dataset import EpochNumber
 from astrokeras.data.pipeline.samplers import Arrays, Sampler
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FORMAT = "astrokeras-tracers/1"
 FLOOR = 1e-20
+STEP_MARGIN = (
+    1e-3  # intervals that differ by less are one interval, for times are rounded
+)
 """Abundances below this, relative to H nuclei, are not resolved."""
 LOWEST = -1e-12
 """A solver's harmless undershoot; anything more negative is refused."""

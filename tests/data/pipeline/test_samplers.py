@@ -9,7 +9,7 @@ import pytest
 from tiny import make_tracers, write_tracers
 
 from astrokeras.data.pipeline.chunk_reader import ChunkReader
-from astrokeras.data.pipeline.datasets import EpochNumber, SamplerDataset
+from astrokeras.data.pipeline.sampler_dataset import EpochNumber, SamplerDataset
 from astrokeras.data.pipeline.samplers import RowSampler
 from astrokeras.data.pipeline.statistics import Collector
 from astrokeras.data.pipeline.training_cache import prepare

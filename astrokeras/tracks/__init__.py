@@ -1,1 +1,0 @@
-"""Trajectories of gas to solve the chemistry along: what happens to it, made up."""
