@@ -24,6 +24,7 @@ from astrokeras.system.atomic_files import (
     write_arrays,
     write_text,
 )
+from astrokeras.system.old_names import rename_stage
 
 
 class AnnealOnPlateau(keras.callbacks.Callback):
@@ -177,6 +178,8 @@ class Checkpoint(keras.callbacks.Callback):
                 f"{wrong[0]!r} is {str(state.get(wrong[0]))[:60]}; start without "
                 "--resume."
             )
+        if isinstance(state["facts"].get("settings"), dict):
+            state["facts"]["settings"] = rename_stage(state["facts"]["settings"])
         return state
 
     def _are_numbers(self, stored: list[Any]) -> bool:

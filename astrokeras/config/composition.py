@@ -22,6 +22,7 @@ from astrokeras.config.schemas import (
     TurbulentConfig,
     check,
 )
+from astrokeras.system.old_names import new_key
 from astrokeras.system.package_data import resource
 
 OPEN = re.compile(
@@ -228,6 +229,8 @@ def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
         text += (
             f", which has {', '.join(item.name for item in dataclasses.fields(kind))}"
         )
+    if renamed := new_key(key or ""):
+        text += f"; {key} is now called {renamed}"
     given = f" (given: {' '.join(overrides)})" if overrides else ""
     return (
         f"{named}{text}{given}; every key is listed and explained in the YAML files "

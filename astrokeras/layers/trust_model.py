@@ -9,6 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.layers.registration import register
+from astrokeras.system.old_names import TRUST, rename_keys
 
 NORMAL = 1.6448536  # half of the 90 % interval of a normal distribution, in sigma
 SMALL = 0.01  # added to distances and spreads before their logarithms
@@ -214,6 +215,10 @@ class Trust(keras.layers.Layer):
             np.where(np.isnan(unrepaired), np.inf, unrepaired) / UNREPAIRED
         )
         return found
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], **kwargs: Any) -> Any:
+        return super().from_config(rename_keys(config, TRUST), **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

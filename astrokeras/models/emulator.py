@@ -15,6 +15,7 @@ from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.scalers import AffineScaler
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
+from astrokeras.system.old_names import EMULATOR, rename_keys
 
 AnyAutoencoder = Autoencoder | ProjectionAutoencoder
 
@@ -37,8 +38,8 @@ class Emulator(keras.Model):
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
         finetune_autoencoder: Whether training moves the autoencoder's kernels too.
-        use_timestep: Whether the features tell the length of an interval and what parameters
-            do within it; otherwise they are the parameters alone.
+        use_timestep: Whether the features hold the length of an interval and what the
+            parameters do within it; otherwise they are the parameters alone.
         relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
         rates: Arguments of `RateFeatures`, which are added to those of an interval;
             `None` for none.
@@ -138,6 +139,10 @@ class Emulator(keras.Model):
         if index:
             latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
         return self.decode(latents)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], **kwargs: Any) -> Any:
+        return super().from_config(rename_keys(config, EMULATOR), **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.system.old_names import SURROGATE, rename_keys
 
-FORMAT = 1
-"""Version of what a surrogate says of itself."""
+FORMAT = 2
+"""Version of a surrogate's description of itself; 1 had other names."""
 KEYS = (
     "species",
     "parameters",
@@ -44,6 +45,7 @@ def check_metadata(path: Path, config: Mapping[str, Any]) -> dict[str, Any]:
             f"{path}: the surrogate has format version {version}, this astrokeras "
             f"reads up to {FORMAT}; install a newer one."
         )
+    config = rename_keys(config, SURROGATE)
     missing = [key for key in KEYS if key not in config]
     if missing:
         raise InputError(

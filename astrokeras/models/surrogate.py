@@ -37,6 +37,7 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.metadata import FORMAT
 from astrokeras.models.surrogate_facts import Facts
+from astrokeras.system.old_names import SURROGATE, rename_keys
 
 ROWS = 8192  # states encoded or decoded at once
 
@@ -91,16 +92,17 @@ class Surrogate(Facts, keras.Model):
         stoichiometry: Atom counts, `(S, E)`.
         dt_range: Shortest and longest interval between states that was trained, years.
         t_max: Longest time that training followed a tracer, years.
-        parameter_ranges: Lowest and highest trained value of each parameter, in its unit.
+        parameter_ranges: Lowest and highest trained value of each parameter, in its
+            unit.
         species_ranges: Lowest and highest trained abundance of each species, `(2, S)`.
         initial_conditions: Named initial abundances, `(S,)` each.
         floor: Smallest abundance relative to H nuclei.
         fixed: What was held fixed in the training data, for the record.
         conserve: Whether every state of a rollout is given the element totals of its
             state 0, by a `Conservation` after the decoder.
-        residual_decay_length: Length of the path of the latents, root mean square in units of their
-            spread, over which what the decoder missed of state 0 fades to 1 / e; 0
-            keeps nothing.
+        residual_decay_length: Length of the path of the latents (root mean square, in
+            units of their spread) over which the reconstruction residual of state 0
+            fades to 1 / e; 0 adds none.
         trust: The fitted `Trust`, which knows error bars and what to distrust (or its
             serialised configuration); `None` for a surrogate that is not calibrated.
         version: Version of this format.
@@ -307,6 +309,10 @@ class Surrogate(Facts, keras.Model):
         scaled = ops.clip(self.emulator.decode_members(latents), *self.decoded_range)
         return ops.mean(ops.std(scaled, axis=0), axis=-1) * decades(self.floor)
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], **kwargs: Any) -> Any:
+        return super().from_config(rename_keys(config, SURROGATE), **kwargs)
+
     def get_config(self) -> dict[str, Any]:
         parts = {"emulator": self.emulator, "trust": self.trust}
         stored = {
@@ -345,7 +351,8 @@ class Surrogate(Facts, keras.Model):
             species: Names of the species wanted, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only what is asked for is decoded, unless element
                 totals are conserved, which takes all of them.
-            state_indices: Numbers of the states wanted, 0 to T or negative from the end.
+            state_indices: Numbers of the states wanted, 0 to T or negative from the
+                end.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training box is an error and not a warning.
             conserve: Whether every state is given the element totals of its tracer's

@@ -28,7 +28,8 @@ class Limits:
         units: Units of the parameters, (P,).
         dt_range: Shortest and longest trained interval between states, years.
         t_max: Longest time that training followed a tracer, years.
-        parameter_ranges: Lowest and highest trained value of each parameter, in its unit.
+        parameter_ranges: Lowest and highest trained value of each parameter, in its
+            unit.
         species_ranges: Lowest and highest trained abundance of each species, (2, S).
         floor: Smallest abundance relative to H nuclei.
     """

@@ -6,6 +6,7 @@ from typing import Any
 
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import read_json
+from astrokeras.system.old_names import rename_configuration, rename_stage
 from astrokeras.system.package_data import resource
 
 
@@ -58,7 +59,14 @@ class Run:
         """
         if not self.provenance.is_file():
             return {}
-        return read_json(self.provenance, "remove it, or train again")
+        found = read_json(self.provenance, "remove it, or train again")
+        if isinstance(found.get("configuration"), dict):
+            found["configuration"] = rename_configuration(found["configuration"])
+        stages = found.get("stages")
+        for facts in stages.values() if isinstance(stages, dict) else ():
+            if isinstance(facts, dict) and isinstance(facts.get("settings"), dict):
+                facts["settings"] = rename_stage(facts["settings"])
+        return found
 
     def read_metrics(self) -> dict[str, Any]:
         """Return the stored figures, empty if none were measured yet."""

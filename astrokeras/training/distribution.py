@@ -212,8 +212,9 @@ def _check(config: Config, stages: Sequence[str], place: Place) -> None:
         )
     if config.ensemble_size > 1:
         raise ConfigError(
-            f"{key}, and members {config.ensemble_size}; train the members apart, each with "
-            "name=K runs_dir=RUN/members seed=SEED+K, then the ensemble with --resume."
+            f"{key}, and ensemble_size {config.ensemble_size}; train the members "
+            "apart, each with name=K runs_dir=RUN/members seed=SEED+K, then the "
+            "ensemble with --resume."
         )
     for stage in stages:
         check_batch(getattr(config, stage).fit, stage, place.processes, "processes")

@@ -25,8 +25,8 @@ def check_backend(config: Config, stages: Sequence[str]) -> None:
         fit = getattr(config, stage).fit
         if fit.device_cache == "always" and backend == "tensorflow":
             raise ConfigError(
-                f"{stage}.fit.device_cache is 'always', which TensorFlow cannot: tf.data "
-                "feeds it; give auto or never, or --backend jax or torch."
+                f"{stage}.fit.device_cache is 'always', which TensorFlow cannot: "
+                "tf.data feeds it; give auto or never, or --backend jax or torch."
             )
         if fit.steps_per_execution > 1 and backend == "torch":
             raise ConfigError(
@@ -40,9 +40,9 @@ def check_intervals(config: Config) -> None:
     settings = config.emulator
     if settings.stride > 1 and not settings.use_timestep:
         raise ConfigError(
-            f"emulator.stride is {settings.stride}, and emulator.use_timestep false: the "
-            "emulator would not know how long an interval is; give stride=1 or "
-            "timed=true."
+            f"emulator.stride is {settings.stride}, and emulator.use_timestep false: "
+            "the emulator would not know how long an interval is; give "
+            "emulator.stride=1 or emulator.use_timestep=true."
         )
 
 
@@ -137,8 +137,8 @@ def _check_data(
     if high > low * (1 + STEP_MARGIN) and not config.emulator.use_timestep:
         raise InputError(
             f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr, "
-            "and emulator.use_timestep is false: it would take them for one; give tracers "
-            "that are sampled evenly, or emulator.use_timestep=true."
+            "and emulator.use_timestep is false: it would take them for one; give "
+            "tracers that are sampled evenly, or emulator.use_timestep=true."
         )
     windows = config.emulator.window
     longest = int(cache.statistics.longest)

@@ -112,8 +112,8 @@ def check_tunable(config: Config, search: Search) -> None:
         )
     if config.ensemble_size > 1:
         raise InputError(
-            f"members is {config.ensemble_size}; search with ensemble_size=1, and train an "
-            "ensemble of what was found."
+            f"ensemble_size is {config.ensemble_size}; search with ensemble_size=1, "
+            "and train an ensemble of what was found."
         )
     check_backend(config, search.stages)
     if not {"emulator.stride", "emulator.use_timestep"} & set(search.settings.space):

@@ -111,3 +111,16 @@ def test_own_variant_with_a_misspelt_key(tmp_path):
 
     with pytest.raises(ConfigError, match="hiden"):
         compose(["emulator=wrong"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("emulator.timed=true", "emulator.timed is now called emulator.use_timestep"),
+        ("members=3", "members is now called ensemble_size"),
+        ("emulator.fit.resident=never", "now called emulator.fit.device_cache"),
+    ],
+)
+def test_an_old_key_is_refused_with_its_new_name(old, new):
+    with pytest.raises(ConfigError, match=new):
+        compose([old])

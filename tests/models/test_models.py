@@ -216,7 +216,7 @@ class TestAnyInterval:
         expected = whole[:, [3, -1]][..., [column]]
         np.testing.assert_allclose(some, expected, rtol=1e-4)
 
-    @pytest.mark.parametrize("dt_range", [0.5 * STEP, 8.1 * STEP])
+    @pytest.mark.parametrize("step", [0.5 * STEP, 8.1 * STEP])
     def test_outside_of_the_range_it_is_refused(self, surrogate, tracers, step):
         time = np.cumsum([0.0] + [STEP] * 6 + [step] + [STEP] * 5)
         with pytest.raises(InputError, match=rf"of {step:g} yr.* on 100 to 800 yr"):

@@ -2,9 +2,9 @@
 
     python tests/support/make_old_model.py
 
-writes `tests/old/format1.keras`, a surrogate of format version 1 with random weights
+writes `tests/old/formatN.keras`, a surrogate of format version N with random weights
 and everything that the format knows (error bars, trust, a timed and relaxing emulator,
-what is carried of state 0), and `format1.npz`, what it was given and what it answered,
+what is carried of state 0), and `formatN.npz`, what it was given and what it answered,
 as the backend that wrote it computed it. Run it for a new format only: the files of an
 old one are never written again.
 """
@@ -34,7 +34,7 @@ def make_surrogate() -> Surrogate:
     matrix, elements = stoichiometric_matrix(SPECIES)
     autoencoder = ProjectionAutoencoder(len(SPECIES), [8], LATENTS, seed=1)
     autoencoder.build()
-    emulator = Emulator(autoencoder, 3, [8], timed=True, relaxing=True)
+    emulator = Emulator(autoencoder, 3, [8], use_timestep=True, relaxing=True)
     emulator.build()
     tracers = make_tracers()
     states = tracers.abundances.reshape(-1, len(SPECIES))
@@ -45,13 +45,13 @@ def make_surrogate() -> Surrogate:
         units=("cm^-3", "Habing", "mag"),
         elements=elements,
         stoichiometry=matrix,
-        step=(50.0, 1000.0),
-        duration=2000.0,
-        box=dict.fromkeys(PARAMETERS, (0.1, 1000.0)),
-        species_box=np.stack([states.min(0), states.max(0)]),
-        starts={"first": states[0]},
+        dt_range=(50.0, 1000.0),
+        t_max=2000.0,
+        parameter_ranges=dict.fromkeys(PARAMETERS, (0.1, 1000.0)),
+        species_ranges=np.stack([states.min(0), states.max(0)]),
+        initial_conditions={"first": states[0]},
         fixed=["zeta = 1"],
-        carry=1.0,
+        residual_decay_length=1.0,
         trust=make_trust(rng, len(elements)),
         name="surrogate",
     )

@@ -60,7 +60,8 @@ def test_what_is_not_said_the_field_says(read):
 
 def test_a_condition_comes_after_what_it_waits_for(read):
     space = read(
-        "emulator.reconstruction: {max: 1, when: {emulator.finetune_autoencoder: true}}\n"
+        "emulator.reconstruction: "
+        "{max: 1, when: {emulator.finetune_autoencoder: true}}\n"
         "emulator.finetune_autoencoder: {when: {emulator.hidden: [[8], [16]]}}\n"
         "emulator.hidden: {values: [[8], [16], [32]]}\n"
     )
@@ -123,11 +124,13 @@ def test_a_condition_comes_after_what_it_waits_for(read):
         ("seed: {values: [1.5]}", "seed: .*1.5"),
         ("emulator.native_step_fraction: {mean: 3}", "mean"),
         (
-            "emulator.native_step_fraction: {when: {emulator.finetune_autoencoder: true}}",
+            "emulator.native_step_fraction: "
+            "{when: {emulator.finetune_autoencoder: true}}",
             "emulator.finetune_autoencoder, which is no",
         ),
         (
-            "emulator.native_step_fraction: {}\nemulator.finetune_autoencoder: {when: {emulator.native_step_fraction: 1}}",
+            "emulator.native_step_fraction: {}\n"
+            "emulator.finetune_autoencoder: {when: {emulator.native_step_fraction: 1}}",
             "emulator.native_step_fraction, which is a float",
         ),
         (

@@ -112,8 +112,8 @@ def _uneven_warning(parts: list[Part]) -> list[str]:
         return []
     return [
         f"states are {low:.6g} to {high:.6g} yr apart, which only a timed emulator "
-        "learns from (emulator.use_timestep=true); where Time was rounded, as in UCLCHEM's "
-        "CSV output, write it with more digits."
+        "learns from (emulator.use_timestep=true); where Time was rounded, as in "
+        "UCLCHEM's CSV output, write it with more digits."
     ]
 
 

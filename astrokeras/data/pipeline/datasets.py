@@ -20,8 +20,8 @@ def batches(
     Args:
         sampler: Makes the batches.
         epoch: Says which epoch it is, each time the dataset begins; always 0 if `None`.
-        device_cache: Whether all data are put on the device. Otherwise they are streamed
-            from the cache: by tf.data where TensorFlow is installed.
+        device_cache: Whether all data are put on the device. Otherwise they are
+            streamed from the cache: by tf.data where TensorFlow is installed.
     """
     epoch = epoch or EpochNumber()
     if device_cache:

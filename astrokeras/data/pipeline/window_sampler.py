@@ -34,8 +34,8 @@ class WindowSampler(Sampler):
         seed: Of the order and the starts.
         from_start: Share of the windows that start at state 0, as every rollout of an
             evaluation does; the others start anywhere they fit.
-        states_per_window: States of a window that are decoded and compared besides state 0, drawn
-            at random and always with the last one; all of them if 0.
+        states_per_window: States of a window that are decoded and compared besides
+            state 0, drawn at random and always with the last one; all of them if 0.
         reconstruction: Weight of state 0, which is given and only reconstructed, beside
             the mean of the others.
         use_timestep: Whether the emulator is told the length of each interval.

@@ -1,0 +1,58 @@
+"""Old names of keys and arguments: the one table by which older files are read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SURROGATE = {
+    "step": "dt_range",
+    "duration": "t_max",
+    "box": "parameter_ranges",
+    "species_box": "species_ranges",
+    "starts": "initial_conditions",
+    "carry": "residual_decay_length",
+}
+"""Arguments of `Surrogate`, in `.keras` files of format 1."""
+EMULATOR = {"joint": "finetune_autoencoder", "timed": "use_timestep"}
+"""Arguments of `Emulator`, in the same files."""
+TRUST = {"tolerance": "reliability_threshold"}
+"""Arguments of `Trust`, in the same files."""
+FIT = {"resident": "device_cache"}
+STAGE = EMULATOR | {
+    "even": "native_step_fraction",
+    "decode": "states_per_window",
+    "carry": "residual_decay_length",
+}
+"""Keys of a stage's settings, in checkpoints, `config.yaml` and `provenance.json`."""
+CONFIGURATION = {"members": "ensemble_size", "tolerance": "reliability_threshold"}
+"""Keys at the root of a configuration, in the same files."""
+
+
+def rename_keys(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a dictionary whose keys have their new names, its order unchanged."""
+    return {names.get(key, key): value for key, value in values.items()}
+
+
+def rename_stage(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the autoencoder or the emulator under their new names."""
+    renamed = rename_keys(settings, STAGE)
+    if isinstance(renamed.get("fit"), Mapping):
+        renamed["fit"] = rename_keys(renamed["fit"], FIT)
+    return renamed
+
+
+def rename_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a whole configuration, nested dictionaries, under its new names."""
+    renamed = rename_keys(configuration, CONFIGURATION)
+    for stage in ("autoencoder", "emulator"):
+        if isinstance(renamed.get(stage), Mapping):
+            renamed[stage] = rename_stage(renamed[stage])
+    return renamed
+
+
+def new_key(path: str) -> str | None:
+    """Return the new name of a key such as `emulator.timed`, `None` if it has none."""
+    *parents, key = path.split(".")
+    table = CONFIGURATION
+    if parents:
+        table = {"emulator": STAGE, "fit": FIT}.get(parents[-1], {})
+    return ".".join([*parents, table[key]]) if key in table else None
