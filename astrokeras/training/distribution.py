@@ -1,9 +1,8 @@
-"""Training on many devices and many machines: data-parallel, by Keras or TensorFlow.
+"""Data-parallel training over devices and processes, and which process this one is.
 
 Every device holds the whole model and computes a part of each batch; the gradients are
-summed. On JAX `keras.distribution.DataParallel` does so over the devices of one or of
-several processes, on TensorFlow `tf.distribute.MirroredStrategy` over those of one.
-The one place that knows how; whoever trains gets a `Cluster`.
+summed. On JAX `keras.distribution.DataParallel` spreads a model over the devices of one
+or several processes, on TensorFlow `tf.distribute.MirroredStrategy` over those of one.
 """
 
 import contextlib
@@ -13,90 +12,169 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from astrokeras.config import Config, ConfigError, FitConfig, TrainingConfig
-from astrokeras.data.pipeline.shard import Share
-from astrokeras.errors import InputError
+from astrokeras.config import Config, ConfigError, TrainingConfig
 from astrokeras.system.backend import select_backend
-from astrokeras.training.peers import Peers
+from astrokeras.training.heartbeat import Heartbeat
 
-# Slurm gives a job no port of its own: one by the job's number, in an unused range.
+# Slurm assigns a job no port: take one that depends on its number, in an unused range.
 FIRST_PORT, PORTS = 20000, 10000
 
 
-@dataclass(frozen=True)
-class Place:
-    """Which of the processes of a training this one is.
+@dataclass
+class ProcessGroup:
+    """The processes and devices of one training, and which process this one is.
+
+    By default: one process, on the device that Keras chooses.
 
     Attributes:
-        rank: Its number.
-        processes: How many there are.
-        host, port: Where rank 0 listens: JAX on this port, `Peers` on the next one.
+        rank: Number of this process.
+        world_size: Number of processes.
+        host: Host of rank 0.
+        port: Port on which JAX listens there; `Heartbeat` listens on the next one.
+        devices: Number of devices of all processes, each of which has equally many.
+        strategy: The object with which Keras or TensorFlow spreads a model, if any.
     """
 
     rank: int = 0
-    processes: int = 1
+    world_size: int = 1
     host: str = ""
     port: int = 0
+    devices: int = 1
+    strategy: Any = None
+    _heartbeat: Heartbeat | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def from_config(cls, config: Config, stages: Sequence[str] = ()) -> "ProcessGroup":
+        """Return the group that a configuration describes.
+
+        If the configuration names no process, the tasks of Slurm's `srun` are the
+        processes.
+
+        Args:
+            config: The composed configuration.
+            stages: Stages that will be trained.
+
+        Raises:
+            ConfigError: If the settings contradict each other, or the backend or the
+                stages cannot be distributed.
+        """
+        settings = config.training
+        given = {
+            key: getattr(settings, key)
+            for key in ("coordinator", "processes", "rank")
+            if getattr(settings, key) is not None
+        }
+        if settings.distribution == "none":
+            for key, value in given.items():
+                raise ConfigError(
+                    f"training.{key} is {value}, and training.distribution none; give "
+                    "training.distribution=data_parallel as well."
+                )
+            return cls()
+        group = cls(*_rank_and_address(settings, {} if given else _slurm(os.environ)))
+        _check(config, stages, group.world_size)
+        return group
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes the run."""
+    def is_chief(self) -> bool:
+        """Whether this process writes the run."""
         return self.rank == 0
 
-    def join(self) -> "Peers | contextlib.nullcontext[None]":
-        """Return the other processes as a context, or `None` as one."""
-        if self.processes == 1:
-            return contextlib.nullcontext()
-        return Peers(self.rank, self.processes, self.host, self.port + 1)
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[None]:
+        """Keep this process connected to the others, if there are any.
 
+        Raises:
+            WorkError: If the others cannot be reached.
+        """
+        if self.world_size == 1:
+            yield
+            return
+        # JAX connects processes too, but only when Keras computes, which is after the
+        # data are prepared; and it kills the others without naming the one that died.
+        with Heartbeat(
+            self.rank, self.world_size, self.host, self.port + 1
+        ) as self._heartbeat:
+            yield
 
-@dataclass(frozen=True)
-class Cluster:
-    """The devices that a training is spread over; by default, those that Keras takes.
+    def barrier(self, what: str) -> None:
+        """Wait for all processes, which must agree about `what`.
 
-    Attributes:
-        share: What of a batch is made here.
-        peers: The other processes, if there are any.
-        strategy: What Keras or TensorFlow spreads a model by.
-    """
-
-    share: Share = field(default_factory=Share)
-    peers: Peers | None = None
-    strategy: Any = None
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes the run."""
-        return self.share.rank == 0
-
-    def meet(self, what: str) -> None:
-        """Wait for all processes, which must agree about `what`."""
-        if self.peers:
-            self.peers.meet(what)
+        Raises:
+            WorkError: If they do not.
+        """
+        if self._heartbeat:
+            self._heartbeat.barrier(what)
 
     @contextlib.contextmanager
-    def spread(self, model: Any) -> Iterator[Any]:
-        """Lend a twin of a built model that lives on all devices.
+    def chief_first(self, what: str) -> Iterator[None]:
+        """Run the block in rank 0 first; all processes must agree about `what`."""
+        if not self.is_chief:
+            self.barrier(what)
+        yield
+        if self.is_chief:
+            self.barrier(what)
 
-        What is made in this context lives there too. In the end the model has the
-        twin's weights; without a strategy the twin is the model itself.
+    def start_devices(self, config: Config, stages: Sequence[str]) -> None:
+        """Bring the devices of all processes together.
+
+        Call this after Keras is imported and before it computes anything.
+
+        Raises:
+            ConfigError: If the devices cannot share the batches of a stage evenly.
+            WorkError: If the processes have different numbers of devices.
+        """
+        if config.training.distribution == "none":
+            return
+        import keras
+
+        if keras.config.backend() == "tensorflow":
+            import tensorflow as tf
+
+            kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+            names = [device.name for device in tf.config.list_logical_devices(kind)]
+            self.strategy = tf.distribute.MirroredStrategy(names)
+            self.devices = len(names)
+        else:
+            # Otherwise Keras draws a seed and sums it over all processes.
+            keras.utils.set_random_seed(config.seed)
+            if self.world_size > 1:
+                keras.distribution.initialize(
+                    f"{self.host}:{self.port}", self.world_size, self.rank
+                )
+            # Each process reads its own part of a batch: Keras would have each read
+            # the whole batch and throw away the parts of the others.
+            self.strategy = keras.distribution.DataParallel(auto_shard_dataset=False)
+            self.devices = self.strategy.num_model_replicas
+            if self.world_size > 1:
+                import jax
+
+                self.barrier(f"{jax.local_device_count()} devices a process")
+        _check_batches(config, stages, self.devices, "devices")
+
+    @contextlib.contextmanager
+    def replicate(self, model: Any) -> Iterator[Any]:
+        """Yield a copy of a built model that lives on all devices.
+
+        Variables made in this context live there too. At the end the model gets the
+        weights of the copy. Without a strategy the copy is the model itself.
         """
         if self.strategy is None:
             yield model
             return
         with self.strategy.scope():
-            twin = type(model).from_config(model.get_config())
-            twin.build()
-            twin.set_weights(model.get_weights())
-            yield twin
-            weights = twin.get_weights()
+            copy = type(model).from_config(model.get_config())
+            copy.build()
+            copy.set_weights(model.get_weights())
+            yield copy
+            weights = copy.get_weights()
         model.set_weights(weights)
 
-    def whole_gradients(self, optimizer: Any) -> Any:
-        """Let an optimiser see the sum of the devices' gradients.
+    def sum_before_clipping(self, optimizer: Any) -> Any:
+        """Let an optimiser clip the sum of the gradients of all devices.
 
-        Keras' optimisers on TensorFlow clip each device's gradient and sum them then,
-        which is another direction than that of the whole batch.
+        On TensorFlow, Keras' optimisers clip the gradient of each device and sum then,
+        which has another direction than the clipped gradient of the whole batch.
         """
         devices = getattr(self.strategy, "num_replicas_in_sync", 1)
         if devices == 1:
@@ -108,51 +186,25 @@ class Cluster:
         if optimizer.global_clipnorm:
             optimizer.global_clipnorm /= devices
 
-        def apply_whole(grads: Any, trainable_variables: Any = None) -> None:
+        def apply_mean(grads: Any, trainable_variables: Any = None) -> None:
             context = tf.distribute.get_replica_context()
             mean = context.all_reduce(tf.distribute.ReduceOp.MEAN, list(grads))
             apply(mean, trainable_variables)
 
-        optimizer.apply = apply_whole
+        optimizer.apply = apply_mean
         return optimizer
 
 
-def find_place(config: Config, stages: Sequence[str] = ()) -> Place:
-    """Return which process this is, and refuse what cannot be distributed.
-
-    What the configuration leaves open is Slurm's, where each task is a process.
-
-    Args:
-        config: The composed configuration.
-        stages: Those that will be trained.
-
-    Raises:
-        ConfigError: Naming the key, its value and what is possible.
-    """
-    settings = config.training
-    given = {
-        key: getattr(settings, key)
-        for key in ("coordinator", "processes", "rank")
-        if getattr(settings, key) is not None
-    }
-    if settings.distribution == "none":
-        for key, value in given.items():
-            raise ConfigError(
-                f"training.{key} is {value}, and training.distribution none; give "
-                "training.distribution=data_parallel as well."
-            )
-        return Place()
-    place = _place(settings, {} if given else _slurm(os.environ))
-    _check(config, stages, place)
-    return place
-
-
-def _place(settings: TrainingConfig, slurm: Mapping[str, Any]) -> Place:
+def _rank_and_address(
+    settings: TrainingConfig, slurm: Mapping[str, Any]
+) -> tuple[int, int, str, int]:
+    """Return rank, number of processes, and host and port of rank 0."""
     processes = settings.processes or slurm.get("processes", 1)
     rank = settings.rank if settings.rank is not None else slurm.get("rank")
     coordinator = settings.coordinator or slurm.get("coordinator", "")
+    alone = 0, 1, "", 0
     if processes == 1 and not rank and not coordinator:
-        return Place()
+        return alone
     if rank is None or not coordinator:
         lacking = "rank" if rank is None else "coordinator"
         raise ConfigError(
@@ -171,33 +223,33 @@ def _place(settings: TrainingConfig, slurm: Mapping[str, Any]) -> Place:
             f"training.coordinator is {coordinator!r}; give HOST:PORT of rank 0, "
             "such as node1:20000, where this port and the next one are free."
         )
-    return Place(rank, processes, host, int(port)) if processes > 1 else Place()
+    return (rank, processes, host, int(port)) if processes > 1 else alone
 
 
 def _slurm(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return what Slurm says of this task, if srun started it among several."""
-    tasks = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("SLURM_NTASKS")
+    """Return which task of Slurm's `srun` this is, if there are several.
+
+    JAX detects Slurm too, but connects as it does so, while wrong input is reported
+    before, and keeps the address of rank 0 to itself.
+    """
+    # Only srun sets these two; a batch script is a single process.
     nodes = environment.get("SLURM_STEP_NODELIST")
-    nodes = nodes or environment.get("SLURM_JOB_NODELIST", "")
-    rank = environment.get("SLURM_PROCID")
-    if rank is None or not nodes or not tasks or int(tasks) == 1:
+    tasks = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
+    if not nodes or tasks == 1:
         return {}
+    # The first of a list such as `node[003-010,12],other`.
+    first = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,\[]*))?", nodes)
+    host = "".join(part or "" for part in first.groups()) if first else nodes
     port = FIRST_PORT + 2 * (int(environment.get("SLURM_JOB_ID", 0)) % PORTS)
     return {
-        "processes": int(tasks),
-        "rank": int(rank),
-        "coordinator": f"{_first_node(nodes)}:{port}",
+        "processes": tasks,
+        "rank": int(environment["SLURM_PROCID"]),
+        "coordinator": f"{host}:{port}",
     }
 
 
-def _first_node(nodes: str) -> str:
-    """Return the first of Slurm's list of nodes, such as `node[003-010,12],other`."""
-    found = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,\[]*))?", nodes)
-    return "".join(part or "" for part in found.groups()) if found else nodes
-
-
-def _check(config: Config, stages: Sequence[str], place: Place) -> None:
-    """Refuse what needs no device to be seen."""
+def _check(config: Config, stages: Sequence[str], world_size: int) -> None:
+    """Raise ConfigError for what is wrong on any device."""
     backend = select_backend(required=False)
     key = "training.distribution is data_parallel"
     if backend == "torch":
@@ -205,9 +257,9 @@ def _check(config: Config, stages: Sequence[str], place: Place) -> None:
             f"{key}, which is not offered on PyTorch; use --backend jax, or tensorflow "
             "on one machine."
         )
-    if backend == "tensorflow" and place.processes > 1:
+    if backend == "tensorflow" and world_size > 1:
         raise ConfigError(
-            f"training.processes is {place.processes}, and TensorFlow trains in one; "
+            f"training.processes is {world_size}, and TensorFlow trains in one; "
             "use --backend jax for several."
         )
     if config.ensemble_size > 1:
@@ -216,60 +268,18 @@ def _check(config: Config, stages: Sequence[str], place: Place) -> None:
             "apart, each with name=K runs_dir=RUN/members seed=SEED+K, then the "
             "ensemble with --resume."
         )
+    _check_batches(config, stages, world_size, "processes")
+
+
+def _check_batches(
+    config: Config, stages: Sequence[str], count: int, what: str
+) -> None:
+    """Raise ConfigError if processes or devices cannot share a batch evenly."""
     for stage in stages:
-        check_batch(getattr(config, stage).fit, stage, place.processes, "processes")
-
-
-def check_batch(settings: FitConfig, stage: str, count: int, what: str) -> None:
-    """Refuse a batch that devices or processes cannot share evenly."""
-    if settings.batch_size % count:
-        less = settings.batch_size // count * count
-        raise ConfigError(
-            f"{stage}.fit.batch_size is {settings.batch_size}, no multiple of the "
-            f"{count} {what} that share a batch; give {less or count} or "
-            f"{less + count}."
-        )
-
-
-def start_cluster(config: Config, place: Place, peers: Peers | None) -> Cluster:
-    """Bring the devices of all processes together. Keras is imported, and unused.
-
-    Raises:
-        InputError: If they cannot share the batches of a stage.
-        WorkError: If the processes have not the same number of devices each.
-    """
-    if config.training.distribution == "none":
-        return Cluster()
-    import keras
-
-    if keras.config.backend() == "tensorflow":
-        import tensorflow as tf
-
-        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-        names = [device.name for device in tf.config.list_logical_devices(kind)]
-        strategy = tf.distribute.MirroredStrategy(names)
-        return Cluster(Share(devices=len(names)), strategy=strategy)
-
-    # Otherwise Keras draws a seed, and sums it over all processes.
-    keras.utils.set_random_seed(config.seed)
-    if peers:
-        address = f"{place.host}:{place.port}"
-        keras.distribution.initialize(address, place.processes, place.rank)
-    # Each process reads its own part of a batch: Keras would have each read the whole
-    # batch and throw away the others' parts.
-    strategy = keras.distribution.DataParallel(auto_shard_dataset=False)
-    devices = strategy.num_model_replicas
-    if peers:
-        import jax
-
-        peers.meet(f"{jax.local_device_count()} devices a process")
-    return Cluster(Share(place.rank, place.processes, devices), peers, strategy)
-
-
-def check_tracers(place: Place, count: int) -> None:
-    """Refuse more processes than there are training tracers."""
-    if place.processes > count:
-        raise InputError(
-            f"training.processes is {place.processes}, more than the {count} training "
-            "tracers; give fewer."
-        )
+        size = getattr(config, stage).fit.batch_size
+        if size % count:
+            less = size // count * count
+            raise ConfigError(
+                f"{stage}.fit.batch_size is {size}, no multiple of the {count} {what} "
+                f"that share a batch; give {less or count} or {less + count}."
+            )

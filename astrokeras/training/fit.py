@@ -13,7 +13,7 @@ from astrokeras.callbacks import (
     HistoryWriter,
     StopOnNonFinite,
 )
-from astrokeras.config import BoardConfig, FitConfig
+from astrokeras.config import Config, FitConfig
 from astrokeras.data.pipeline.datasets import batches
 from astrokeras.data.pipeline.device_dataset import fits_on_device
 from astrokeras.data.pipeline.sampler_dataset import EpochNumber
@@ -28,7 +28,7 @@ from astrokeras.monitoring.progress_bar import EpochBar
 from astrokeras.optimizers import SteadyMuon
 from astrokeras.runs.directory import Run
 from astrokeras.system.progress import report
-from astrokeras.training.distribution import Cluster
+from astrokeras.training.distribution import ProcessGroup
 
 MONITOR = "val_dex"
 
@@ -40,14 +40,13 @@ def fit(
     watched: Sampler,
     loss: keras.losses.Loss,
     metric: Callable[[], Dex],
-    settings: FitConfig,
-    board: BoardConfig,
+    config: Config,
     annealed: Sequence[str],
     run: Run,
     stage: str,
     facts: dict[str, Any],
     resume: bool,
-    cluster: Cluster,
+    group: ProcessGroup,
 ) -> None:
     """Fit a model and leave it with the weights of its best validation.
 
@@ -58,39 +57,42 @@ def fit(
         watched: Sampler whose first batch is the validation tracers to look at closely.
         loss: The loss.
         metric: Makes the metric called `dex`, watched as `val_dex`.
-        settings: Optimiser and schedules.
-        board: What is written for TensorBoard.
+        config: Configuration: `fit` of the stage has the optimiser and the schedules,
+            `board` says what is written for TensorBoard.
         annealed: Names of the layers whose `strength` is lowered on stagnation.
         run: Where checkpoints, history and TensorBoard files go.
         stage: Name of the stage.
         facts: What a checkpoint must agree with to be resumed.
         resume: Whether to go on from the checkpoint, if the stage has one.
-        cluster: The devices. Only the process that leads writes, and only its model is
+        group: The processes and devices. Only the chief writes, and only its model is
             left with the best weights.
     """
+    settings, board = getattr(config, stage).fit, config.board
+    for sampler in (training, validation):
+        sampler.shard(group.rank, group.world_size, group.devices)
     folder = run.tensorboard / stage
     opened: list[Any] = [training, validation, watched]
-    with cluster.spread(model) as spread:
+    with group.replicate(model) as copy:
         measured = metric()
-        compile_model(spread, loss, measured, settings, cluster)
-        layers = [getattr(spread, name) for name in annealed]
+        compile_model(copy, loss, measured, settings, group)
+        layers = [getattr(copy, name) for name in annealed]
         schedules = _schedules(settings, layers)
         checkpoint = Checkpoint(
-            run.checkpoint(stage), MONITOR, schedules, facts, cluster.leads
+            run.checkpoint(stage), MONITOR, schedules, facts, group.is_chief
         )
         history = HistoryWriter(run.path, stage, checkpoint)
         first = 0
         if resume and checkpoint.state_path.is_file():
-            first = checkpoint.restore(spread)
-            if cluster.leads:
+            first = checkpoint.restore(copy)
+            if group.is_chief:
                 history.write()  # it may lack the last epoch, which the checkpoint has
             report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
         elif resume:
             report(f"The {stage} begins with epoch 1: none was finished before.")
         callbacks = [*schedules, checkpoint]
-        if cluster.leads:
+        if group.is_chief:
             # All devices would have to look at the sample together.
-            every = 0 if cluster.strategy else board.every
+            every = 0 if group.strategy else board.every
             sample = Sample.of(watched)
             seen = Board(folder, loss, measured, layers, sample, every, first)
             shown: list[Any] = [EpochBar(stage, settings.epochs, MONITOR)]
@@ -102,21 +104,21 @@ def fit(
             callbacks = [seen, *callbacks, history, *shown]
         try:
             if first < settings.epochs and not checkpoint.waited(settings.patience):
-                _fit_epochs(spread, training, validation, settings, first, callbacks)
+                _fit_epochs(copy, training, validation, settings, first, callbacks)
         except KeyboardInterrupt:
             _report_interruption(len(checkpoint.history), stage)
             raise
         except WorkError:
-            if cluster.leads:
+            if group.is_chief:
                 _write_session(folder, facts, checkpoint, failed=True)
             raise
         finally:
             for one in opened:
                 one.close()
-    cluster.meet(f"epoch {len(checkpoint.history)}, the last of the {stage}")
-    who = "" if cluster.leads else f"Rank {cluster.share.rank}: "
+    group.barrier(f"epoch {len(checkpoint.history)}, the last of the {stage}")
+    who = "" if group.is_chief else f"Rank {group.rank}: "
     report(f"{who}Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
-    if cluster.leads:
+    if group.is_chief:
         _write_session(folder, facts, checkpoint)
         checkpoint.restore_best(model)
 
@@ -155,12 +157,12 @@ def compile_model(
     loss: keras.losses.Loss,
     metric: keras.metrics.Metric,
     settings: FitConfig,
-    cluster: Cluster | None = None,
+    group: ProcessGroup | None = None,
 ) -> None:
     """Compile a model with the optimiser that a stage's settings ask for."""
     optimizer = _optimizer(settings)
     model.compile(
-        cluster.whole_gradients(optimizer) if cluster else optimizer,
+        group.sum_before_clipping(optimizer) if group else optimizer,
         loss=loss,
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,

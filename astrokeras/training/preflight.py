@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from astrokeras.config import Config, ConfigError, TrainingConfig
 from astrokeras.data.pipeline.training_cache import Cache, prepare
 from astrokeras.data.tracers.file_format import STEP_MARGIN
@@ -14,8 +16,7 @@ from astrokeras.errors import InputError
 from astrokeras.runs.directory import find_data
 from astrokeras.system.backend import select_backend
 from astrokeras.system.progress import tracer_bar
-from astrokeras.training.distribution import Place, check_tracers
-from astrokeras.training.peers import Peers
+from astrokeras.training.distribution import ProcessGroup
 
 
 def check_backend(config: Config, stages: Sequence[str]) -> None:
@@ -59,8 +60,7 @@ def prepare_data(
     config: Config,
     stages: Sequence[str],
     build: bool = True,
-    place: Place | None = None,
-    peers: Peers | None = None,
+    group: ProcessGroup | None = None,
 ) -> tuple[Path, Cache]:
     """Find or make the training cache, and refuse data that cannot be learned from.
 
@@ -68,8 +68,7 @@ def prepare_data(
         config: The composed configuration.
         stages: What will be trained.
         build: Whether to make a missing cache.
-        place: Which process this is, if there are several.
-        peers: The others.
+        group: The processes, if there are several.
 
     Returns:
         The tracer file and its cache.
@@ -78,46 +77,35 @@ def prepare_data(
         InputError: If the file or the cache is missing, or not fit for the stages.
     """
     source = find_data(config.dataset.path, "dataset.path")
-    place = place or Place()
-    cache = _prepare(config, source, place, peers, build)
-    _add_starts(config, cache)
-    _check_data(config, cache, source, stages, place)
+    group = group or ProcessGroup()
+    cache = _prepare(config, source, group, build)
+    cache = replace(cache, initial_conditions=_named_starts(config, cache))
+    _check_data(config, cache, source, stages, group)
     return source, cache
 
 
-def _prepare(
-    config: Config, source: Path, place: Place, peers: Peers | None, build: bool
-) -> Cache:
+def _prepare(config: Config, source: Path, group: ProcessGroup, build: bool) -> Cache:
     """Find or make the training cache; rank 0 makes it for all processes."""
-    if not place.leads:
-        build = False
-        _agree(config, peers)
-    with tracer_bar(f"Preparing {source.name}") as progress:
-        cache = prepare(
+    common = replace(config, training=TrainingConfig())
+    digest = hashlib.sha256(json.dumps(asdict(common)).encode()).hexdigest()
+    with (
+        group.chief_first(f"the data, with configuration {digest[:16]}"),
+        tracer_bar(f"Preparing {source.name}") as progress,
+    ):
+        return prepare(
             source,
             Path(config.cache_dir),
             config.dataset.floor,
-            build=build,
+            build=build and group.is_chief,
             progress=progress,
             compression=config.cache_compression,
             calibration=config.calibration,
         )
-    if place.leads:
-        _agree(config, peers)
-    return cache
 
 
-def _agree(config: Config, peers: Peers | None) -> None:
-    """Meet the other processes, which must have the same configuration."""
-    if peers:
-        common = replace(config, training=TrainingConfig())
-        digest = hashlib.sha256(json.dumps(asdict(common)).encode()).hexdigest()
-        peers.meet(f"the data, with configuration {digest[:16]}")
-
-
-def _add_starts(config: Config, cache: Cache) -> None:
-    """Name the initial states: the training median and the network's own start."""
-    cache.initial_conditions = {config.dataset.name: cache.statistics.start}
+def _named_starts(config: Config, cache: Cache) -> dict[str, np.ndarray]:
+    """Return the initial states: the training median and the network's own start."""
+    initial_conditions = {config.dataset.name: cache.statistics.start}
     if config.dataset.initial_abundances:
         key = "dataset.initial_abundances"
         path = find_data(config.dataset.initial_abundances, key)
@@ -125,14 +113,23 @@ def _add_starts(config: Config, cache: Cache) -> None:
             start = read_initial(path, cache.species, cache.floor)
         except InputError as error:
             raise InputError(f"{error} {key}=null does without this start.") from error
-        cache.initial_conditions[path.stem] = start
+        initial_conditions[path.stem] = start
+    return initial_conditions
 
 
 def _check_data(
-    config: Config, cache: Cache, source: Path, stages: Sequence[str], place: Place
+    config: Config,
+    cache: Cache,
+    source: Path,
+    stages: Sequence[str],
+    group: ProcessGroup,
 ) -> None:
     """Refuse data that an emulator cannot learn from, before any training."""
-    check_tracers(place, cache.tracers)
+    if group.world_size > cache.tracers:
+        raise InputError(
+            f"training.processes is {group.world_size}, more than the {cache.tracers} "
+            "training tracers; give fewer."
+        )
     low, high = cache.statistics.step
     if high > low * (1 + STEP_MARGIN) and not config.emulator.use_timestep:
         raise InputError(

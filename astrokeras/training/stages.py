@@ -11,7 +11,6 @@ import numpy as np
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import AutoencoderConfig, Config, EmulatorConfig, LossConfig
 from astrokeras.data.pipeline.samplers import RowSampler
-from astrokeras.data.pipeline.shard import Share
 from astrokeras.data.pipeline.training_cache import Cache, hash_file
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.pipeline.window_sampler import WindowSampler
@@ -32,7 +31,7 @@ from astrokeras.runs.provenance import resume_signature
 from astrokeras.system.atomic_files import written_beside
 from astrokeras.system.progress import report
 from astrokeras.training.calibration import calibrate
-from astrokeras.training.distribution import Cluster
+from astrokeras.training.distribution import ProcessGroup
 from astrokeras.training.fit import fit
 
 # States from which the spread of the latents is measured.
@@ -42,33 +41,32 @@ VALIDATED = 24
 
 
 def train_autoencoder(
-    config: Config, cache: Cache, run: Run, resume: bool, cluster: Cluster
+    config: Config, cache: Cache, run: Run, resume: bool, group: ProcessGroup
 ) -> None:
     """Train the autoencoder and write `autoencoder.keras`."""
     settings = config.autoencoder
     model = make_autoencoder(config, cache)
     fit(
         model,
-        RowSampler(cache, settings.fit.batch_size, config.seed, share=cluster.share),
-        StateSampler(cache, 14, share=cluster.share),
+        RowSampler(cache, settings.fit.batch_size, config.seed),
+        StateSampler(cache, 14),
         StateSampler(cache, WATCHED),
         loss=make_loss(settings.loss, cache),
         metric=partial(make_metric, cache),
-        settings=settings.fit,
-        board=config.board,
+        config=config,
         annealed=("drop", "latent_noise"),
         run=run,
         stage="autoencoder",
         facts=_facts(config, cache, resume_signature(settings)),
         resume=resume,
-        cluster=cluster,
+        group=group,
     )
-    if cluster.leads:
+    if group.is_chief:
         _save(_copy(model), run.autoencoder)
 
 
 def train_emulator(
-    config: Config, cache: Cache, run: Run, resume: bool, cluster: Cluster
+    config: Config, cache: Cache, run: Run, resume: bool, group: ProcessGroup
 ) -> None:
     """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
     settings = config.emulator
@@ -76,8 +74,8 @@ def train_emulator(
     autoencoder = _copy(saved, config.precision)
     model = make_emulator(config, cache, autoencoder)
     model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
-    sampler = make_window_sampler(config, cache, cluster.share)
-    if sampler.left_out and cluster.leads:
+    sampler = make_window_sampler(config, cache)
+    if sampler.left_out and group.is_chief:
         report(
             f"Left out {sampler.left_out} training tracers, shorter than the shortest "
             f"window of {sampler.windows[0]} steps."
@@ -85,21 +83,20 @@ def train_emulator(
     fit(
         model,
         sampler,
-        RolloutSampler(cache, VALIDATED, settings.use_timestep, cluster.share),
+        RolloutSampler(cache, VALIDATED, settings.use_timestep),
         RolloutSampler(cache, WATCHED, settings.use_timestep),
         loss=make_loss(settings.loss, cache),
         metric=partial(make_metric, cache),
-        settings=settings.fit,
-        board=config.board,
+        config=config,
         annealed=(),
         run=run,
         stage="emulator",
         facts=_facts(config, cache, resume_signature(settings))
         | {"autoencoder": hash_file(run.autoencoder)},
         resume=resume,
-        cluster=cluster,
+        group=group,
     )
-    if not cluster.leads:
+    if not group.is_chief:
         return
     bounds = _latent_bounds(model, cache, config.seed)
     surrogate = make_surrogate(
@@ -188,9 +185,7 @@ def make_emulator(
     return model
 
 
-def make_window_sampler(
-    config: Config, cache: Cache, share: Share | None = None
-) -> WindowSampler:
+def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
     """Return the sampler of the emulator's training batches."""
     settings = config.emulator
     return WindowSampler(
@@ -204,7 +199,6 @@ def make_window_sampler(
         use_timestep=settings.use_timestep,
         stride=settings.stride,
         native_step_fraction=settings.native_step_fraction,
-        share=share,
     )
 
 

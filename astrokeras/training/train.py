@@ -19,13 +19,7 @@ from astrokeras.system.atomic_files import write_text
 from astrokeras.system.backend import select_device, start_keras
 from astrokeras.system.folder_lock import hold
 from astrokeras.system.progress import report
-from astrokeras.training.distribution import (
-    Cluster,
-    Place,
-    check_batch,
-    find_place,
-    start_cluster,
-)
+from astrokeras.training.distribution import ProcessGroup
 from astrokeras.training.ensemble_training import record_members, train_members
 from astrokeras.training.preflight import (
     check_backend,
@@ -68,43 +62,17 @@ def train(
         WorkError: If training diverges.
     """
     select_device(device)
-    place = find_place(config, stages)
-    folder = Path(config.runs_dir) / config.name
-    # Of several processes rank 0 alone writes the run.
-    writes = place.leads and mode != "preprocess"
-    with hold(folder) if writes else nullcontext():
-        return _train(
-            config,
-            stages,
-            mode,
-            resume,
-            overwrite,
-            device,
-            calibrated=calibrated,
-            place=place,
-        )
-
-
-def _train(
-    config: Config,
-    stages: Sequence[str],
-    mode: str,
-    resume: bool,
-    overwrite: bool,
-    device: str | None,
-    calibrated: bool,
-    place: Place,
-) -> Run:
-    """Train a run that no other process writes to."""
+    group = ProcessGroup.from_config(config, stages)
     check_backend(config, stages)
     check_intervals(config)
     check_profile(config.board.profile)
     run = Run(Path(config.runs_dir) / config.name)
-    with place.join() as peers:
-        # Only rank 0 writes, and so only it looks what there is.
-        if mode != "preprocess" and config.ensemble_size == 1 and place.leads:
+    # Only rank 0 writes the run, so only it holds the folder and looks what is there.
+    writes = group.is_chief and mode != "preprocess"
+    with hold(run.path) if writes else nullcontext(), group.connect():
+        if writes and config.ensemble_size == 1:
             _check_run(run, stages, resume, overwrite)
-        source, cache = prepare_data(config, stages, mode != "train", place, peers)
+        source, cache = prepare_data(config, stages, mode != "train", group)
         if mode == "preprocess":
             return run
         if config.ensemble_size > 1:
@@ -115,12 +83,9 @@ def _train(
             config.autoencoder = check_autoencoder(run, cache)
 
         start_keras(device)
-        cluster = start_cluster(config, place, peers)
-        for stage in stages:
-            fit = getattr(config, stage).fit
-            check_batch(fit, stage, cluster.share.devices, "devices")
-        _train_stages(config, cache, source, run, stages, resume, cluster)
-        if run.surrogate.is_file() and cluster.leads:
+        group.start_devices(config, stages)
+        _train_stages(config, cache, source, run, stages, resume, group)
+        if run.surrogate.is_file() and group.is_chief:
             if calibrated:
                 from astrokeras.training.stages import calibrate_surrogate
 
@@ -136,12 +101,12 @@ def _train_stages(
     run: Run,
     stages: Sequence[str],
     resume: bool,
-    cluster: Cluster,
+    group: ProcessGroup,
 ) -> None:
     """Train what is not trained yet, and record it."""
     from astrokeras.training.stages import train_autoencoder, train_emulator
 
-    if cluster.leads:
+    if group.is_chief:
         run.path.mkdir(parents=True, exist_ok=True)
         if not resume:
             _clear(run, stages)
@@ -150,15 +115,15 @@ def _train_stages(
     made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
     for stage in stages:
         # Nobody looks before rank 0 has written what it had to.
-        cluster.meet(f"the beginning of the {stage}")
+        group.barrier(f"the beginning of the {stage}")
         if resume and made[stage].is_file() and _is_recorded(run, stage):
             check_finished(run, config, cache, stage)
-            if cluster.leads:
+            if group.is_chief:
                 report(f"The {stage} of {run.path} is trained already.")
             continue
         began = time.time()
-        work[stage](config, cache, run, resume, cluster)
-        if cluster.leads:
+        work[stage](config, cache, run, resume, group)
+        if group.is_chief:
             record(run, config, cache, source, stage, time.time() - began)
 
 

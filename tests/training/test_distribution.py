@@ -17,26 +17,28 @@ from tiny import make_tracers, overrides, write_tracers
 from astrokeras.config import ConfigError, compose
 from astrokeras.data.pipeline.chunk_reader import ChunkReader
 from astrokeras.data.pipeline.samplers import RowSampler
-from astrokeras.data.pipeline.shard import Share
 from astrokeras.data.pipeline.training_cache import prepare
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.pipeline.window_sampler import WindowSampler
 from astrokeras.errors import WorkError
-from astrokeras.training.distribution import _first_node, find_place
-from astrokeras.training.peers import Peers
+from astrokeras.training.distribution import ProcessGroup
+from astrokeras.training.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
 )
 
 SAMPLERS = {
-    "rows": lambda cache, share=None: RowSampler(cache, 12, 1, 4, share),
-    "windows": lambda cache, share=None: WindowSampler(
-        cache, 2, [3, 8], 1, decode=2, chunk=4, share=share
-    ),
-    "rollouts": lambda cache, share=None: RolloutSampler(cache, 3, share=share),
-    "states": lambda cache, share=None: StateSampler(cache, 3, share=share),
+    "rows": lambda cache: RowSampler(cache, 12, 1, 4),
+    "windows": lambda cache: WindowSampler(cache, 2, [3, 8], 1, decode=2, chunk=4),
+    "rollouts": lambda cache: RolloutSampler(cache, 3),
+    "states": lambda cache: StateSampler(cache, 3),
 }
+
+
+def sharded(sampler, *shard):
+    sampler.shard(*shard)
+    return sampler
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def cache(folder):
     return prepare(folder / "tiny.h5", folder / "cache", 1e-20)
 
 
-class TestShare:
+class TestShard:
     """What the processes make is together what one process makes."""
 
     @pytest.fixture(params=SAMPLERS)
@@ -63,7 +65,8 @@ class TestShare:
     def test_the_parts_are_the_batch(self, cache, kind, processes):
         whole = kind(cache)
         parts = [
-            kind(cache, Share(rank, processes, processes)) for rank in range(processes)
+            sharded(kind(cache), rank, processes, processes)
+            for rank in range(processes)
         ]
 
         for epoch in range(2):
@@ -84,7 +87,7 @@ class TestShare:
         """Weighed by what a batch counts in `fit`, also where it was filled up."""
         for name in ("windows", "rollouts", "states"):
             whole = SAMPLERS[name](cache)
-            filled = SAMPLERS[name](cache, Share(devices=7))
+            filled = sharded(SAMPLERS[name](cache), 0, 1, 7)
             total = {"sum": 0.0, "filled": 0.0, "size": 0, "filled size": 0}
             for step in range(whole.steps):
                 weight, more = whole.batch(0, step)[-1], filled.batch(0, step)[-1]
@@ -110,7 +113,7 @@ class TestShare:
 
         monkeypatch.setattr(ChunkReader, "_load", count)
         for rank in range(2):
-            sampler = RowSampler(cache, 64, 1, share=Share(rank, 2, 2))
+            sampler = sharded(RowSampler(cache, 64, 1), rank, 2, 2)
             for step in range(sampler.steps):
                 sampler.batch(0, step)
             sampler.close()
@@ -156,29 +159,48 @@ def test_what_cannot_be_distributed_is_refused(monkeypatch, backend, given, mess
         "astrokeras.training.distribution.select_backend", lambda **_: backend
     )
     with pytest.raises(ConfigError, match=message) as refusal:
-        find_place(compose(given), ("autoencoder", "emulator"))
+        ProcessGroup.from_config(compose(given), ("autoencoder", "emulator"))
     assert "\n" not in str(refusal.value)
+
+
+def set_slurm(monkeypatch, nodes):
+    """Set what srun sets for the last of four tasks."""
+    for name, value in {
+        "SLURM_JOB_ID": "1234567",
+        "SLURM_PROCID": "3",
+        "SLURM_STEP_NODELIST": nodes,
+        "SLURM_STEP_NUM_TASKS": "4",
+    }.items():
+        monkeypatch.setenv(name, value)
 
 
 def test_slurm_says_what_the_configuration_does_not(monkeypatch):
     monkeypatch.setattr(
         "astrokeras.training.distribution.select_backend", lambda **_: "jax"
     )
-    variables = {
-        "SLURM_NTASKS": "4",
-        "SLURM_PROCID": "3",
-        "SLURM_JOB_NODELIST": "gpu[07-08,11]",
+    set_slurm(monkeypatch, "gpu[07-08,11]")
+
+    group = ProcessGroup.from_config(compose([BOTH[0]]))
+
+    assert (group.rank, group.world_size, group.host) == (3, 4, "gpu07")
+    assert 1024 < group.port < 65535
+    assert ProcessGroup.from_config(compose([])).world_size == 1  # not asked for
+
+
+def test_a_batch_script_without_srun_is_one_process(monkeypatch):
+    """It knows the tasks and nodes of its job, and no step."""
+    monkeypatch.setattr(
+        "astrokeras.training.distribution.select_backend", lambda **_: "jax"
+    )
+    for name, value in {
         "SLURM_JOB_ID": "1234567",
-    }
-    for name, value in variables.items():
+        "SLURM_NTASKS": "4",
+        "SLURM_PROCID": "0",
+        "SLURM_JOB_NODELIST": "gpu[07-08,11]",
+    }.items():
         monkeypatch.setenv(name, value)
-    config = compose([BOTH[0]])
 
-    place = find_place(config)
-
-    assert (place.rank, place.processes, place.host) == (3, 4, "gpu07")
-    assert 1024 < place.port < 65535
-    assert find_place(compose([])).processes == 1  # it was not asked for
+    assert ProcessGroup.from_config(compose([BOTH[0]])).world_size == 1
 
 
 @pytest.mark.parametrize(
@@ -190,8 +212,12 @@ def test_slurm_says_what_the_configuration_does_not(monkeypatch):
         ("rack[2,5]-ib", "rack2-ib"),
     ],
 )
-def test_the_first_node_of_a_list(nodes, first):
-    assert _first_node(nodes) == first
+def test_the_first_node_of_a_list(monkeypatch, nodes, first):
+    monkeypatch.setattr(
+        "astrokeras.training.distribution.select_backend", lambda **_: "jax"
+    )
+    set_slurm(monkeypatch, nodes)
+    assert ProcessGroup.from_config(compose([BOTH[0]])).host == first
 
 
 def free_port():
@@ -207,20 +233,20 @@ def free_port():
             return port
 
 
-def meet_with(texts):
-    """Let a process come with each text, in threads, and return what they raise."""
+def wait_with(texts):
+    """Let processes, here threads, wait with a text each; return what they raise."""
     port, raised = free_port(), {}
 
     def come(rank, text):
-        peers = Peers(rank, len(texts), "127.0.0.1", port)
+        heartbeat = Heartbeat(rank, len(texts), "127.0.0.1", port)
         try:
-            peers.meet("first")
-            peers.meet(text)
+            heartbeat.barrier("first")
+            heartbeat.barrier(text)
             raised[rank] = None
         except WorkError as error:
             raised[rank] = str(error)
         finally:
-            peers._over = True
+            heartbeat._closed = True
 
     threads = [threading.Thread(target=come, args=pair) for pair in enumerate(texts)]
     for thread in threads:
@@ -231,12 +257,46 @@ def meet_with(texts):
 
 
 def test_processes_wait_for_each_other_and_must_agree():
-    assert meet_with(["a", "a", "a"]) == {0: None, 1: None, 2: None}
+    assert wait_with(["a", "a", "a"]) == {0: None, 1: None, 2: None}
 
-    raised = meet_with(["a", "a", "b"])
+    raised = wait_with(["a", "a", "b"])
     assert all(
         "rank 2 at 127.0.0.1 is at 'b', rank 0 at 'a'" in raised[k] for k in raised
     )
+
+
+CONNECTED = """
+import sys
+from astrokeras.training.heartbeat import Heartbeat
+with Heartbeat(int(sys.argv[1]), 2, "127.0.0.1", int(sys.argv[2])) as heartbeat:
+    heartbeat.barrier("begin")
+    print("begun", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_dies_is_named(killed):
+    port = str(free_port())
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CONNECTED, str(rank), port],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    assert [one.stdout.readline() for one in processes] == ["begun\n"] * 2
+
+    processes[killed].kill()
+    processes[killed].communicate(timeout=60)
+    _, said = processes[1 - killed].communicate(timeout=60)
+
+    assert said.startswith(f"Error: rank {killed} at 127.0.0.1 is gone; start all")
+    assert processes[1 - killed].returncode == 1
 
 
 # Two devices on one CPU: JAX reads them from the environment, TensorFlow is told.

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.pipeline.chunk_reader import ChunkReader
-from astrokeras.data.pipeline.shard import Share
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.errors import InputError
 
@@ -38,7 +37,6 @@ class Sampler:
         seed: Of the order.
         chunk: Tracers a chunk.
         least: Tracers a chunk at least.
-        share: The part of each batch that is made here, of all processes'.
 
     Attributes:
         steps: Batches an epoch.
@@ -49,6 +47,7 @@ class Sampler:
     spec: tuple[tuple[tuple[int | None, ...], str], ...]
     parts: list[int]
     ahead = 2
+    rank, world_size, devices = 0, 1, 1
 
     def __init__(
         self,
@@ -57,10 +56,8 @@ class Sampler:
         seed: int,
         chunk: int,
         least: int = 1,
-        share: Share | None = None,
     ):
         self.cache = cache
-        self.share = share or Share()
         self.reader = ChunkReader(cache, group, chunk, least)
         self.group = self.reader.group
         self.bounds = self.reader.bounds
@@ -78,6 +75,15 @@ class Sampler:
     def steps(self) -> int:
         return sum(self.parts)
 
+    def shard(self, rank: int, world_size: int, devices: int) -> None:
+        """Make only this process' part of each batch, from the first batch on.
+
+        A batch is padded to a multiple of the devices of all processes, with examples
+        that do not count. Several processes sort its examples by tracer and take a
+        consecutive part each, so that they read few tracers but their own.
+        """
+        self.rank, self.world_size, self.devices = rank, world_size, devices
+
     def batch(self, epoch: int, step: int) -> Arrays:
         """Return the arrays of one batch, read from the cache."""
         # `fit` may look at a batch while a thread of tf.data fetches another.
@@ -85,7 +91,7 @@ class Sampler:
             chunk, part = self._order(epoch)[step]
             drawn = self._mine(self.draw(epoch, chunk, part))
             following = self._following(epoch, step, part)
-            if self.share.processes == 1:
+            if self.world_size == 1:
                 data = self.reader.read(chunk, following[1])
             else:
                 wanted = self._tracers_of(epoch, chunk), self._tracers_of(*following)
@@ -166,15 +172,27 @@ class Sampler:
             return epoch, order[last][0]
         return epoch + 1, self._order(epoch + 1)[0][0]
 
+    def _padded(self, count: int) -> int:
+        """Return the size of a batch of `count` examples after padding."""
+        return -(-count // self.devices) * self.devices
+
     def _mine(self, drawn: Arrays) -> Arrays:
         """Return this process' part of what was drawn for a batch."""
-        if self.share.devices == 1:
+        if self.devices == 1:
             return drawn
-        mine, counts = self.share.part(self.tracers(drawn))
         count = len(drawn[0])
-        part = [array[mine] for array in drawn]
+        padded = self._padded(count)
+        order = np.arange(count)
+        if self.world_size > 1:
+            order = np.argsort(self.tracers(drawn), kind="stable")
+        # The last one again: its tracer is read anyway.
+        order = np.pad(order, (0, padded - count), "edge")
+        size = padded // self.world_size
+        mine = slice(self.rank * size, (self.rank + 1) * size)
+        part = [array[order[mine]] for array in drawn]
         if len(part) > 1:
-            part[-1] = self.counted(part[-1], counts, self.share.whole(count) / count)
+            counts = (np.arange(padded) < count)[mine]
+            part[-1] = self.counted(part[-1], counts, padded / count)
         return tuple(part)
 
     def _tracers_of(self, epoch: int, chunk: int) -> np.ndarray:
@@ -227,33 +245,31 @@ class RowSampler(Sampler):
         batch_size: States a batch; fewer if a chunk holds fewer.
         seed: Of the order.
         chunk: Tracers a chunk.
-        share: The part of each batch that is made here.
-
-    Raises:
-        InputError: If a chunk has fewer states than there are devices.
     """
 
-    def __init__(
-        self,
-        cache: Cache,
-        batch_size: int,
-        seed: int,
-        chunk: int = CHUNK,
-        share: Share | None = None,
-    ):
-        super().__init__(cache, "train", seed, chunk, share=share)
+    def __init__(self, cache: Cache, batch_size: int, seed: int, chunk: int = CHUNK):
+        super().__init__(cache, "train", seed, chunk)
         edges = list(zip(self.bounds[:-1], self.bounds[1:], strict=True))
-        rows = [int(self.length[a:b].sum()) for a, b in edges]
-        self.batch_size = min([batch_size, *rows])
-        self.batch_size -= self.batch_size % self.share.devices
-        if not self.batch_size:
-            raise InputError(
-                f"{cache.path}: has {min(rows)} states a chunk, fewer than the "
-                f"{self.share.devices} devices; train on fewer."
-            )
-        self.parts = [count // self.batch_size for count in rows]
+        self._counts = [int(self.length[a:b].sum()) for a, b in edges]
+        self.batch_size = min([batch_size, *self._counts])
+        self.parts = [count // self.batch_size for count in self._counts]
         self.spec = (((None, self.species), "float32"),)
         self._rows: tuple[tuple[int, int], np.ndarray] | None = None
+
+    def shard(self, rank: int, world_size: int, devices: int) -> None:
+        """Round the batch size down to a multiple of the devices, and shard.
+
+        Raises:
+            InputError: If a chunk has fewer states than there are devices.
+        """
+        super().shard(rank, world_size, devices)
+        self.batch_size -= self.batch_size % devices
+        if not self.batch_size:
+            raise InputError(
+                f"{self.cache.path}: has {min(self._counts)} states a chunk, fewer "
+                f"than the {devices} devices; train on fewer."
+            )
+        self.parts = [count // self.batch_size for count in self._counts]
 
     def _shuffled(self, epoch: int, chunk: int) -> np.ndarray:
         """Return the chunk's valid rows in the order of this epoch."""

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.pipeline.samplers import Arrays, Data, Sampler, take
-from astrokeras.data.pipeline.shard import Share
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.tracers.timestep_features import feature_count, timestep_features
 
@@ -18,19 +17,12 @@ class RolloutSampler(Sampler):
         cache: The training cache.
         batch_size: Tracers a batch.
         use_timestep: Whether the emulator is told the length of each interval.
-        share: The part of each batch that is made here.
     """
 
     ahead = 1  # of batches that are larger than those of the training
 
-    def __init__(
-        self,
-        cache: Cache,
-        batch_size: int,
-        use_timestep: bool = False,
-        share: Share | None = None,
-    ):
-        super().__init__(cache, "validation", 0, batch_size, share=share)
+    def __init__(self, cache: Cache, batch_size: int, use_timestep: bool = False):
+        super().__init__(cache, "validation", 0, batch_size)
         self.use_timestep = use_timestep
         features = feature_count(self.parameters, use_timestep)
         self.parts = [1] * (len(self.bounds) - 1)
@@ -45,7 +37,7 @@ class RolloutSampler(Sampler):
     def counted(self, weight: np.ndarray, counts: np.ndarray, whole: float) -> Any:
         # Here the batches' means are averaged, each weighed by its filled size.
         sizes = np.diff(self.bounds)
-        filled = sum(map(self.share.whole, sizes.tolist()))
+        filled = sum(map(self._padded, sizes.tolist()))
         return super().counted(weight, counts, filled / int(sizes.sum()))
 
     def _order(self, epoch: int) -> list[tuple[int, int]]:
@@ -72,8 +64,8 @@ class RolloutSampler(Sampler):
 class StateSampler(RolloutSampler):
     """All states of whole validation tracers: `(x, weight)`."""
 
-    def __init__(self, cache: Cache, batch_size: int, share: Share | None = None):
-        super().__init__(cache, batch_size, share=share)
+    def __init__(self, cache: Cache, batch_size: int):
+        super().__init__(cache, batch_size)
         self.spec = (((None, self.species), "float32"), ((None,), "float32"))
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.pipeline.samplers import CHUNK, Arrays, Data, Sampler, take
-from astrokeras.data.pipeline.shard import Share
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.tracers.timestep_features import (
     average,
@@ -45,7 +44,6 @@ class WindowSampler(Sampler):
             have short intervals alone.
         native_step_fraction: Share of the windows that keep the file's own steps.
         chunk: Tracers a chunk.
-        share: The part of each batch that is made here.
 
     Attributes:
         left_out: Tracers shorter than every window.
@@ -68,10 +66,9 @@ class WindowSampler(Sampler):
         stride: int = 1,
         native_step_fraction: float = 0.0,
         chunk: int = CHUNK,
-        share: Share | None = None,
     ):
         # A batch comes from one chunk and must not hold its tracers many times.
-        super().__init__(cache, "train", seed, chunk, 2 * batch_size, share)
+        super().__init__(cache, "train", seed, chunk, 2 * batch_size)
         self.windows = sorted(windows)
         self.batch_size = batch_size
         self.from_start = from_start
