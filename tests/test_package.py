@@ -37,7 +37,8 @@ LEVELS = [
     {"tracks"},
     {"layers"},
     {"models", "losses", "metrics", "callbacks", "optimizers", "distribution"},
-    {"workflows", "serialization", "archive"},
+    {"plotting"},
+    {"workflows", "evaluation", "serialization", "archive"},
     {"cli"},
 ]
 LEVEL = {part: i for i, parts in enumerate(LEVELS) for part in parts}
