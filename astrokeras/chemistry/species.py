@@ -46,6 +46,11 @@ class Species:
     phase: str
 
 
+def phase_of(name: str) -> str:
+    """Return the phase of a species: gas, surface or bulk, by its first sign."""
+    return PHASES.get(name[:1], PHASES[""])
+
+
 def parse_species(name: str, elements: Sequence[str] = DEFAULT_ELEMENTS) -> Species:
     """Read the name of a species.
 

@@ -42,13 +42,21 @@ def evaluate(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Tracers rolled out at once.")
     ] = 64,
+    stress: Annotated[
+        bool,
+        typer.Option(
+            "--stress",
+            help="Also run the stress tests, which take several times as long: "
+            "10,000 steps, mixing at every step, corrupted inputs.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the figures as JSON.")
     ] = False,
 ) -> None:
     """Roll out test tracers from state 0, and write figures and a report."""
-    from astrokeras.workflows.evaluate import evaluate as run_evaluation
-    from astrokeras.workflows.report import show, to_json
+    from astrokeras.cli.evaluation_table import show
+    from astrokeras.evaluation.evaluate import evaluate as run_evaluation
 
     result = run_evaluation(
         run,
@@ -58,10 +66,11 @@ def evaluate(
         predictions=predictions,
         overwrite=overwrite,
         batch_size=batch_size,
+        stress=stress,
         progress=True,
     )
     if as_json:
-        typer.echo(to_json(result.metrics))
+        typer.echo(result.to_json())
     else:
-        show(result.metrics)
+        show(result)
     typer.echo(f"Report: {result.folder}/report.html", err=True)

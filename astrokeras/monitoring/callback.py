@@ -15,11 +15,11 @@ from tensorboard.compat.proto.event_pb2 import Event
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX, unscale_abundances
+from astrokeras.evaluation.error_metrics import ErrorMetrics
 from astrokeras.metrics import Dex
 from astrokeras.monitoring.event_files import EventWriter, cut
 from astrokeras.monitoring.example_tracers import Sample, draw
 from astrokeras.monitoring.model_graph import model_graph
-from astrokeras.workflows.figures import Figures
 
 PERCENTILES = (50, 90, 99)
 
@@ -122,9 +122,9 @@ class Board(keras.callbacks.Callback):
         truth = unscale_abundances(sample.truth, floor)
         predicted = unscale_abundances(scaled, floor, margin=MARGIN_DEX)
         species = sample.cache.species
-        figures = Figures(species, truth.shape[1], self.matrix, self.elements)
-        errors = figures.update(truth, predicted, sample.length)
-        detail = figures.detail()
+        metrics = ErrorMetrics(species, truth.shape[1], self.matrix, self.elements)
+        metrics.add(truth, predicted, sample.length)
+        errors, detail = metrics.tracer_dex, metrics.detail()
         off = dict(zip(detail.elements, detail.element_mean, strict=True))
         self._write(off, number, "val_conservation")
         self.writer.histogram("val_dex_species", self.metric.per_species(), number)

@@ -8,9 +8,10 @@ import numpy as np
 
 from astrokeras.data.pipeline.samplers import Sampler
 from astrokeras.data.pipeline.training_cache import Cache
-from astrokeras.workflows.evaluate import most_varying
-from astrokeras.workflows.figures import FLOOR, Detail
-from astrokeras.workflows.style import BLUE, GREY, ORANGE, PURPLE, STYLE
+from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.evaluation.result import ErrorDetail
+from astrokeras.evaluation.species_selection import most_varying
+from astrokeras.plotting.plot_style import BLUE, GREY, ORANGE, PURPLE, STYLE
 
 WATCHED = 8  # tracers of a sample
 COLOURS = (BLUE, ORANGE, PURPLE)  # of those in the picture
@@ -73,7 +74,7 @@ def draw(
     truth: np.ndarray,
     predicted: np.ndarray,
     errors: np.ndarray,
-    detail: Detail,
+    detail: ErrorDetail,
 ) -> bytes:
     """Draw solved and predicted abundances of some tracers in time.
 

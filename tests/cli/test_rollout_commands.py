@@ -15,12 +15,12 @@ from score import score
 from surrogates import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
+from astrokeras.cli.evaluation_table import show
 from astrokeras.data.pipeline.training_cache import hash_file
+from astrokeras.evaluation.error_metrics import KEYS
+from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.runs.directory import Run
 from astrokeras.runs.model_card import write_card
-from astrokeras.workflows.evaluate import evaluate
-from astrokeras.workflows.figures import KEYS
-from astrokeras.workflows.report import show
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +43,10 @@ def run(tmp_path_factory):
     return folder / "tiny"
 
 
-@pytest.fixture
-def alone(monkeypatch):
-    """Leave closed loops and long rollouts out, half of the time of an evaluation."""
-    found = {
-        "closed_loop": {"dex": 0.5, "mixed": {"nonfinite": 0, "conservation_max": 0.0}},
-        "later_starts": {},
-        "long": dict.fromkeys(("steps", "nonfinite", "conservation_max"), 1)
-        | {"excess_dex": 0.0},
-    }
-    monkeypatch.setattr("astrokeras.workflows.evaluate.judge_coupled", lambda _: found)
-
-
 @pytest.mark.slow
 def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     predictions = tmp_path / "predicted.h5"
-    result = cli("evaluate", run, "--json", "--predictions", predictions)
+    result = cli("evaluate", run, "--json", "--stress", "--predictions", predictions)
 
     assert result.exit_code == 0, result.stderr
     figures = json.loads(result.stdout)
@@ -86,7 +74,7 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     )
 
 
-def test_predictions_are_replaced_when_asked(run, cli, tmp_path, alone):
+def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
     out = tmp_path / "predicted.h5"
     out.write_text("mine")
     words = ("evaluate", run, "--out", tmp_path, "--predictions", out)
@@ -98,7 +86,7 @@ def test_predictions_are_replaced_when_asked(run, cli, tmp_path, alone):
     assert h5py.is_hdf5(out)
 
 
-def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch, alone):
+def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = (run / "metrics.json").read_bytes()
     other = write_tracers(tmp_path / "other.h5", make_tracers(seed=3))
@@ -111,7 +99,7 @@ def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch, a
     assert (folder / "report.html").is_file()
 
 
-def test_evaluate_prints_a_table(run, cli, tmp_path, alone):
+def test_evaluate_prints_a_table(run, cli, tmp_path):
     result = cli(
         "evaluate",
         run / "surrogate.keras",
@@ -131,7 +119,7 @@ def test_evaluate_prints_a_table(run, cli, tmp_path, alone):
     assert "report.html" in result.stderr
 
 
-def test_evaluate_is_independent_of_the_batch(run, alone):
+def test_evaluate_is_independent_of_the_batch(run):
     one, other = (
         evaluate(run, split="all", report=False, batch_size=size).metrics
         for size in (3, 64)
@@ -244,17 +232,17 @@ def test_a_run_without_its_tracers_asks_for_them(run, cli):
     assert "gone.h5': no such file" in result.stderr
 
 
-def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys, alone):
+def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys):
     surrogate = make_surrogate(rng, use_timestep=True, dt_range=(STEP, 4 * STEP))
     path = write_tracers(tmp_path / "tiny.h5")
 
-    metrics = evaluate(surrogate, path, report=False).metrics
+    found = evaluate(surrogate, path, report=False)
 
-    assert list(metrics["intervals"]) == ["2", "4"]
-    assert list(metrics["semigroup"]) == ["1", "2"]
-    show(metrics)
+    assert list(found.intervals) == ["2", "4"]
+    assert list(found.semigroup) == ["1", "2"]
+    show(found)
     said = " ".join(capsys.readouterr().out.split())
-    dex = metrics["intervals"]["4"]["dex"]
-    assert f"dex on longer intervals: {metrics['intervals']['2']['dex']:.4g}" in said
-    assert f"{dex:.4g} (400 yr)." in said
-    assert "dex between two equal intervals and one of both: " in said
+    two, four = (found.intervals[key]["dex"] for key in "24")
+    assert f"Error at longer time steps: {two:.4g} dex (200 yr)" in said
+    assert f"{four:.4g} dex (400 yr)." in said
+    assert "Step-doubling error (two steps Δt against one of 2Δt): " in said

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from standin import StandIn, write_tracers
 
+from astrokeras.cli.evaluation_table import show
 from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.errors import InputError
+from astrokeras.evaluation import evaluate as evaluation
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
     find_surrogate_reference,
 )
 from astrokeras.runs.training_overlap import own_tracers
-from astrokeras.workflows import evaluate as evaluation
-from astrokeras.workflows.report import show
 
 FILES = {"attributes": {"files": ["raw.h5:df"]}}
 
@@ -68,14 +68,14 @@ OTHER_SPLIT = np.repeat([2, 0, 1], [2, 12, 2]).astype("u1")
 def test_trained_simulations_of_a_new_split_are_optimistic(run, tmp_path, capsys, name):
     write_tracers(tmp_path / name, count=16, split=OTHER_SPLIT, **FILES)
 
-    metrics = measure(tmp_path / name)
+    found = evaluation.evaluate("run", tmp_path / name, report=False)
 
-    assert metrics["optimistic"]
-    assert metrics["notes"] == [
+    assert found.optimistic
+    assert found.notes == [
         "optimistic: 2 of 2 tracers evaluated are of simulations that the surrogate "
         "was trained on"
     ]
-    show(metrics)
+    show(found)
     assert "optimistic split" in capsys.readouterr().out
 
 
@@ -119,9 +119,9 @@ def test_baselines_of_a_sample_are_called_weak(run, tmp_path, capsys):
 
     (note,) = result.metrics["notes"]
     assert "the 8 training tracers of this file" in note
-    assert "trained on 603: from that many the baselines would be stronger" in note
+    assert "trained on 603: with that many the baselines would be stronger" in note
     assert note in (tmp_path / "report" / "report.html").read_text()
-    show(result.metrics)
+    show(result)
     assert note in " ".join(capsys.readouterr().out.split())
 
 

@@ -1,24 +1,38 @@
-"""What can be had without a surrogate: the yardsticks of an evaluation.
+"""Baselines: predictions from the training tracers, without a surrogate.
 
-Both read a training set of any size as a stream and answer for any tracer.
+Both stream a training set of any size and predict any tracer.
 """
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers, TracerStore
+from astrokeras.evaluation.context import Prediction
 from astrokeras.prediction.tracer_rollout import hold_last
-from astrokeras.workflows.figures import FLOOR
 
 BLOCK = 64  # tracers read at a time
-QUERY_BYTES = 128 * 2**20  # parameter trajectories held while training ones pass
+QUERY_BYTES = 128 * 2**20  # parameters held in memory while training tracers stream
+
+
+class Baseline(Protocol):
+    """A prediction without a surrogate."""
+
+    def predict(self, tracers: Tracers) -> np.ndarray:
+        """Return abundances, (n, T+1, S), state 0 the given one."""
+
+
+def predict_baseline(baseline: Baseline, tracers: Tracers) -> Prediction:
+    """Return what a baseline predicts, in the form that tests take."""
+    return Prediction(baseline.predict(tracers))
 
 
 class MeanTrajectory:
-    """Predicts the training set's mean log10 abundances at each state's number.
+    """Predicts, at each state, the mean log10 abundances of the training tracers.
 
-    Where no training tracer is as long, the mean of the last state is repeated.
+    Beyond the longest training tracer the mean of its last state is repeated.
 
     Args:
         store: An open tracer file.
@@ -39,11 +53,7 @@ class MeanTrajectory:
         self.trajectory = 10.0 ** hold_last(mean[None], known)[0]
 
     def predict(self, tracers: Tracers) -> np.ndarray:
-        """The mean trajectory for each tracer, after its given state 0.
-
-        Returns:
-            Abundances, (n, T+1, S).
-        """
+        """Return the mean trajectory for each tracer, (n, T+1, S), state 0 given."""
         shape = (len(tracers), *self.trajectory.shape)
         prediction = np.broadcast_to(self.trajectory, shape).copy()
         prediction[:, 0] = tracers.abundances[:, 0]
@@ -53,15 +63,14 @@ class MeanTrajectory:
 class NearestTracer:
     """Predicts the abundances of the training tracer with the nearest parameters.
 
-    Near is meant in Euclid's sense, over log10 of all parameters at all steps of the
-    tracer asked for, each of those numbers standardised over the training set. A
-    tracer that ended early keeps its last parameters and abundances. The tracer
-    asked for is never its own neighbour.
+    The distance is Euclidean in log10 of all parameters at all steps of the predicted
+    tracer, standardised over the training set. A tracer that ended early keeps its last
+    parameters and abundances. A tracer is never its own neighbour.
 
     Args:
         store: An open tracer file.
         rows: Its training rows, ascending.
-        asked: Rows that `predict` will be asked for, ascending.
+        asked: Rows of the tracers that `predict` will be called for, ascending.
     """
 
     def __init__(self, store: TracerStore, rows: np.ndarray, asked: np.ndarray):
@@ -77,7 +86,7 @@ class NearestTracer:
     def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.store.states - 1, len(self.store.parameters))
         total, squares = np.zeros(shape), np.zeros(shape)
-        # Sums of squares of small numbers keep their digits.
+        # Subtracting a typical value first keeps the digits of the squares.
         shift = next(self._logs(rows[:1]))[1][0]
         for _, logs in self._logs(rows):
             total += (logs - shift).sum(0)
@@ -87,7 +96,7 @@ class NearestTracer:
         return mean + shift, np.where(deviation > 1e-6, deviation, 1.0)
 
     def _logs(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Blocks of row numbers and their log10 parameters, (n, T, P)."""
+        """Yield row numbers and their log10 parameters, (n, T, P), block by block."""
         for start in range(0, self.store.tracers, BLOCK):
             first, last = np.searchsorted(rows, [start, start + BLOCK])
             if first == last:
@@ -106,7 +115,7 @@ class NearestTracer:
         nearest = np.full(len(asked), -1)
         for part, logs in self._logs(rows):
             other = ((logs - self.mean) / self.deviation).reshape(len(part), -1)
-            # |q - t|^2 without |q|^2, which is the same for every neighbour.
+            # |q - t|^2 without |q|^2, which is equal for all neighbours.
             distance = weights @ (other**2).T - 2.0 * query @ other.T
             distance[asked[:, None] == part] = np.inf
             column = distance.argmin(1)
@@ -116,10 +125,9 @@ class NearestTracer:
         return nearest
 
     def predict(self, tracers: Tracers) -> np.ndarray:
-        """The neighbours' abundances, after each tracer's given state 0.
+        """Return abundances of each tracer's neighbour, (n, T+1, S), state 0 given.
 
-        Returns:
-            Abundances, (n, T+1, S); NaN where there is no other tracer.
+        They are NaN if there is no other tracer.
         """
         rows = self.nearest[np.searchsorted(self.asked, tracers.rows)]
         found, which = np.unique(np.maximum(rows, 0), return_inverse=True)

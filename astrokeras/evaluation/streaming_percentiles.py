@@ -1,19 +1,19 @@
-"""Percentiles of a stream of errors, in memory that does not grow with it."""
+"""Percentiles of a stream of errors, in constant memory."""
 
 import numpy as np
 
 LOWEST, HIGHEST = -5, 2
-"""The decades that are told apart, in log10 of an error in dex."""
+"""Decades that the bins span, in log10 of an error in dex."""
 BINS_PER_DECADE = 100
-"""Bins 2 % wide: a percentile is good to 1 % whatever the number of errors."""
+"""Bins are 2 % wide: a percentile is accurate to 1 % for any number of errors."""
 BINS = BINS_PER_DECADE * (HIGHEST - LOWEST)
 
 
-class Histogram:
-    """Counts errors in bins of equal width in log10, one histogram per row.
+class StreamingPercentiles:
+    """Counts errors in bins of equal width in log10, with one histogram for each row.
 
     Args:
-        rows: Number of histograms, such as species or steps.
+        rows: Number of histograms, for example species or steps.
     """
 
     def __init__(self, rows: int):
@@ -23,8 +23,8 @@ class Histogram:
         """Count errors in dex.
 
         Args:
-            rows: The histogram of each error; broadcast to the errors' shape.
-            errors: Not negative; those out of range go to the end bins.
+            rows: Number of the histogram of each error; broadcast to their shape.
+            errors: Not negative. Errors out of range are counted in the end bins.
         """
         decades = np.log10(np.maximum(errors, 10.0**LOWEST)) - LOWEST
         bins = np.clip((decades * BINS_PER_DECADE).astype(np.int64), 0, BINS - 1)
@@ -33,7 +33,7 @@ class Histogram:
         self.counts += counts.reshape(self.counts.shape)
 
     def percentile(self, percent: float) -> np.ndarray:
-        """Return the percentile of each row in dex, NaN where nothing was counted."""
+        """Return the percentile of each row in dex, NaN for a row without errors."""
         total = self.counts.sum(1)
         target = total * percent / 100.0
         running = self.counts.cumsum(1)

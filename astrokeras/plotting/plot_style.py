@@ -1,6 +1,6 @@
-"""How figures look: colours, lines, axes.
+"""Plot style: colours, lines and axes of all figures.
 
-Colours are Okabe and Ito's, told apart by colour-blind readers.
+The colours are those of Okabe and Ito, which colour-blind readers can distinguish.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, BLACK, GREY = "#CC79A7", "#000000", "#777777"
-# How each prediction is drawn in every figure: colour, line style, label.
+# Colour, line style and label of each prediction, in every figure.
 LOOK = {
     "surrogate": (BLUE, "-", "surrogate"),
     "reconstruction": (GREEN, "--", "autoencoder alone"),
     "nearest_tracer": (RED, "-.", "nearest training tracer"),
     "mean_trajectory": (PURPLE, ":", "mean training trajectory"),
 }
+SPARSE = 1000  # an axis of more than this ratio has room for decades only
 STYLE = {
     "axes.axisbelow": True,
     "axes.grid": True,
@@ -36,7 +37,7 @@ STYLE = {
 def legend_line(
     colour: str, line: str, label: str, width: float, alpha: float = 1.0
 ) -> Line2D:
-    """A line for a legend."""
+    """Return a line for a legend."""
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=colour, ls=line, lw=width, alpha=alpha, label=label)
@@ -44,7 +45,7 @@ def legend_line(
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, its size in inches."""
-    # Not pyplot: no window system, no list of open figures.
+    # Without pyplot, which keeps a list of open figures and may open windows.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -53,7 +54,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def plain_decades(axis: Any, sparse: bool = False) -> None:
+def label_decades(axis: Any, sparse: bool = False) -> None:
     """Label a logarithmic axis 0.1, 0.2, 0.5, 1 instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

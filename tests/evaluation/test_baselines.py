@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
-from astrokeras.workflows import baselines
-from astrokeras.workflows.baselines import MeanTrajectory, NearestTracer
+from astrokeras.evaluation import baselines
+from astrokeras.evaluation.baselines import MeanTrajectory, NearestTracer
 
 STATES, SPECIES, PARAMETERS = 6, ("H2", "CO", "#H2O"), ("Density", "gasTemp")
 

@@ -1,7 +1,6 @@
 """Evaluation of a stand-in whose error is known."""
 
 import json
-import re
 
 import h5py
 import numpy as np
@@ -9,18 +8,46 @@ import pytest
 from score import score
 from standin import SPECIES, StandIn, write_tracers
 
+from astrokeras.cli.evaluation_table import show
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.evaluation.error_metrics import KEYS
+from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.prediction.tracer_rollout import name_starts
-from astrokeras.workflows.evaluate import evaluate, most_varying, standard_error
-from astrokeras.workflows.figures import KEYS
-from astrokeras.workflows.report import show, to_json
 
 
 @pytest.fixture
 def path(tmp_path):
     write_tracers(tmp_path / "tracers.h5", count=16)
     return tmp_path / "tracers.h5"
+
+
+class Counting(StandIn):
+    """Keeps the number of steps and the options of each rollout."""
+
+    def emulate(self, initial, physical, time, **options):
+        self.calls.append((physical.shape[1], bool(options.get("times"))))
+        return super().emulate(initial, physical, time, **options)
+
+    calls: list
+
+
+@pytest.mark.parametrize("stress", [False, True])
+def test_each_tracer_is_rolled_out_once_for_each_way_of_running(path, stress):
+    surrogate = Counting()
+    surrogate.calls = []
+    found = evaluate(surrogate, path, report=False, batch_size=3, stress=stress)
+
+    blocks = 2
+    single, whole, later = 8 * blocks, blocks, 3 * blocks
+    steps = [count for count, _ in surrogate.calls]
+    assert steps.count(1) == single * (1 + stress)  # the closed loop, and with mixing
+    assert steps.count(8) == whole
+    assert steps.count(10_000) == whole * stress
+    assert len(steps) == single * (1 + stress) + whole * (1 + stress) + later
+    assert (found.stress is not None) == stress
+    assert ("long" in found.metrics) == stress
+    assert ("mixed" in found.metrics["closed_loop"]) == stress
 
 
 def test_known_errors_are_found(path, tmp_path):
@@ -110,37 +137,12 @@ def test_predictions_replace_nothing_unasked(path, tmp_path):
     assert h5py.is_hdf5(truth)
 
 
-def test_report_is_complete_and_self_contained(path, tmp_path):
-    folder = tmp_path / "report"
-    result = evaluate(StandIn(0.01, 0.02), path, out=folder)
-
-    stored = json.loads((folder / "metrics.json").read_text())
-    assert stored["dex"] == result.metrics["dex"]
-    page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 5
-    assert not re.search(r"(src|href)\s*=\s*\"?https?:|<script|@import", page)
-    assert "#CH3OH" in page
-    drawn = sorted(file.name for file in (folder / "figures").iterdir())
-    assert drawn == [
-        "conservation.png",
-        "error_by_step.png",
-        "reconstruction.png",
-        "trajectories.png",
-        "worst_species.png",
-    ]
-    assert all(
-        (folder / "figures" / name).read_bytes().startswith(b"\x89PNG")
-        for name in drawn
-    )
-    assert not list(folder.rglob("*partial*"))
-
-
 @pytest.mark.parametrize("wrong", [0.0, np.nan], ids=["perfect", "broken"])
 def test_extremes_are_drawn_and_printed(path, tmp_path, capsys, wrong):
     """No error at all, nothing finite: logarithmic axes have nothing to show."""
     result = evaluate(StandIn(wrong, wrong if wrong == 0 else 0.1), path, out=tmp_path)
 
-    show(result.metrics)
+    show(result)
     printed = capsys.readouterr().out
     assert "surrogate" in printed
     assert json.loads((tmp_path / "metrics.json").read_text())["tracers"] == 6
@@ -167,11 +169,11 @@ def test_a_split_without_simulations_is_called_optimistic(path, tmp_path, capsys
     write_tracers(path, count=16, **changes)
 
     drawn = how == "by tracer"
-    metrics = evaluate(StandIn(0.1), path, out=tmp_path, report=drawn).metrics
+    found = evaluate(StandIn(0.1), path, out=tmp_path, report=drawn)
 
-    assert metrics["optimistic"]
-    assert "optimistic" in metrics["notes"][0]
-    show(metrics)
+    assert found.optimistic
+    assert "optimistic" in found.notes[0]
+    show(found)
     assert "optimistic" in capsys.readouterr().out
     if drawn:
         assert "optimistic" in (tmp_path / "report.html").read_text()
@@ -235,39 +237,6 @@ def test_starts_are_named_within_a_tenth_of_a_decade():
 
     assert name_starts(initial, starts) == ["a", "b", "other"]
     assert name_starts(initial, {}) == ["other"] * 3
-
-
-def test_standard_error_draws_simulations_together():
-    errors, simulation = np.repeat([1.0, 3.0], 50), np.repeat([4, 9], 50)
-
-    assert standard_error(errors, simulation) == pytest.approx(2**-0.5, rel=0.05)
-    assert standard_error(errors, np.zeros(100)) is None
-
-
-def test_examples_show_every_phase(path):
-    detail = evaluate(StandIn(), path, report=False).details["surrogate"]
-    chosen = most_varying(detail, SPECIES)
-
-    assert len(chosen) == len(set(chosen)) == 6
-    assert {SPECIES[i][0] for i in chosen} >= {"#", "@"}
-
-
-def test_examples_are_observed_neutral_species_first(path):
-    detail = evaluate(StandIn(), path, report=False).details["surrogate"]
-    detail.species_swing[:] = 1.0
-    names = [SPECIES[i] for i in most_varying(detail, SPECIES)]
-    detail.species_swing[SPECIES.index("CO")] = 0.1
-    detail.species_swing[SPECIES.index("C+")] = 9.0
-    steady = [SPECIES[i] for i in most_varying(detail, SPECIES)]
-
-    assert names[:3] == ["CO", "#H2O", "#CO"]
-    assert "CO" not in steady[:3]
-    assert not {"C+", "E-"} & set(steady)
-
-
-def test_json_has_no_nan():
-    text = to_json({"a": float("nan"), "b": [1.0, float("inf")], "c": {"d": 1}})
-    assert json.loads(text) == {"a": None, "b": [1.0, None], "c": {"d": 1}}
 
 
 def test_evaluation_reads_what_prediction_writes(path, tmp_path):

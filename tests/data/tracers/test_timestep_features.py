@@ -1,10 +1,8 @@
-"""Means over intervals, and the figures by length of interval."""
+"""Means over intervals."""
 
 import numpy as np
 import pytest
-from standin import PARAMETERS, StandIn, write_tracers
 
-from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.timestep_features import (
     average,
     coarsen,
@@ -12,9 +10,6 @@ from astrokeras.data.tracers.timestep_features import (
     is_linear,
 )
 from astrokeras.errors import InputError
-from astrokeras.models.training_ranges import Limits
-from astrokeras.workflows.intervals import judge_intervals
-from astrokeras.workflows.judge import Judge
 
 
 def test_densities_alone_have_a_linear_mean():
@@ -73,61 +68,3 @@ def test_states_may_stay_at_uneven_distances(rng):
     for states in ([0], [0, 0, 2], [-1, 3], [0, 8]):
         with pytest.raises(InputError, match="states 0 to 7, ascending"):
             coarsen(physical, time, states, linear)
-
-
-class Timed(StandIn):
-    """Knows the solution, which time alone decides, and errs by so much a step."""
-
-    def get_config(self):
-        return super().get_config() | {"step": [100.0, 850.0]}
-
-    def emulate(self, initial, physical, time, state_indices=None, batch_size=256):
-        self.batches.append((physical.shape, np.diff(time)))
-        steps = np.arange(physical.shape[1] + 1)[:, None]
-        return grow(initial, time) * np.float32(10.0) ** (self.error * steps)
-
-
-def grow(initial, time):
-    passed = (time - time[:, :1])[:, :, None]
-    return (initial[:, None] * 10.0 ** (passed / 1e4)).astype("float32")
-
-
-@pytest.fixture
-def store(tmp_path):
-    """Tracers of 20 steps, the last of which ends after 18."""
-    write_tracers(tmp_path / "t.h5", states=21)
-    with TracerStore(tmp_path / "t.h5") as plain:
-        tracers = plain.read(plain.rows())
-    truth = grow(tracers.abundances[:, 0], tracers.time)
-    write_tracers(tmp_path / "t.h5", states=21, abundances=truth)
-    with TracerStore(tmp_path / "t.h5") as store:
-        yield store
-
-
-def judge(store, surrogate):
-    limits = Limits.from_metadata(surrogate.get_config())
-    columns = np.arange(len(PARAMETERS))
-    return judge_intervals(Judge(store, store.rows(), columns, surrogate, limits, 5))
-
-
-def test_an_error_a_step_is_found_on_every_length(store):
-    surrogate = Timed(error=0.01)
-    found = judge(store, surrogate)
-
-    rollouts = found["intervals"]
-    assert list(rollouts) == ["2", "4", "8"]  # 1600 yr were not trained
-    for stride in (2, 4, 8):
-        steps = [np.arange(1, 20 // stride + 1)] * 11 + [np.arange(1, 18 // stride + 1)]
-        one = rollouts[str(stride)]
-        assert one["dex"] == pytest.approx(
-            0.01 * np.concatenate(steps).mean(), rel=1e-3
-        )
-        assert (one["years"], one["tracers"]) == (100 * stride, 12)
-    assert list(found["semigroup"]) == ["1", "2", "4"]
-    for one in found["semigroup"].values():
-        assert one["dex"] == pytest.approx(0.01, rel=1e-3)
-    assert {shape[2:] for shape, _ in surrogate.batches} == {(3, 4), (4,)}
-
-
-def test_who_takes_one_interval_is_not_asked(store):
-    assert judge(store, StandIn()) == {}

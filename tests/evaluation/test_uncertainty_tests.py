@@ -1,16 +1,23 @@
 """Coverage, scores and flags of a surrogate whose errors and scores are known."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from standin import SPECIES, StandIn, Trusting, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.evaluation.context import EvaluationContext, Rollout
+from astrokeras.evaluation.evaluate import evaluate
+from astrokeras.evaluation.uncertainty_tests import (
+    ErrorBarTest,
+    TrustTest,
+    auroc,
+    standard_error,
+)
 from astrokeras.layers.trust_model import NORMAL
 from astrokeras.models.training_ranges import Limits
-from astrokeras.workflows.judge import Judge
-from astrokeras.workflows.reliability import auroc, judge_reliability
 
 ERROR = 0.055  # dex a step
 S = len(SPECIES)
@@ -28,9 +35,15 @@ def store(tmp_path):
         yield store
 
 
-def make_judge(store, surrogate):
+def run_tests(store, surrogate):
+    """Return quality of error bars and trust over blocks of five tracers."""
     limits = Limits.from_metadata(surrogate.get_config())
-    return Judge(store, store.rows(), np.arange(4), surrogate, limits, 5)
+    context = EvaluationContext(store, store.rows(), np.arange(4), surrogate, limits, 5)
+    tests = [ErrorBarTest(surrogate.value("constant_width")), TrustTest(0.2)]
+    rollout = Rollout.whole(context.roll_out, tests)
+    for block in context.blocks():
+        rollout.update(block)
+    return [one.result() for one in tests]
 
 
 def by_time(initial, physical):
@@ -42,7 +55,7 @@ def by_time(initial, physical):
 @pytest.fixture
 def found(store):
     surrogate = Trusting(WIDTH / NORMAL, by_time, error=ERROR)
-    return judge_reliability(make_judge(store, surrogate))
+    return run_tests(store, surrogate)
 
 
 @pytest.fixture
@@ -72,28 +85,28 @@ def test_without_two_kinds_there_is_no_auroc(value):
 
 def test_coverage_is_the_share_of_errors_within_their_bars(found, states):
     steps, _ = states
-    bars = found["error_bars"]
+    bars, _ = found
 
     inside = steps <= 4
     share = (S - 1) / S
-    assert bars["coverage"] == pytest.approx(share * inside.mean())
+    assert bars.coverage == pytest.approx(share * inside.mean())
     # States 1 and 2, 3 to 5, 6 to 8.
-    assert bars["thirds"] == pytest.approx([share, share * 2 / 3, 0])
-    assert bars["species_held"] == 0
-    assert bars["thirds_species_held"] == pytest.approx([share, 0, 0])
+    assert bars.thirds == pytest.approx([share, share * 2 / 3, 0])
+    assert bars.species_held == 0
+    assert bars.thirds_species_held == pytest.approx([share, 0, 0])
 
 
 def test_the_range_of_the_coverage_is_by_simulation(found):
     """Five simulations of 4 / 8 and one of 8 / 14."""
     share = (S - 1) / S
-    low, high = found["error_bars"]["coverage_range"]
+    low, high = found[0].coverage_range
 
     drawn = np.random.default_rng(1).integers(0, 6, (20_000, 6)) == 5
     count = drawn.sum(1)
     means = share * 8 * 6 / (16 * (6 - count) + 14 * count)
     expected = np.percentile(means, [2.5, 97.5])
     assert (low, high) == pytest.approx(tuple(expected), abs=2e-3)
-    assert low < found["error_bars"]["coverage"] < high
+    assert low < found[0].coverage < high
 
 
 def test_states_at_the_floor_are_not_counted(tmp_path):
@@ -104,9 +117,9 @@ def test_states_at_the_floor_are_not_counted(tmp_path):
     surrogate = Trusting(np.full(S, 9.0), by_time, error=ERROR)
     surrogate.bars[3] = 0
     with TracerStore(tmp_path / "t.h5") as store:
-        bars = judge_reliability(make_judge(store, surrogate))["error_bars"]
+        bars, _ = run_tests(store, surrogate)
 
-    assert (bars["coverage"], bars["species_held"]) == (1, 1)
+    assert (bars.coverage, bars.species_held) == (1, 1)
 
 
 def test_the_interval_score_is_width_and_penalty(found, states):
@@ -115,9 +128,9 @@ def test_the_interval_score_is_width_and_penalty(found, states):
     def score(width):
         return (2 * width + 20 * np.maximum(error - width, 0)).mean()
 
-    bars = found["error_bars"]
-    assert bars["score"] == pytest.approx(score(WIDTH), rel=1e-4)
-    assert bars["score_constant"] == pytest.approx(score(np.full(S, 0.3)), rel=1e-4)
+    bars, _ = found
+    assert bars.score == pytest.approx(score(WIDTH), rel=1e-4)
+    assert bars.score_constant == pytest.approx(score(np.full(S, 0.3)), rel=1e-4)
 
 
 def test_trust_is_judged_by_what_it_flags(found, states):
@@ -125,17 +138,17 @@ def test_trust_is_judged_by_what_it_flags(found, states):
     error, flagged = ERROR * steps, trust < 0.5
     large = error > 0.3  # from state 6 on
 
-    judged = found["trust"]
+    _, judged = found
     assert 0.5 < flagged[large].mean() < 1
-    assert judged["flagged"] == pytest.approx(flagged.mean())
-    assert judged["flagged_large"] == pytest.approx(flagged[large].mean())
-    assert judged["flagged_good"] == 0
-    assert judged["remaining"] == pytest.approx(error[~flagged].mean(), rel=1e-4)
+    assert judged.flagged == pytest.approx(flagged.mean())
+    assert judged.flagged_large == pytest.approx(flagged[large].mean())
+    assert judged.flagged_good == 0
+    assert judged.remaining == pytest.approx(error[~flagged].mean(), rel=1e-4)
     pairs = trust[~large][:, None] - trust[large]
     expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
     assert 0.9 < expected < 1
-    assert judged["auroc"] == pytest.approx(expected)
-    assert judged["tolerance"] == 0.2
+    assert judged.auroc == pytest.approx(expected)
+    assert judged.tolerance == 0.2
 
 
 def test_the_curve_sends_the_least_trusted_first(found, states):
@@ -143,7 +156,7 @@ def test_the_curve_sends_the_least_trusted_first(found, states):
     order = np.lexsort((np.arange(len(trust)), trust.astype("f4")))
     error = ERROR * steps[order]
 
-    curve = found["trust"]["curve"]
+    curve = found[1].curve
 
     assert curve["sent"] == pytest.approx(np.arange(19) / 20)
     for share, left in zip(curve["sent"], curve["dex"], strict=True):
@@ -153,46 +166,22 @@ def test_the_curve_sends_the_least_trusted_first(found, states):
     assert curve["dex"][-1] < 0.3 * curve["dex"][0]
 
 
-# What a stand-in must look at to see that an input is wrong.
-SEEN = {
-    "outside": lambda x, p: ((p > 1.7e4) | (p < 1 / 1.7)).any(-1).all(-1),
-    "totals": lambda x, p: np.abs(np.log10(x.sum(1)) % 1 - np.log10(S / 10)) > 0.04,
-    "mixed": lambda x, p: (p[..., 0] != p[..., 1]).any(-1),
-    "shuffled": lambda x, p: x[:, 0] != x.min(1),
-}
+def test_without_calibration_there_is_nothing_to_test(tmp_path):
+    write_tracers(tmp_path / "t.h5", count=16)
+    found = evaluate(StandIn(), tmp_path / "t.h5", report=False)
 
-
-@pytest.mark.parametrize("wrong", SEEN)
-def test_wrong_inputs_are_those_that_they_are_called(tmp_path, rng, wrong):
-    """Who looks at one kind of error alone flags that one and no other."""
-    physical = np.repeat(10.0 ** rng.uniform(0.5, 3.5, (12, 8, 1)), 4, axis=2)
-    initial = np.full((12, 1, S), 1e-3)
-    initial[:, :, 0] = 1e-9  # the smallest
-    initial[:, :, 1] = 2e-3 - 1e-9
-    write_tracers(
-        tmp_path / "t.h5",
-        physical=physical.astype("f4"),
-        abundances=np.repeat(initial, 9, axis=1).astype("f4"),
-    )
-
-    def score(initial, physical):
-        seen = SEEN[wrong](initial, physical)
-        return np.tile(np.where(seen, 0.1, 0.9)[:, None], (1, 9))
-
-    with TracerStore(tmp_path / "t.h5") as store:
-        surrogate = Trusting(np.ones(S), score)
-        found = judge_reliability(make_judge(store, surrogate))["trust"]
-
-    assert found["flagged"] == 0
-    # Some tracers of a block of five may be mixed with themselves.
-    assert found["wrong"][wrong] > (0.6 if wrong == "mixed" else 0.85)
-    for other in SEEN.keys() - {wrong, "outside" if wrong == "mixed" else wrong}:
-        assert found["wrong"][other] == 0
-
-
-def test_who_is_not_calibrated_is_not_judged(store):
-    assert judge_reliability(make_judge(store, StandIn())) == {}
+    assert found.error_bars is None
+    assert found.trust is None
+    assert not {"error_bars", "trust"} & set(found.metrics)
 
 
 def test_json_is_plain(found):
-    assert json.loads(json.dumps(found)) == found
+    for one in map(asdict, found):
+        assert json.loads(json.dumps(one)) == one
+
+
+def test_standard_error_draws_simulations_together():
+    errors, simulation = np.repeat([1.0, 3.0], 50), np.repeat([4, 9], 50)
+
+    assert standard_error(errors, simulation) == pytest.approx(2**-0.5, rel=0.05)
+    assert standard_error(errors, np.zeros(100)) is None

@@ -1,0 +1,1 @@
+"""Evaluation: how good a surrogate is on tracers it was not trained on."""

@@ -1,0 +1,168 @@
+"""Evaluation context: a surrogate and the solved tracers it is compared with."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from astrokeras.data.tracers.reader import Tracers, TracerStore
+from astrokeras.models.training_ranges import Limits
+from astrokeras.prediction.tracer_rollout import complete
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predicted states of a block of tracers.
+
+    Attributes:
+        abundances: Relative to H nuclei, (n, T+1, S), state 0 the given one.
+        sigma: Error bars in dex, (n, T+1, S), `None` without calibration.
+        trust: Trust scores, (n, T+1), `None` without calibration.
+    """
+
+    abundances: np.ndarray
+    sigma: np.ndarray | None = None
+    trust: np.ndarray | None = None
+
+
+class StreamingTest(Protocol):
+    """A figure, or several, accumulated block by block in constant memory."""
+
+    def update(self, block: Tracers, prediction: Prediction) -> Any:
+        """Add solved tracers and their prediction."""
+
+    def result(self) -> Any:
+        """Return the figures of all tracers added."""
+
+
+@dataclass
+class Rollout:
+    """A way of running the surrogate, and the tests of what it predicts.
+
+    Attributes:
+        run: Returns solved tracers, whole or in part, and their prediction; `None` if
+            no tracer of the block qualifies.
+        tests: Tests of the prediction.
+    """
+
+    run: Callable[[Tracers], tuple[Tracers, Prediction] | None]
+    tests: list[StreamingTest]
+
+    @classmethod
+    def whole(
+        cls, predict: Callable[[Tracers], Prediction], tests: list[Any]
+    ) -> "Rollout":
+        """Return a way of running that predicts whole tracers."""
+        return cls(lambda block: (block, predict(block)), tests)
+
+    def update(self, block: Tracers) -> None:
+        """Predict a block once, and add it to all tests."""
+        found = self.run(block)
+        if found is not None:
+            for test in self.tests:
+                test.update(*found)
+
+
+@dataclass
+class EvaluationContext:
+    """A surrogate and the solved tracers it is compared with.
+
+    Attributes:
+        store: The open tracer file.
+        rows: Row numbers of the evaluated tracers, (n,).
+        columns: Columns of the file's parameters in the surrogate's order, (P,).
+        surrogate: The `Surrogate`.
+        limits: Its training ranges.
+        batch_size: Tracers rolled out at once.
+    """
+
+    store: TracerStore
+    rows: np.ndarray
+    columns: np.ndarray
+    surrogate: Any
+    limits: Limits
+    batch_size: int
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the surrogate returns error bars and trust scores."""
+        return getattr(self.surrogate, "trust", None) is not None
+
+    def blocks(self) -> Iterator[Tracers]:
+        """Iterate over the evaluated tracers; their values were checked before."""
+        return self.store.blocks(self.rows, self.batch_size, check=False)
+
+    def inputs(self, block: Tracers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return state 0 (n, S), parameters (n, T, P) and years (n, T+1) of tracers.
+
+        A tracer that ended early is continued with its last parameters and time step.
+        """
+        physical, time = complete(block)
+        return block.abundances[:, 0], physical[..., self.columns], time
+
+    def emulate(
+        self,
+        initial: np.ndarray,
+        physical: np.ndarray,
+        time: np.ndarray,
+        **options: Any,
+    ) -> Any:
+        """Return what `Surrogate.emulate` returns, without its warnings.
+
+        Fewer tracers than `batch_size` are filled up with copies of the last one, so
+        that the rollout is compiled for one shape.
+        """
+        count = len(initial)
+        if count < self.batch_size:
+            rows = np.minimum(np.arange(self.batch_size), count - 1)
+            initial, physical, time = initial[rows], physical[rows], time[rows]
+        with warnings.catch_warnings():
+            # The evaluation reports once, for all tracers, what leaves the ranges.
+            warnings.simplefilter("ignore", UserWarning)
+            found = self.surrogate.emulate(
+                initial, physical, time, batch_size=self.batch_size, **options
+            )
+        if isinstance(found, tuple):
+            return tuple(one[:count] for one in found)
+        return found[:count]
+
+    def roll_out(self, block: Tracers) -> Prediction:
+        """Predict tracers from state 0, with error bars and trust if calibrated."""
+        inputs = self.inputs(block)
+        if not self.calibrated:
+            return Prediction(self.emulate(*inputs))
+        return Prediction(*self.emulate(*inputs, return_sigma=True, return_trust=True))
+
+    def reconstruct(self, block: Tracers) -> Prediction:
+        """Encode and decode the solved states."""
+        valid = np.arange(self.store.states) < block.length[:, None]
+        restored = np.zeros_like(block.abundances)
+        restored[valid] = self.surrogate.reconstruct(block.abundances[valid])
+        return Prediction(restored)
+
+    def element_totals(self, abundances: np.ndarray) -> np.ndarray:
+        """Return element totals, (..., S) to (..., E) float64."""
+        return abundances.astype("f8") @ np.asarray(self.surrogate.stoichiometry)
+
+
+def select_states(block: Tracers, rows: np.ndarray, states: slice) -> Tracers:
+    """Return some tracers of a block, with some of their states.
+
+    Args:
+        block: Solved tracers.
+        rows: Numbers of tracers, (m,), each with two of these states at least.
+        states: The first state and the stride, without a stop.
+    """
+    first, stride = states.start or 0, states.step or 1
+    return Tracers(
+        rows=block.rows[rows],
+        abundances=block.abundances[rows, states],
+        physical=block.physical[rows, states],
+        time=block.time[rows, states],
+        length=(block.length[rows] - 1 - first) // stride + 1,
+        tracer=block.tracer[rows],
+        simulation=block.simulation[rows],
+        split=block.split[rows],
+    )

@@ -1,0 +1,255 @@
+"""Evaluation of a surrogate on tracers it was not trained on.
+
+Each block of tracers is rolled out once for each way of running the surrogate: in one
+rollout, re-encoded at every step, from later states, and at longer time steps. Each
+way feeds `StreamingTest` objects, which accumulate the figures.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.evaluation.baselines import predict_baseline
+from astrokeras.evaluation.context import EvaluationContext, Rollout, StreamingTest
+from astrokeras.evaluation.coupling_tests import (
+    SHARES,
+    roll_out_closed_loop,
+    roll_out_later,
+)
+from astrokeras.evaluation.error_metrics import ErrorMetrics
+from astrokeras.evaluation.plan import EvaluationPlan, make_plan, report_folder
+from astrokeras.evaluation.prediction_files import (
+    PredictionWriter,
+    open_predictions,
+    prediction_paths,
+)
+from astrokeras.evaluation.result import Evaluation
+from astrokeras.evaluation.stress_tests import StressTests
+from astrokeras.evaluation.timestep_tests import (
+    STRIDES,
+    MeanError,
+    allows_longer_steps,
+    roll_out_strided,
+    step_doubling_errors,
+)
+from astrokeras.evaluation.uncertainty_tests import (
+    ErrorBarTest,
+    TrustTest,
+    standard_error,
+)
+from astrokeras.prediction.tracer_rollout import batch_size as bounded_batch
+from astrokeras.runs.surrogate_reference import (
+    SurrogateReference,
+    find_surrogate_reference,
+)
+from astrokeras.runs.training_overlap import own_tracers
+
+BATCH = 64
+
+
+def evaluate(
+    run: Any,
+    tracers: str | Path | None = None,
+    split: str = "test",
+    out: str | Path | None = None,
+    *,
+    predictions: str | Path | None = None,
+    overwrite: bool = False,
+    batch_size: int = BATCH,
+    stress: bool = False,
+    report: bool = True,
+    progress: bool = False,
+) -> Evaluation:
+    """Roll out tracers from state 0 and compare them with their solution.
+
+    The evaluation also covers the autoencoder alone, two baselines (the mean trajectory
+    of the file's training tracers and the nearest of them in physical parameters), the
+    closed loop, later starts, longer time steps, error bars and trust scores.
+
+    Args:
+        run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
+        tracers: A solved tracer file; by default the one that the run was trained on.
+        split: "train", "validation", "test" or "all".
+        out: Directory of the report; by default the run's for the test simulations of
+            the file that it was trained on, else `evaluations/RUN-FILE-SPLIT`.
+        predictions: File that the predicted tracers are written to. Unless it holds
+            all tracers of the file, their solution is written next to it, as
+            `NAME.truth.h5`.
+        overwrite: Whether files of predictions may be replaced.
+        batch_size: Tracers rolled out at once.
+        stress: Whether the stress tests run as well: 10,000 steps, mixing at every
+            step, and corrupted inputs.
+        report: Whether `metrics.json`, `report.html` and `figures/` are written.
+        progress: Whether a bar is shown on stderr.
+
+    Raises:
+        InputError: If there is no such surrogate or file, the file does not fit the
+            surrogate, holds no solution, or no tracer of this split, or if the
+            predictions cannot be written.
+    """
+    target = find_surrogate_reference(run)
+    with ExitStack() as stack:
+        store = stack.enter_context(TracerStore(tracers or own_tracers(target)))
+        folder = report_folder(target, store.path, split, out) if report else None
+        paths = prediction_paths(store, split, predictions, overwrite)
+        plan = make_plan(store, target, split)
+        context = make_context(store, plan, target, batch_size)
+        tests = EvaluationTests(context, plan, target, stress)
+        with open_predictions(store, target.name, paths) as writer:
+            seconds = _run(context, tests, writer, progress)
+        evaluation = _collect(context, plan, target, split, tests, seconds)
+        if folder is None:
+            return evaluation
+        from astrokeras.evaluation.html_report import choose_examples, write_report
+
+        evaluation = replace(evaluation, folder=folder)
+        dex = tests.errors["surrogate"].tracer_dex
+        examples = choose_examples(context, evaluation, dex)
+        write_report(evaluation, folder, plan.time_step, examples)
+        if target.run is not None and folder == target.run.path:
+            from astrokeras.runs.model_card import write_card
+
+            write_card(target.run)
+        return evaluation
+
+
+def make_context(
+    store: TracerStore,
+    plan: EvaluationPlan,
+    target: SurrogateReference,
+    batch_size: int,
+) -> EvaluationContext:
+    """Load the surrogate, and bound the batch by memory."""
+    rows = plan.rows
+    size = bounded_batch(batch_size, len(rows), store.states, len(store.species))
+    surrogate = target.load()
+    return EvaluationContext(store, rows, plan.columns, surrogate, target.limits, size)
+
+
+class EvaluationTests:
+    """All tests of an evaluation, and the rollouts that they are fed with.
+
+    Args:
+        context: The surrogate and the tracers.
+        plan: The baselines.
+        target: Elements and named initial abundances of the surrogate.
+        stress: Whether the stress tests are included.
+    """
+
+    def __init__(
+        self,
+        context: EvaluationContext,
+        plan: EvaluationPlan,
+        target: SurrogateReference,
+        stress: bool,
+    ):
+        store, surrogate = context.store, context.surrogate
+
+        def metrics(starts: dict[str, np.ndarray] | None = None) -> ErrorMetrics:
+            matrix, elements = target.stoichiometry, target.elements
+            return ErrorMetrics(store.species, store.states, matrix, elements, starts)
+
+        self.errors = {
+            "surrogate": metrics(target.initial_conditions),
+            "reconstruction": metrics(),
+        }
+        self.closed_loop = metrics()
+        self.later = {share: MeanError() for share in SHARES}
+        longer = STRIDES if allows_longer_steps(context.limits) else ()
+        self.strided = {stride: MeanError() for stride in longer}
+        self.error_bars = self.trust = None
+        own: list[StreamingTest] = [self.errors["surrogate"]]
+        if context.calibrated:
+            self.error_bars = ErrorBarTest(surrogate.trust.value("constant_width"))
+            self.trust = TrustTest(surrogate.trust.reliability_threshold)
+            own += [self.error_bars, self.trust]
+        self.stress = StressTests(context) if stress else None
+
+        loop = partial(roll_out_closed_loop, context)
+        self.rollouts = [
+            Rollout.whole(context.roll_out, own),
+            Rollout.whole(context.reconstruct, [self.errors["reconstruction"]]),
+            Rollout.whole(loop, [self.closed_loop]),
+        ]
+        for name, baseline in plan.baselines.items():
+            self.errors[name] = metrics()
+            predict = partial(predict_baseline, baseline)
+            self.rollouts.append(Rollout.whole(predict, [self.errors[name]]))
+        for share, test in self.later.items():
+            run = partial(roll_out_later, context, share)
+            self.rollouts.append(Rollout(run, [test]))
+        for stride, test in self.strided.items():
+            run = partial(roll_out_strided, context, stride)
+            self.rollouts.append(Rollout(run, [test]))
+
+
+def _run(
+    context: EvaluationContext,
+    tests: EvaluationTests,
+    writer: PredictionWriter,
+    progress: bool,
+) -> float:
+    """Roll out all tracers, feed the tests, and return the seconds it took."""
+    began, done = time.monotonic(), 0
+    tests.rollouts[0].tests.append(writer)
+    with ExitStack() as stack:
+        advance = None
+        if progress:
+            from astrokeras.system.progress import tracer_bar
+
+            advance = stack.enter_context(tracer_bar("Evaluating"))
+        parts = [*tests.rollouts, *([tests.stress] if tests.stress else [])]
+        for block in context.blocks():
+            for i, part in enumerate(parts, 1):
+                part.update(block)
+                if advance:
+                    advance(done + len(block) * i // len(parts), len(context.rows))
+            done += len(block)
+    return time.monotonic() - began
+
+
+def _collect(
+    context: EvaluationContext,
+    plan: EvaluationPlan,
+    target: SurrogateReference,
+    split: str,
+    tests: EvaluationTests,
+    seconds: float,
+) -> Evaluation:
+    """Return the results of all tests."""
+    store, errors = context.store, tests.errors
+    simulation = store.simulation[plan.rows]
+    return Evaluation(
+        surrogate=target.name,
+        surrogate_sha256=target.sha256(),
+        file=store.path.name,
+        split=split,
+        species=store.species,
+        simulations=len(np.unique(simulation)),
+        optimistic=plan.optimistic,
+        notes=plan.notes,
+        outside_box=plan.outside.left,
+        outside_starts=plan.outside.starts,
+        errors={name: one.result() for name, one in errors.items()},
+        details={name: one.detail() for name, one in errors.items()},
+        dex_standard_error=standard_error(errors["surrogate"].tracer_dex, simulation),
+        closed_loop=tests.closed_loop.result(),
+        later_starts=_results(tests.later),
+        intervals=_results(tests.strided),
+        semigroup=step_doubling_errors(context) if tests.strided else {},
+        seconds=round(seconds, 3),
+        error_bars=tests.error_bars.result() if tests.error_bars else None,
+        trust=tests.trust.result() if tests.trust else None,
+        stress=tests.stress.result() if tests.stress else None,
+    )
+
+
+def _results(tests: Mapping[Any, MeanError]) -> dict[str, dict[str, float]]:
+    return {f"{key:g}": one.result() for key, one in tests.items() if one.tracers}

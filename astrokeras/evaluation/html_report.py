@@ -1,0 +1,217 @@
+"""HTML report of an evaluation, with its figures and `metrics.json`."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from astrokeras.chemistry.species import phase_of
+from astrokeras.errors import WorkError
+from astrokeras.evaluation.context import EvaluationContext
+from astrokeras.evaluation.result import Evaluation
+from astrokeras.evaluation.species_selection import most_varying
+from astrokeras.evaluation.summary_text import (
+    MEANINGS,
+    TITLES,
+    cell,
+    columns,
+    headline,
+    sentences,
+    summary,
+)
+from astrokeras.plotting.conservation_plot import plot_conservation
+from astrokeras.plotting.error_plots import (
+    plot_error_by_step,
+    plot_reconstruction,
+    plot_remaining_error,
+    plot_worst_species,
+)
+from astrokeras.plotting.plot_style import STYLE
+from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
+from astrokeras.system.atomic_files import whole_file, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATE = Path(__file__).with_name("report_template.html")
+EXAMPLES = (10, 50, 90)  # percentiles of the tracers' errors
+CAPTIONS = {
+    "error_by_step": "Growth of the error from the given state to the end.",
+    "worst_species": "Species with the largest errors, and the autoencoder's part.",
+    "trajectories": "A good, a typical and a bad tracer: observed species, then the "
+    "neutral ones that vary most among those that reach 1e-8, and below them physical "
+    "parameters. State 0 is given and not drawn.",
+    "conservation": "Relative errors of the element totals.",
+    "reconstruction": "On the line the autoencoder makes all of the error, above it "
+    "the rollout adds to it.",
+    "sent_back": "Error that remains if the least trusted states are solved instead.",
+}
+
+
+def choose_examples(
+    context: EvaluationContext, evaluation: Evaluation, tracer_dex: np.ndarray
+) -> ExampleTracers:
+    """Return a good, a typical and a bad tracer, rolled out once more.
+
+    Which they are is known only after all tracers were rolled out.
+
+    Args:
+        context: The surrogate and the tracers.
+        evaluation: Tells which species vary most.
+        tracer_dex: Error of each tracer in dex, (n,).
+    """
+    store = context.store
+    order = np.argsort(tracer_dex)
+    places = {round(p / 100 * (len(order) - 1)): p for p in EXAMPLES}
+    chosen = order[list(places)]
+    block = store.read(context.rows[chosen], check=False)
+    predicted = context.roll_out(block).abundances
+    labels = [
+        f"tracer {block.tracer[i]}: {tracer_dex[row]:.2g} dex (percentile {percent})"
+        for i, (row, percent) in enumerate(zip(chosen, places.values(), strict=True))
+    ]
+    ends = [int(n) for n in block.length]
+    return ExampleTracers(
+        labels=labels,
+        time=[(t - t[0])[:n] for t, n in zip(block.time, ends, strict=True)],
+        truth=[x[:n] for x, n in zip(block.abundances, ends, strict=True)],
+        prediction=[x[:n] for x, n in zip(predicted, ends, strict=True)],
+        species=most_varying(evaluation.details["surrogate"], store.species),
+        physical=[x[: n - 1] for x, n in zip(block.physical, ends, strict=True)],
+        parameters=list(zip(store.parameters, store.units, strict=True)),
+    )
+
+
+def write_report(
+    evaluation: Evaluation,
+    folder: Path,
+    time_step: float | None,
+    examples: ExampleTracers,
+) -> None:
+    """Write `metrics.json`, `report.html` and `figures/*.png`.
+
+    Args:
+        evaluation: The figures.
+        folder: Directory; it is created if needed.
+        time_step: Years between two states if they are the same everywhere.
+        examples: Tracers whose trajectories are shown.
+
+    Raises:
+        WorkError: If the directory cannot be written.
+    """
+    drawn = draw_figures(evaluation, time_step, examples)
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        images = {}
+        for name, figure in drawn.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png")
+            images[name] = buffer.getvalue()
+            with whole_file(folder / "figures" / f"{name}.png") as file:
+                file.write(images[name])
+        write_text(folder / "report.html", render_page(evaluation, images))
+        write_text(folder / "metrics.json", evaluation.to_json())
+    except OSError as error:
+        raise WorkError(
+            f"{folder}: the report cannot be written ({error.strerror}); give another "
+            "directory with --out."
+        ) from error
+
+
+def draw_figures(
+    evaluation: Evaluation, time_step: float | None, examples: ExampleTracers
+) -> dict[str, Figure]:
+    """Return the figures by file name, without its ending."""
+    import matplotlib as mpl
+
+    details, species = evaluation.details, evaluation.species
+    phases = [phase_of(name) for name in species]
+    with mpl.rc_context(STYLE):
+        drawn = {
+            "error_by_step": plot_error_by_step(details, time_step),
+            "worst_species": plot_worst_species(details, species, phases),
+            "trajectories": plot_trajectories(examples, species),
+            "conservation": plot_conservation(details),
+            "reconstruction": plot_reconstruction(details, species, phases),
+        }
+        if trust := evaluation.trust:
+            sent, dex = trust.curve["sent"], trust.curve["dex"]
+            drawn["sent_back"] = plot_remaining_error(sent, dex, trust.flagged)
+    return drawn
+
+
+def render_page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
+    """Return the report as one HTML page that needs no other file.
+
+    Args:
+        evaluation: The figures.
+        images: PNG images by name, a key of `CAPTIONS`.
+    """
+    import jinja2
+
+    import astrokeras
+
+    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    return page.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        surrogate=evaluation.surrogate,
+        headline=headline(evaluation),
+        summary=summary(evaluation),
+        sentences=sentences(evaluation),
+        notes=evaluation.notes,
+        figures=_figure_table(evaluation),
+        starts=_start_table(evaluation),
+        species=_species_table(evaluation),
+        images=[
+            {
+                "name": name,
+                "title": name.replace("_", " ").capitalize(),
+                "caption": CAPTIONS[name],
+                "data": base64.b64encode(image).decode(),
+            }
+            for name, image in images.items()
+        ],
+        version=astrokeras.__version__,
+    )
+
+
+def _figure_table(evaluation: Evaluation) -> dict[str, Any]:
+    predictions = columns(evaluation)
+    return {
+        "header": ["", *(TITLES[name] for name in predictions), "meaning"],
+        "rows": [
+            [key, *(cell(getattr(one, key)) for one in predictions.values()), meaning]
+            for key, meaning in MEANINGS.items()
+        ],
+    }
+
+
+def _start_table(evaluation: Evaluation) -> dict[str, Any]:
+    keys = ("tracers", "dex", "dex_seen", "dex_final")
+    starts = evaluation.details["surrogate"].starts
+    rows = [[name, *(cell(one[key]) for key in keys)] for name, one in starts.items()]
+    return {"header": ["start", *keys], "rows": rows}
+
+
+def _species_table(evaluation: Evaluation) -> dict[str, Any]:
+    detail = evaluation.details["surrogate"]
+    alone = evaluation.details["reconstruction"].species_dex
+    figures = (detail.species_dex, detail.species_p90, alone, detail.species_mre)
+    names = evaluation.species
+    return {
+        "header": [
+            "species",
+            "phase",
+            "dex",
+            "90th percentile",
+            "autoencoder alone",
+            "mre",
+        ],
+        "rows": [
+            [names[i], phase_of(names[i]), *(f"{values[i]:.3g}" for values in figures)]
+            for i in np.argsort(detail.species_dex)[::-1]
+        ],
+    }

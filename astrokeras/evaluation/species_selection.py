@@ -1,0 +1,38 @@
+"""Selection of the species that figures of trajectories show."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from astrokeras.chemistry.species import PHASES, phase_of
+from astrokeras.evaluation.result import ErrorDetail
+
+SHOWN = 6  # species in a figure
+# Species that are observed, in order of preference.
+OBSERVED = ("CO", "H2O", "#H2O", "HCO+", "N2H+", "NH3", "CH3OH", "#CO", "#CH3OH")
+VARYING = 0.5  # decades that such a species spans within a tracer, on average
+VISIBLE = 1e-8  # abundance that a shown species reaches
+
+
+def most_varying(detail: ErrorDetail, species: Sequence[str]) -> list[int]:
+    """Return the columns of species to show: observed ones, then the most varying.
+
+    Up to half are species of `OBSERVED` that vary. The rest are the neutral species
+    that vary most, at least one of each phase. Species that reach an abundance of 1e-8
+    come first.
+
+    Args:
+        detail: Tells how much each species varies.
+        species: Names in column order, (S,).
+    """
+    swing = np.where(detail.species_peak >= VISIBLE, detail.species_swing, -1.0)
+    places = {name: i for i, name in enumerate(species)}
+    observed = [places[name] for name in OBSERVED if name in places]
+    chosen = [i for i in observed if swing[i] >= VARYING][: SHOWN // 2]
+    order = [int(i) for i in np.argsort(swing)[::-1] if int(i) not in chosen]
+    # The sort is stable: neutral species first, each group by how much it varies.
+    order.sort(key=lambda i: species[i].endswith(("+", "-")))
+    for phase in PHASES.values():
+        chosen += [i for i in order if phase_of(species[i]) == phase][:1]
+    rest = [i for i in order if i not in chosen]
+    return (chosen + rest)[:SHOWN]

@@ -1,0 +1,156 @@
+"""Sentences and table rows that sum up an evaluation.
+
+The terminal table and the HTML report share them.
+"""
+
+from typing import Any
+
+from astrokeras.evaluation.result import OWN, ErrorSummary, Evaluation
+
+TITLES = {
+    "surrogate": "surrogate",
+    "reconstruction": "autoencoder alone",
+    "nearest_tracer": "nearest training tracer",
+    "mean_trajectory": "mean training trajectory",
+}
+# Meaning of the headline figures; errors called dex are in decades.
+MEANINGS = {
+    "dex": "mean |log10 p - log10 x|, floored at 1e-20",
+    "dex_seen": "the same over abundances of 1e-12 and more",
+    "dex_final": "the same at each tracer's last state",
+    "dex_species99": "99th percentile of the species' means",
+    "dex_worst": "the worst species' mean",
+    "worst_species": "its name",
+    "mre": "mean |p - x| / x, both within 1e-20 and 1",
+    "conservation": "mean |n - n0| / n0 of element totals n, n0 those given",
+    "conservation_max": "its maximum",
+    "nonfinite": "abundances that are NaN, infinite or negative",
+}
+
+
+def columns(evaluation: Evaluation) -> dict[str, ErrorSummary]:
+    """Return the headline figures by prediction, in the order of the tables."""
+    own = {name: evaluation.errors[name] for name in OWN}
+    return own | evaluation.baselines
+
+
+def cell(value: Any) -> str:
+    """Return a figure as the tables show it."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return which surrogate was evaluated on which tracers."""
+    optimistic = " (optimistic split)" if evaluation.optimistic else ""
+    return (
+        f"{evaluation.surrogate} on {evaluation.errors['surrogate'].tracers} "
+        f"{evaluation.split} tracers of {evaluation.simulations} "
+        f"simulations{optimistic}, {evaluation.file}"
+    )
+
+
+def summary(evaluation: Evaluation) -> str:
+    """Return the error of the surrogate, beside autoencoder and baselines."""
+    error, spread = evaluation.errors["surrogate"].dex, evaluation.dex_standard_error
+    within = f" ± {spread:.2g}" if spread else ""
+    text = f"Its error is {error:.3g}{within} dex"
+    if evaluation.autoencoder_share is not None:
+        text += f", {evaluation.autoencoder_share:.0%} of it the autoencoder's"
+    better = [
+        f"{ratio:.3g} times smaller than that of the {TITLES[name]}"
+        for name, ratio in evaluation.times_better.items()
+        if ratio
+    ]
+    return text + "".join(f", {one}" for one in better) + "."
+
+
+def sentences(evaluation: Evaluation) -> list[str]:
+    """Return what stands beside the table of headline figures."""
+    return (
+        _timestep_sentences(evaluation)
+        + _coupling_sentences(evaluation)
+        + _uncertainty_sentences(evaluation)
+        + _stress_sentences(evaluation)
+    )
+
+
+def _timestep_sentences(evaluation: Evaluation) -> list[str]:
+    found = {
+        "Error at longer time steps": evaluation.intervals,
+        "Step-doubling error (two steps Δt against one of 2Δt)": evaluation.semigroup,
+    }
+    return [
+        f"{text}: "
+        + ", ".join(
+            f"{cell(one['dex'])} dex ({one['years']:.4g} yr)" for one in by.values()
+        )
+        + "."
+        for text, by in found.items()
+        if by
+    ]
+
+
+def _coupling_sentences(evaluation: Evaluation) -> list[str]:
+    lines = [
+        "Error with states re-encoded at every step (as a grid code does): "
+        f"{cell(evaluation.closed_loop.dex)} dex."
+    ]
+    if evaluation.later_starts:
+        errors = ", ".join(
+            f"{cell(one['dex'])} dex (after {float(share):.0%})"
+            for share, one in evaluation.later_starts.items()
+        )
+        lines.append(f"Error of rollouts from later states to the end: {errors}.")
+    return lines
+
+
+def _uncertainty_sentences(evaluation: Evaluation) -> list[str]:
+    bars, trust = evaluation.error_bars, evaluation.trust
+    if bars is None or trust is None:
+        return []
+    low, high = bars.coverage_range
+    thirds = ", ".join(f"{one:.1%}" for one in bars.thirds)
+    return [
+        f"The 90 % error bars cover {bars.coverage:.1%} of the errors (95 % range "
+        f"{low:.1%} to {high:.1%}; by thirds of the rollout {thirds}), and at least "
+        f"75 % for {bars.species_held:.1%} of the species. Their interval score is "
+        f"{cell(bars.score)} dex, that of a constant width "
+        f"{cell(bars.score_constant)} dex.",
+        f"{_percent(trust.flagged)} of states are flagged (trust below 0.5), including "
+        f"{_percent(trust.flagged_large)} of those with errors above 0.3 dex and "
+        f"{_percent(trust.flagged_good)} of those with errors below the median. The "
+        f"AUROC is {cell(trust.auroc)}; the mean error of the states that are not "
+        f"flagged is {cell(trust.remaining)} dex.",
+    ]
+
+
+def _stress_sentences(evaluation: Evaluation) -> list[str]:
+    stress = evaluation.stress
+    if stress is None:
+        return []
+    mixed, long = stress.mixed, stress.long
+    lines = [
+        "Stress test, 10 % of another tracer mixed in at every step: "
+        f"{mixed['nonfinite']} abundances are not finite or negative, element totals "
+        f"are off by at most {cell(mixed['conservation_max'])} in a step.",
+        f"Stress test, {long['steps']} steps with parameters held at their last "
+        f"values: {long['nonfinite']} abundances are not finite or negative, element "
+        f"totals are off by at most {cell(long['conservation_max'])}, abundances leave "
+        f"their trained ranges by at most {cell(max(long['excess_dex'], 0.0))} dex.",
+    ]
+    if stress.corrupted:
+        kinds = {
+            "shuffled": "species shuffled",
+            "totals": "element totals off by 12 %",
+            "outside": "a parameter 0.25 dex out of its range",
+            "mixed": "parameters mixed between tracers",
+        }
+        shares = ", ".join(f"{kinds[k]}, {v:.1%}" for k, v in stress.corrupted.items())
+        lines.append(f"Stress test, corrupted inputs flagged: {shares}.")
+    return lines
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"

@@ -1,0 +1,139 @@
+"""Rollouts at longer time steps, and whether two short steps agree with a long one.
+
+Solved states at every second, fourth ... step are the reference for rollouts at longer
+steps. While parameters are constant, two steps must lead to the state that one step of
+twice the length leads to.
+"""
+
+import numpy as np
+
+from astrokeras.data.tracers.reader import Tracers
+from astrokeras.data.tracers.timestep_features import coarsen, is_linear
+from astrokeras.evaluation.context import (
+    EvaluationContext,
+    Prediction,
+    select_states,
+)
+from astrokeras.models.training_ranges import Limits
+from astrokeras.prediction.tracer_rollout import log10
+
+STRIDES = (2, 4, 8, 16, 32)  # steps of the file taken as one
+STEP_COUNTS = (1, 2, 4, 8, 16)  # steps of the file taken as the half of a long one
+SAMPLE = 256  # tracers that the states for step doubling are drawn from
+STATES_PER_TRACER = 4
+
+
+class MeanError:
+    """Accumulates the mean error of rollouts of any number of states.
+
+    The error is `|log10 p - log10 x|`, both within [1e-20, 1], over all states but
+    the first, which is given.
+    """
+
+    def __init__(self) -> None:
+        self.error, self.entries, self.final, self.tracers = 0.0, 0, 0.0, 0
+        self.years = 0.0
+
+    def update(self, block: Tracers, prediction: Prediction) -> None:
+        """Add solved tracers and their prediction."""
+        valid = np.arange(1, block.time.shape[1]) < block.length[:, None]
+        truth = log10(block.abundances[:, 1:][valid])
+        error = np.abs(log10(prediction.abundances[:, 1:][valid]) - truth)
+        self.error += error.sum()
+        self.entries += error.size
+        self.final += error[np.cumsum(block.length - 1) - 1].mean(-1).sum()
+        self.tracers += len(block)
+        self.years = max(self.years, float(np.diff(block.time)[valid].max()))
+
+    def result(self) -> dict[str, float]:
+        """Return `dex`, `dex_final` of the last states, longest step, and tracers."""
+        return {
+            "years": self.years,
+            "dex": float(self.error / self.entries),
+            "dex_final": float(self.final / self.tracers),
+            "tracers": self.tracers,
+        }
+
+
+def allows_longer_steps(limits: Limits) -> bool:
+    """Whether a surrogate takes steps of twice its shortest one."""
+    shortest, longest = limits.dt_range
+    return longest >= 2 * shortest
+
+
+def roll_out_strided(
+    context: EvaluationContext, stride: int, block: Tracers
+) -> tuple[Tracers, Prediction] | None:
+    """Predict tracers at longer time steps.
+
+    Args:
+        context: The surrogate.
+        stride: Steps of the file that are taken as one.
+        block: Solved tracers.
+
+    Returns:
+        Every `stride`-th solved state and its prediction, of the tracers whose steps
+        are then within the trained range; `None` if there are none.
+    """
+    limits = context.limits
+    initial, physical, time = context.inputs(block)
+    coarse = time[:, ::stride]
+    long_enough = block.length > stride
+    rows = np.flatnonzero(long_enough & ~limits.outside_steps(coarse).any(1))
+    if not len(rows):
+        return None
+    linear = is_linear(limits.parameters, limits.units)
+    means = coarsen(physical[rows], time[rows], stride, linear)
+    predicted = context.emulate(initial[rows], means, coarse[rows])
+    every = select_states(block, rows, slice(None, None, stride))
+    return every, Prediction(predicted)
+
+
+def step_doubling_errors(context: EvaluationContext) -> dict[str, dict[str, float]]:
+    """Return the step-doubling error: two steps of a length against one of twice it.
+
+    The states are drawn from a sample of the tracers, as their number decides nothing.
+
+    Returns:
+        By number of the file's steps: `years` of the longest half step, and `dex`, the
+        mean difference between both results.
+    """
+    limits = context.limits
+    initial, physical, years = _draw_states(context)
+    found = {}
+    for count in STEP_COUNTS:
+        half = count * years
+        time = half[:, None] * np.arange(3)
+        whole = time[:, ::2]
+        outside = limits.outside_steps(time) | limits.outside_steps(whole)
+        rows = np.flatnonzero(~outside.any(1))
+        if not len(rows):
+            continue
+        constant = np.repeat(physical[rows, None], 2, axis=1)
+        once = context.emulate(initial[rows], constant[:, :1], whole[rows])
+        twice = context.emulate(initial[rows], constant, time[rows])
+        difference = np.abs(log10(once[:, -1]) - log10(twice[:, -1]))
+        found[str(count)] = {
+            "years": float(half[rows].max()),
+            "dex": float(difference.mean()),
+        }
+    return found
+
+
+def _draw_states(
+    context: EvaluationContext,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return states, (n, S) and (n, P), and the length of the step after each, (n,)."""
+    random = np.random.default_rng(0)
+    chosen = np.sort(random.permutation(context.rows)[:SAMPLE])
+    parts = []
+    for block in context.store.blocks(chosen, check=False):
+        tracer = np.repeat(np.arange(len(block)), STATES_PER_TRACER)
+        state = random.integers(0, block.length[tracer] - 1)
+        physical = block.physical[tracer, state][:, context.columns]
+        years = block.time[tracer, state + 1] - block.time[tracer, state]
+        parts.append((block.abundances[tracer, state], physical, years))
+    initial, physical, years = (
+        np.concatenate(each) for each in zip(*parts, strict=True)
+    )
+    return initial, physical, years

@@ -1,0 +1,214 @@
+"""Coverage of the error bars, and how well trust scores find large errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.data.tracers.reader import Tracers
+from astrokeras.evaluation.context import Prediction
+from astrokeras.layers.trust_model import NORMAL
+from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST
+from astrokeras.prediction.tracer_rollout import log10
+
+LARGE = 0.3  # dex, the error of a state that should be flagged
+HELD = 0.75  # coverage that nearly every species should reach
+SENT = np.linspace(0.0, 0.9, 19)  # shares of states that are sent to the solver
+DRAWS = 1000  # bootstrap samples
+
+
+@dataclass(frozen=True)
+class ErrorBars:
+    """Quality of the 90 % error bars, over abundances above the floor.
+
+    Attributes:
+        coverage: Share of errors within their error bar.
+        coverage_range: 95 % range of the coverage, by bootstrap over simulations.
+        thirds: Coverage in each third of the rollouts.
+        species_held: Share of species covered to 75 % at least.
+        thirds_species_held: The same in each third of the rollouts.
+        score: Interval score (Gneiting & Raftery 2007), dex; smaller is better.
+        score_constant: The same with one constant width for each species.
+    """
+
+    coverage: float
+    coverage_range: list[float]
+    thirds: list[float]
+    species_held: float
+    thirds_species_held: list[float]
+    score: float
+    score_constant: float
+
+
+@dataclass(frozen=True)
+class TrustQuality:
+    """Quality of the trust scores; a state is flagged if its score is below 0.5.
+
+    Attributes:
+        auroc: Area under the ROC curve of the score, for errors above 0.3 dex.
+        flagged: Share of all states that are flagged.
+        flagged_large: Share flagged of the states with an error above 0.3 dex.
+        flagged_good: Share flagged of the states with an error below the median.
+        remaining: Mean error of the states that are not flagged, dex.
+        curve: `dex` that remains if the share `sent` of states, those of least trust
+            first, is sent to the solver.
+        reliability_threshold: Error that the scores were calibrated for, dex.
+    """
+
+    auroc: float | None
+    flagged: float
+    flagged_large: float | None
+    flagged_good: float | None
+    remaining: float | None
+    curve: dict[str, list[float]]
+    reliability_threshold: float
+
+
+class ErrorBarTest:
+    """Counts the errors within the error bars, by species and third of the rollout.
+
+    Args:
+        constant_width: Half width of the constant error bar of each species, dex, (S,).
+    """
+
+    def __init__(self, constant_width: np.ndarray):
+        size = len(constant_width)
+        self.constant_width = constant_width
+        self.covered = np.zeros((3, size), np.int64)
+        self.counted = np.zeros((3, size), np.int64)
+        self.scores = np.zeros(2)  # summed interval scores, own and constant
+        # Of each tracer: entries covered and counted, and its simulation.
+        self.tracers: list[np.ndarray] = []
+        self.simulation: list[np.ndarray] = []
+
+    def update(self, block: Tracers, prediction: Prediction) -> None:
+        """Add solved tracers and their prediction with error bars."""
+        assert prediction.sigma is not None
+        states = block.time.shape[1]
+        valid = np.arange(states) < block.length[:, None]
+        valid[:, 0] = False
+        truth = np.nan_to_num(block.abundances, nan=0.0)
+        error = np.abs(log10(prediction.abundances) - log10(truth))
+        width = NORMAL * prediction.sigma
+        seen = valid[..., None] & (truth > FLOOR)
+        inside = seen & (error <= width)
+        third = np.arange(states) * 3 // states
+        for k in range(3):
+            self.covered[k] += inside[:, third == k].sum((0, 1))
+            self.counted[k] += seen[:, third == k].sum((0, 1))
+        self.tracers.append(np.stack([inside.sum((1, 2)), seen.sum((1, 2))]))
+        self.simulation.append(block.simulation)
+        for i, one in enumerate((width, self.constant_width)):
+            self.scores[i] += _interval_score(one, error)[seen].sum()
+
+    def result(self) -> ErrorBars:
+        """Return coverage and interval scores of all tracers added."""
+        covered, counted = np.concatenate(self.tracers, axis=1)
+        means = bootstrap_means(covered, counted, np.concatenate(self.simulation))
+        entries = self.counted.sum()
+        present = self.counted.sum(0) > 0
+        species = self.covered.sum(0) / np.maximum(self.counted.sum(0), 1)
+        by_third = self.covered / np.maximum(self.counted, 1)
+        thirds = self.covered.sum(1) / np.maximum(self.counted.sum(1), 1)
+        own, constant = self.scores / entries
+        return ErrorBars(
+            coverage=float(self.covered.sum() / entries),
+            coverage_range=np.percentile(means, [2.5, 97.5]).tolist(),
+            thirds=thirds.tolist(),
+            species_held=float((species[present] >= HELD).mean()),
+            thirds_species_held=[float((x[present] >= HELD).mean()) for x in by_third],
+            score=float(own),
+            score_constant=float(constant),
+        )
+
+
+class TrustTest:
+    """Collects error and trust score of every state: two numbers each.
+
+    Args:
+        reliability_threshold: Error that the scores were calibrated for, dex.
+    """
+
+    def __init__(self, reliability_threshold: float):
+        self.reliability_threshold = reliability_threshold
+        self.errors: list[np.ndarray] = []
+        self.scores: list[np.ndarray] = []
+
+    def update(self, block: Tracers, prediction: Prediction) -> None:
+        """Add solved tracers and their prediction with trust scores."""
+        assert prediction.trust is not None
+        valid = np.arange(block.time.shape[1]) < block.length[:, None]
+        valid[:, 0] = False
+        truth = log10(block.abundances[valid])
+        error = np.abs(log10(prediction.abundances[valid]) - truth).mean(-1)
+        self.errors.append(error)
+        self.scores.append(prediction.trust[valid])
+
+    def result(self) -> TrustQuality:
+        """Return how well the scores separate large errors from small ones."""
+        error, trust = np.concatenate(self.errors), np.concatenate(self.scores)
+        error, trust = error[np.isfinite(error)], trust[np.isfinite(error)]
+        flagged, large = trust < LEAST_TRUST, error > LARGE
+        good = error < np.median(error)
+        order = np.argsort(trust, kind="stable")  # the least trusted first
+        left = [error[order[int(share * len(order)) :]].mean() for share in SENT]
+        return TrustQuality(
+            auroc=auroc(-trust, large),
+            flagged=float(flagged.mean()),
+            flagged_large=float(flagged[large].mean()) if large.any() else None,
+            flagged_good=float(flagged[good].mean()) if good.any() else None,
+            remaining=float(error[~flagged].mean()) if not flagged.all() else None,
+            curve={"sent": SENT.tolist(), "dex": [float(one) for one in left]},
+            reliability_threshold=self.reliability_threshold,
+        )
+
+
+def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:
+    """Return the probability that a positive scores higher than a negative.
+
+    Ties count one half. Without positives or without negatives it is `None`.
+    """
+    count = int(positive.sum())
+    if not 0 < count < len(positive):
+        return None
+    _, place, sizes = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(sizes) - (sizes - 1) / 2
+    above = ranks[place][positive].sum() - count * (count + 1) / 2
+    return float(above / (count * (len(positive) - count)))
+
+
+def standard_error(errors: np.ndarray, simulation: np.ndarray) -> float | None:
+    """Return the standard error of a mean over tracers, `None` for one simulation.
+
+    Args:
+        errors: Error of each tracer, (n,).
+        simulation: Identifiers, (n,).
+    """
+    if len(np.unique(simulation)) < 2:
+        return None
+    return float(bootstrap_means(errors, np.ones(len(errors)), simulation).std())
+
+
+def bootstrap_means(
+    sums: np.ndarray, counts: np.ndarray, simulation: np.ndarray
+) -> np.ndarray:
+    """Return means of bootstrap samples of simulations, (draws,).
+
+    Tracers of one simulation are near-copies: they are drawn together.
+
+    Args:
+        sums: Sum over each tracer, (n,).
+        counts: Number of entries in each sum, (n,).
+        simulation: Identifiers, (n,).
+    """
+    _, group = np.unique(simulation, return_inverse=True)
+    sums, counts = np.bincount(group, sums), np.bincount(group, counts)
+    drawn = np.random.default_rng(0).integers(0, len(sums), (DRAWS, len(sums)))
+    return sums[drawn].sum(1) / counts[drawn].sum(1)
+
+
+def _interval_score(width: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the width of an interval plus the penalty of an error outside it."""
+    return 2 * width + 2 / (1 - COVERAGE) * np.maximum(error - width, 0.0)

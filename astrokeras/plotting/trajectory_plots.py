@@ -1,0 +1,117 @@
+"""Figures of trajectories: solved and predicted abundances against time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.plotting.plot_style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SPARSE,
+    label_decades,
+    legend_line,
+    new_figure,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLAIN = 1e4  # an axis below it is labelled without powers of ten
+DRIVERS = ("Density", "gasTemp")  # parameters shown first
+
+
+@dataclass(frozen=True)
+class ExampleTracers:
+    """Solved and predicted trajectories of a few tracers.
+
+    Attributes:
+        labels: Legend entry of each tracer, (n,).
+        time: Years since the start of each tracer, n arrays (states,).
+        truth: Solved abundances, n arrays (states, S).
+        prediction: Predicted abundances, n arrays (states, S).
+        species: Columns of the species shown.
+        physical: Parameters of each step, n arrays (states - 1, P).
+        parameters: Their names and units, (P,).
+    """
+
+    labels: list[str]
+    time: list[np.ndarray]
+    truth: list[np.ndarray]
+    prediction: list[np.ndarray]
+    species: list[int]
+    physical: list[np.ndarray]
+    parameters: list[tuple[str, str]]
+
+
+def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figure:
+    """Plot abundances of a few tracers against time, and their physical parameters.
+
+    State 0 is given, and often decades away from the next state: it is left out.
+
+    Args:
+        examples: At most three tracers.
+        species: Names in column order, (S,).
+    """
+    colours = (BLUE, ORANGE, PURPLE)[: len(examples.labels)]
+    columns = min(3, len(examples.species)) or 1
+    rows = -(-len(examples.species) // columns)
+    drivers = sorted(
+        range(len(examples.parameters)),
+        key=lambda i: examples.parameters[i][0] not in DRIVERS,
+    )[:columns]
+    figure = new_figure(3.4 * columns, 2.3 * (rows + bool(drivers)) + 0.7)
+    grid = figure.subplots(rows + bool(drivers), columns, sharex=True, squeeze=False)
+    for axes, column in zip(grid[:rows].flat, examples.species, strict=False):
+        for i, colour in enumerate(colours):
+            time = examples.time[i][1:] / 1000.0
+            for values, line in ((examples.truth, "-"), (examples.prediction, "--")):
+                shown = np.maximum(values[i][1:, column], FLOOR)
+                axes.plot(
+                    time,
+                    shown,
+                    line,
+                    color=colour,
+                    lw=2.4 if line == "-" else 1.4,
+                    alpha=0.45 if line == "-" else 1.0,
+                )
+        axes.set_yscale("log")
+        axes.set_title(species[column], fontsize=10)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, FLOOR / 3), max(high, 10 * low))
+    for axes, column in zip(grid[-1], drivers, strict=False):
+        for i, colour in enumerate(colours):
+            # Row k drives the step from state k on.
+            time = examples.time[i][:-1] / 1000.0
+            axes.plot(time, examples.physical[i][:, column], color=colour, lw=1.4)
+        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < PLAIN and high / low < SPARSE:
+            label_decades(axes.yaxis)
+        name, unit = examples.parameters[column]
+        axes.set_title(f"given: {name} ({unit})", fontsize=10)
+    if drivers:
+        for axes in grid[-1][len(drivers) :]:
+            axes.set_visible(False)
+    for axes in grid[:rows].flat[len(examples.species) :]:
+        axes.set_visible(False)
+    figure.supxlabel(
+        "time since the start (kyr); state 0 is given and not drawn", fontsize=10
+    )
+    figure.supylabel("abundance relative to H nuclei", fontsize=10)
+    handles = [
+        legend_line(colour, "-", label, 2.4)
+        for colour, label in zip(colours, examples.labels, strict=True)
+    ]
+    handles += [
+        legend_line(GREY, "-", "solved (wide)", 2.4, 0.6),
+        legend_line(GREY, "--", "predicted", 1.4),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9)
+    return figure

@@ -1,0 +1,90 @@
+"""HTML report: complete, self-contained and escaped."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from standin import SPECIES, StandIn, Trusting, write_tracers
+
+from astrokeras.cli.evaluation_table import show
+from astrokeras.evaluation.evaluate import evaluate
+from astrokeras.evaluation.html_report import render_page
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_tracers(tmp_path / "tracers.h5", count=16)
+    return tmp_path / "tracers.h5"
+
+
+def test_report_is_complete_and_self_contained(path, tmp_path):
+    folder = tmp_path / "report"
+    result = evaluate(StandIn(0.01, 0.02), path, out=folder)
+
+    stored = json.loads((folder / "metrics.json").read_text())
+    assert stored["dex"] == result.metrics["dex"]
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 5
+    assert not re.search(r"(src|href)\s*=\s*\"?https?:|<script|@import", page)
+    assert "#CH3OH" in page
+    drawn = sorted(file.name for file in (folder / "figures").iterdir())
+    assert drawn == [
+        "conservation.png",
+        "error_by_step.png",
+        "reconstruction.png",
+        "trajectories.png",
+        "worst_species.png",
+    ]
+    assert all(
+        (folder / "figures" / name).read_bytes().startswith(b"\x89PNG")
+        for name in drawn
+    )
+    assert not list(folder.rglob("*partial*"))
+
+
+def trust_scores(initial, physical):
+    return np.tile(1 / (1 + np.arange(9) / 5.5), (len(initial), 1))
+
+
+@pytest.mark.parametrize("stress", [False, True])
+def test_stress_tests_join_report_table_and_json_if_they_ran(
+    path, tmp_path, capsys, stress
+):
+    surrogate = Trusting(np.full(len(SPECIES), 0.1), trust_scores, error=0.05)
+    if stress:
+        # Its scores are those of nine states, however long the rollout.
+        surrogate.score = lambda x, p: np.tile(
+            trust_scores(x, p)[:, :1], p.shape[1] + 1
+        )
+    found = evaluate(surrogate, path, out=tmp_path / "report", stress=stress)
+
+    show(found)
+    printed = " ".join(capsys.readouterr().out.split())
+    page = (tmp_path / "report" / "report.html").read_text()
+    stored = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert page.count("data:image/png;base64,") == 6
+    for text in (page, printed):
+        assert ("10000 steps with parameters held" in text) == stress
+        assert ("parameters mixed between tracers" in text) == stress
+        assert "90 % error bars cover" in text
+    assert ("long" in stored) == ("wrong" in stored["trust"]) == stress
+
+
+def test_everything_is_escaped(path):
+    found = evaluate(StandIn(0.1), path, report=False)
+    bad = "<script>alert(1)</script>"
+    page = render_page(
+        replace(
+            found,
+            surrogate=bad,
+            file=bad,
+            notes=[bad],
+            species=(bad, *found.species[1:]),
+        ),
+        {},
+    )
+
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 5
