@@ -22,6 +22,8 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 LEVELS = [
     {
         "errors",
+        "arguments",
+        "status",
         "resources",
         "backend",
         "files",

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.chemistry.species import PHASES
+from astrokeras.data.tracers.file_format import SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
@@ -99,6 +101,9 @@ def evaluate(
             predictions cannot be written.
     """
     target = find_surrogate_reference(run)
+    arguments.choice("split", split, *SPLITS, "all")
+    arguments.flags(overwrite=overwrite, report=report, progress=progress)
+    batch_size = arguments.whole("batch_size", batch_size, low=1)
     with TracerStore(tracers or own_tracers(target)) as store:
         folder = _find_folder(target, store.path, split, out) if report else None
         outputs = _prediction_paths(store, split, predictions, overwrite)
