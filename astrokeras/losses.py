@@ -10,11 +10,12 @@ from functools import reduce
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras import arguments
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
 
 
@@ -47,15 +48,15 @@ class _AbundanceLoss(keras.losses.Loss):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.stoichiometry = np.asarray(stoichiometry, "float32")
+        self.stoichiometry = arguments.numbers("stoichiometry", stoichiometry)
         if self.stoichiometry.ndim != 2:
             msg = (
                 "`stoichiometry` must have shape (species, elements). "
                 f"Received: shape={self.stoichiometry.shape}"
             )
-            raise ValueError(msg)
-        self.decades = decades
-        self.conservation = conservation
+            raise InputError(msg)
+        self.decades = arguments.number("decades", decades, low=1e-3)
+        self.conservation = arguments.number("conservation", conservation, low=0)
 
     def terms(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
         raise NotImplementedError
@@ -111,9 +112,9 @@ class DexLoss(_AbundanceLoss):
         **kwargs: Any,
     ):
         super().__init__(stoichiometry, decades, conservation, name=name, **kwargs)
-        self.width = width
-        self.tail = tail
-        self.censored = censored
+        self.width = arguments.number("width", width, low=1e-6)
+        self.tail = arguments.number("tail", tail, low=0)
+        self.censored = arguments.flag("censored", censored)
 
     def terms(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
         error = (y_pred - y_true) * self.decades
@@ -166,7 +167,7 @@ class ReferenceLoss(_AbundanceLoss):
         **kwargs: Any,
     ):
         super().__init__(stoichiometry, decades, conservation, name=name, **kwargs)
-        self.weight = weight
+        self.weight = arguments.number("weight", weight, low=1e-3)
 
     def terms(self, y_true: Any, y_pred: Any) -> dict[str, Any]:
         distance = ops.abs(y_pred - y_true)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 from conftest import ROOT
@@ -29,3 +30,17 @@ def test_inputs_at_random_are_read_or_refused(target, runs, tmp_path):
 
     assert done.returncode == 0, done.stderr[-3000:]
     assert f"Done {runs} runs" in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_arguments_at_random_are_taken_or_refused(tmp_path, monkeypatch):
+    spec = spec_from_file_location("fuzz_arguments", ROOT / "fuzz" / "arguments.py")
+    fuzz = module_from_spec(spec)
+    spec.loader.exec_module(fuzz)
+    monkeypatch.chdir(tmp_path)
+
+    tally = fuzz.fuzz_cases(2000, seed=1) + fuzz.fuzz_calls(40, seed=1, settings=2)
+
+    assert {name.partition(" ")[2] for name in tally} >= {"taken", "refused"}
+    assert tally["emulate answered"] > 10
+    assert {path.name for path in tmp_path.iterdir()} <= {"named.h5"}

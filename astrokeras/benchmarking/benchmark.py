@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from astrokeras import arguments
 from astrokeras.config import Config
 from astrokeras.errors import InputError
 from astrokeras.system.backend import start_keras
@@ -36,7 +37,7 @@ def measure_products(repeats: int = 7, size: int = PRODUCT_SIZE) -> float:
     import numpy as np
 
     left, right = np.random.default_rng(0).random((2, size, size), "float32")
-    out = np.empty_like(left)
+    out = np.zeros_like(left)
     taken = _repeat(lambda: np.matmul(left, right, out=out), repeats)
     return 2 * size**3 / statistics.median(taken)
 
@@ -70,6 +71,8 @@ def benchmark(
     Raises:
         InputError: For unknown work or a wrong file.
     """
+    repeats = arguments.whole("repeats", repeats, low=1)
+    count = arguments.whole("count", count, low=1)
     unknown = [name for name in work if name not in WORK]
     if unknown:
         raise InputError(f"unknown work {unknown[0]!r}; choose of {', '.join(WORK)}.")

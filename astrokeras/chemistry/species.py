@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from astrokeras import arguments
 from astrokeras.errors import InputError
 
 PHASES = {"": "gas", "#": "surface", "@": "bulk"}
@@ -69,7 +70,8 @@ def parse_species(name: str, elements: Sequence[str] = DEFAULT_ELEMENTS) -> Spec
     >>> parse_species("#CH3OH").elements["H"]
     4
     """
-    return _parse(name, tuple(canonical(element) for element in elements))
+    symbols = arguments.texts("elements", elements)
+    return _parse(arguments.text("a species", name), tuple(map(canonical, symbols)))
 
 
 def find_elements(
@@ -88,6 +90,8 @@ def find_elements(
     Raises:
         InputError: If a declared symbol is no element.
     """
+    names = arguments.texts("species", names)
+    declared = arguments.texts("elements", declared)
     found = set(DEFAULT_ELEMENTS) | {canonical(element) for element in declared}
     bodies = {name.strip().lstrip("#@").rstrip("+-").upper() for name in names}
     bodies &= {body for body in bodies if _is_symbol(body)}

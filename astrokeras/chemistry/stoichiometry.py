@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.chemistry.species import find_elements, order_elements, parse_species
 
 
@@ -27,7 +28,8 @@ def stoichiometric_matrix(
     >>> stoichiometric_matrix(["H2O", "CO"])[1]
     ('H', 'C', 'O')
     """
-    allowed = find_elements(names) if elements is None else tuple(elements)
+    names = arguments.texts("species", names)
+    allowed = find_elements(names) if elements is None else elements
     species = [parse_species(name, allowed) for name in names]
     present = order_elements({e for one in species for e in one.elements})
     counts = [[one.elements.get(e, 0) for e in present] for one in species]

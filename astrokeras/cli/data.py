@@ -114,13 +114,12 @@ def split(
     """Store a split in a tracer file that has none."""
     import numpy as np
 
-    from astrokeras.config import SplitConfig, check
+    from astrokeras.config import SplitConfig
     from astrokeras.data.tracers.file_format import SPLITS
     from astrokeras.data.tracers.split import split_file
 
     refuse_text(file)
     config = SplitConfig(by=by, validation=validation, test=test, seed=seed)
-    check(config)
     codes = split_file(file, config, force)
     counts = np.bincount(codes, minlength=len(SPLITS))
     shares = (f"{n} {name}" for n, name in zip(counts, SPLITS, strict=True))

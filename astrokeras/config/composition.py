@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from astrokeras import arguments
 from astrokeras.config import schemas
 from astrokeras.config.schemas import (
     AutoencoderConfig,
@@ -22,6 +24,7 @@ from astrokeras.config.schemas import (
     TurbulentConfig,
     check,
 )
+from astrokeras.errors import InputError
 from astrokeras.system.old_names import new_key
 from astrokeras.system.package_data import resource
 
@@ -65,6 +68,7 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
     Raises:
         ConfigError: For an unknown key or variant, a wrong type or a value out of
             range: one line that names the key, the value and what is allowed.
+        InputError: If there is no such folder, or the overrides are no list of texts.
     """
     composed, home = _compose("config", overrides, config_dir)
     if not isinstance(composed, Config):
@@ -128,7 +132,7 @@ def compose_tracks(
             low, high = map(float, limits)
         except (TypeError, ValueError):
             low = high = 0.0
-        if not 0 < low < high:
+        if not 0 < low < high < math.inf:
             raise ConfigError(
                 f"tracks.limits.{name} is {limits}; give two positive numbers, the "
                 "smaller one first."
@@ -159,6 +163,11 @@ def _compose(
     import hydra
     from omegaconf import OmegaConf
 
+    overrides = arguments.texts("overrides", overrides)
+    if config_dir is not None:
+        config_dir = arguments.path("config_dir", config_dir)
+        if not config_dir.is_dir():
+            raise InputError(f"config_dir is {config_dir}; give a folder that exists.")
     store = _schemas()
     shipped = resource("configs")
     folders = [config_dir, Path("configs"), shipped]

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from astrokeras.arguments import shown
 from astrokeras.errors import InputError
 
 
@@ -318,28 +319,56 @@ def check(config: Any, prefix: str = "") -> None:
         check_field(item, value, key)
 
 
+def check_finite(value: Any, key: str) -> None:
+    """Check that no number of a value, however nested, is infinite or missing.
+
+    Raises:
+        ConfigError: For the first one.
+    """
+    if isinstance(value, dict):
+        for name, one in value.items():
+            check_finite(one, f"{key}.{name}")
+    elif isinstance(value, list | tuple):
+        for one in value:
+            check_finite(one, key)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key} is {shown(value)}; give a finite number.")
+
+
 def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
     """Check one value against the range or the choices that its field declares.
 
     Raises:
         ConfigError: If the field does not allow it.
     """
+    check_finite(value, key)
     choices = item.metadata.get("choices")
-    if choices and value not in choices:
+    # An array would answer `in` with an array.
+    if choices and not (isinstance(value, str | None) and value in choices):
         allowed = ", ".join(str(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{key} is {value!r}; allowed are: {allowed}.")
+        raise ConfigError(f"{key} is {shown(value)}; allowed are: {allowed}.")
     pattern = item.metadata.get("pattern")
-    if pattern and not re.fullmatch(pattern, value):
+    if pattern and not (isinstance(value, str) and re.fullmatch(pattern, value)):
         raise ConfigError(
-            f"{key} is {value!r}; give letters, digits, '.', '_' and '-' alone."
+            f"{key} is {shown(value)}; give letters, digits, '.', '_' and '-' alone."
         )
     low, high = item.metadata.get("range", (None, None))
     if low is None or value is None:
         return
     values = value if isinstance(value, list) else [value]
+    whole = "float" not in str(item.type)
+    kinds = (int,) if whole else (int, float)
+    wrong = [v for v in values if isinstance(v, bool) or not isinstance(v, kinds)]
+    if wrong:
+        what = "a whole number" if whole else "a number"
+        raise ConfigError(f"{key} is {shown(wrong[0])}; give {what}.")
     if not values:
         raise ConfigError(f"{key} is empty; give at least one value.")
     if item.metadata.get("interval") and (len(values) != 2 or values[0] > values[1]):
-        raise ConfigError(f"{key} is {value}; give two numbers, the smaller one first.")
+        raise ConfigError(
+            f"{key} is {shown(value)}; give two numbers, the smaller one first."
+        )
     if not all(low <= v <= high for v in values):
-        raise ConfigError(f"{key} is {value}; it must lie in [{low:g}, {high:g}].")
+        raise ConfigError(
+            f"{key} is {shown(value)}; it must lie in [{low:g}, {high:g}]."
+        )

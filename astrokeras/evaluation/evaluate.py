@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
+from astrokeras.data.tracers.file_format import SPLITS
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.evaluation.baselines import predict_baseline
 from astrokeras.evaluation.context import EvaluationContext, Rollout, StreamingTest
@@ -95,6 +97,11 @@ def evaluate(
             predictions cannot be written.
     """
     target = find_surrogate_reference(run)
+    arguments.choice("split", split, *SPLITS, "all")
+    arguments.flags(
+        overwrite=overwrite, stress=stress, report=report, progress=progress
+    )
+    batch_size = arguments.whole("batch_size", batch_size, low=1)
     with ExitStack() as stack:
         store = stack.enter_context(TracerStore(tracers or own_tracers(target)))
         folder = report_folder(target, store.path, split, out) if report else None

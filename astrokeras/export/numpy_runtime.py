@@ -6,7 +6,9 @@
 
 Abundances are relative to H nuclei, (N, S); parameters (N, P) in `about["units"]` hold
 for an interval of `years`, (N,); `rollout` takes (N, T, P) and (N, T) and returns the
-states after each interval, (N, T, S). Ranges are in `about`; nothing checks them here.
+states after each interval, (N, T, S). Other shapes, and what is not finite or not
+positive where it must be, are a `ValueError`. Ranges are in `about`; nothing checks
+them here.
 """
 
 import json
@@ -45,6 +47,24 @@ def _read(file, member):
     return values.reshape(shape, order="F" if by_columns else "C")
 
 
+def _take(name, values, shape, least=-math.inf):
+    """Return finite numbers of a shape, in which `None` is any length."""
+    try:
+        array = np.asarray(values).astype("f4")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} are no numbers ({error}); give an array.") from error
+    fits = array.ndim == len(shape) and all(
+        want in (None, have) for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(f"{name} have shape {array.shape}; give ({wanted}).")
+    if not (np.isfinite(array) & (array > least)).all():
+        lowest = "finite" if least < 0 else "finite and positive"
+        raise ValueError(f"{name} must be {lowest}; correct them.")
+    return array
+
+
 class Surrogate:
     """Encode, decode, step and rollout of an exported surrogate.
 
@@ -64,26 +84,33 @@ class Surrogate:
 
     def encode(self, abundances):
         """Return latents, (N, L), of abundances, (N, S)."""
-        scaled = self._scale(np.asarray(abundances, "f4"))
+        given = _take("abundances", abundances, (None, self.species), -1e-12)
+        scaled = self._scale(given)
         return np.concatenate([self._encode(k, scaled) for k in self.members], -1)
 
     def decode(self, latents):
         """Return abundances, (N, S), of latents, (N, L)."""
-        return self._finish(self._decode(np.asarray(latents, "f4")))
+        return self._finish(self._decode(_take("latents", latents, (None, None))))
 
     def step(self, abundances, physical, years):
         """Return abundances after one interval, (N, S)."""
+        physical = _take("physical", physical, (None, None), 0)
+        years = _take("years", years, (None,), 0)
         return self.rollout(abundances, physical[:, None], years[:, None])[:, 0]
 
     def rollout(self, abundances, physical, years):
         """Return abundances after each interval, (N, T, S)."""
-        initial = np.asarray(abundances, "f4")
+        initial = _take("abundances", abundances, (None, self.species), -1e-12)
+        count = len(self.about["parameters"])
+        physical = _take("physical", physical, (len(initial), None, count), 0)
+        years = _take("years", years, physical.shape[:2], 0)
         scaled = self._scale(initial)
         latents = np.concatenate([self._encode(k, scaled) for k in self.members], -1)
-        told = self._tell(np.asarray(physical, "f4"), np.asarray(years, "f4"))
+        told = self._tell(physical, years)
         missed = scaled - self._decode(latents)
         totals = np.maximum(initial @ self.weights["atoms"], TINY)
-        path, states = np.zeros((len(initial), 1), "f4"), []
+        path = np.zeros((len(initial), 1), "f4")
+        states = np.full((len(initial), told.shape[1], self.species), np.nan, "f4")
         for t in range(told.shape[1]):
             before, latents = latents, self._step(latents, told[:, t])
             path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
@@ -93,8 +120,13 @@ class Surrogate:
                     -path / self.facts["residual_decay_length"]
                 )
             found = self._finish(found)
-            states.append(self._conserve(found, totals) if self.conserves else found)
-        return np.stack(states, 1)
+            states[:, t] = self._conserve(found, totals) if self.conserves else found
+        return states
+
+    @property
+    def species(self):
+        """Number of species."""
+        return len(self.about["species"])
 
     @property
     def conserves(self):

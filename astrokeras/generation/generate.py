@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.config import GenerationConfig, SolverConfig
 from astrokeras.data.importers.trajectory_table import opened_tracks
 from astrokeras.data.pipeline.training_cache import hash_file
@@ -91,8 +92,11 @@ def generate(
             for an interrupted generation.
         WorkError: If every tracer failed, or the scheduler is gone.
     """
-    parts = ResumableOutput(Path(out), "generation")
-    parts.check(Path(tracks), resume, overwrite)
+    arguments.flags(split=split, resume=resume, overwrite=overwrite)
+    if workers is not None:
+        workers = arguments.whole("workers", workers, low=1)
+    parts = ResumableOutput(arguments.path("out", out), "generation")
+    parts.check(arguments.path("tracks", tracks), resume, overwrite)
     with opened_tracks(tracks, config.dataset, warn) as store:
         with Host(config.solver) as host:
             given = Tracks(store, host, config, initial, Path(tracks))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import write_rows
@@ -109,7 +110,7 @@ def propose(
             calibrated, the file does not suit it, or there are less than `count`
             trajectories to choose from.
     """
-    out = Path(out)
+    out = arguments.path("out", out)
     target = find_surrogate_reference(run)
     for source in (tracks, *solved, initial, target.path):
         check_out(out, Path(source or tracks), overwrite)
@@ -232,10 +233,8 @@ def _check(target: SurrogateReference, count: int, batch_size: int) -> None:
             "it is wrong; train it with calibration=0.5 and two simulations in "
             "validation at least, or draw at random with `astrokeras data sample`."
         )
-    if count < 1:
-        raise InputError(f"count is {count}; give how many trajectories to choose.")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; give a positive number.")
+    arguments.whole("count", count, low=1)
+    arguments.whole("batch_size", batch_size, low=1)
 
 
 def _check_count(store: TracerStore, pool: int, count: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.config import GenerationConfig
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers, TracerStore
@@ -125,6 +126,9 @@ def verify(
             short, or its species or parameters are not the solver's.
         SolverError: If the solver fails.
     """
+    tracers = arguments.whole("tracers", tracers, low=1)
+    seed = arguments.whole("seed", seed)
+    threshold = arguments.number("threshold", threshold, low=0)
     with TracerStore(path) as store:
         rows = _choose(store, tracers, seed)
         with Host(config.solver) as host:

@@ -9,7 +9,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from astrokeras import arguments
 from astrokeras.layers.registration import register
+
+MOST = 0.999  # of the inputs may be dropped: what stays is divided by the rest
 
 
 class _AnnealedLayer(keras.layers.Layer):
@@ -18,7 +21,7 @@ class _AnnealedLayer(keras.layers.Layer):
     def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate = rate
-        self.seed = seed
+        self.seed = None if seed is None else arguments.whole("seed", seed)
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.strength = self.add_weight(
             (), keras.initializers.Constant(rate), trainable=False, name="strength"
@@ -34,15 +37,13 @@ class AnnealedDropout(_AnnealedLayer):
     """Dropout whose rate is the weight `strength`.
 
     Args:
-        rate: Initial fraction of inputs set to zero while training, in [0, 1).
+        rate: Initial fraction of inputs set to zero while training, in [0, 0.999].
         seed: Seed of the layer's generator.
         **kwargs: Base layer arguments.
     """
 
     def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
-        if not 0 <= rate < 1:
-            msg = f"`rate` must lie in [0, 1). Received: rate={rate}"
-            raise ValueError(msg)
+        rate = arguments.number("rate", rate, 0, MOST)
         super().__init__(rate, seed, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -87,9 +88,7 @@ class LatentNoise(_AnnealedLayer):
     """
 
     def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
-        if rate < 0:
-            msg = f"`rate` must not be negative. Received: rate={rate}"
-            raise ValueError(msg)
+        rate = arguments.number("rate", rate, low=0)
         super().__init__(rate, seed, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:

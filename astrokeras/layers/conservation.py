@@ -8,6 +8,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras import arguments
+from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
 
 TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
@@ -57,16 +59,16 @@ class Conservation(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.stoichiometry = np.asarray(stoichiometry, "float32")
+        self.stoichiometry = arguments.numbers("stoichiometry", stoichiometry)
         if self.stoichiometry.ndim != 2:
             msg = (
                 "`stoichiometry` must have shape (species, elements). "
                 f"Received: shape={self.stoichiometry.shape}"
             )
-            raise ValueError(msg)
-        self.steps = steps
-        self.power = power
-        self.limit = limit
+            raise InputError(msg)
+        self.steps = arguments.whole("steps", steps, low=1)
+        self.power = arguments.number("power", power, 0, 1)
+        self.limit = arguments.number("limit", limit, low=1e-6)
         count = self.stoichiometry.shape[1]
         self.pairs = [(i, j) for i in range(count) for j in range(i + 1)]
         # Products of atom counts: the Jacobian is one matrix product with them.

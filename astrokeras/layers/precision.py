@@ -1,5 +1,7 @@
 """In which precision the dense layers multiply their matrices."""
 
+from astrokeras import arguments
+
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
@@ -13,9 +15,6 @@ def check_precision(precision: str) -> str:
     spread if the model standardises.
 
     Raises:
-        ValueError: If it is none of `PRECISIONS`.
+        InputError: If it is none of `PRECISIONS`.
     """
-    if precision not in PRECISIONS:
-        msg = f"`precision` must be one of {PRECISIONS}. Received: {precision!r}"
-        raise ValueError(msg)
-    return precision
+    return arguments.choice("precision", precision, *PRECISIONS)

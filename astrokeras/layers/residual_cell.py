@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras import arguments
 from astrokeras.layers.precision import check_precision
 from astrokeras.layers.registration import register
 
@@ -57,11 +58,8 @@ class ResidualCell(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not hidden:
-            msg = f"`hidden` must name at least one width. Received: hidden={hidden}"
-            raise ValueError(msg)
-        self.latents = latents
-        self.hidden = list(hidden)
+        self.hidden = hidden = arguments.wholes("hidden", hidden, low=1, least=1)
+        self.latents = latents = arguments.whole("latents", latents, low=1)
         self.activation = activation
         self.activate = keras.activations.get(activation)
         self.state_size = self.output_size = latents

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from astrokeras import arguments
 from astrokeras.layers.registration import register
 
 
@@ -29,10 +30,7 @@ class ReversibleDense(keras.layers.Layer):
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
-        if units < 1:
-            msg = f"`units` must be a positive integer. Received: units={units}"
-            raise ValueError(msg)
-        self.units = units
+        self.units = arguments.whole("units", units, low=1)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         inputs = input_shape[-1]

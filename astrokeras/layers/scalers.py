@@ -6,11 +6,13 @@ import keras
 import numpy as np
 from keras import ops
 
+from astrokeras import arguments
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     scale_abundances,
     unscale_abundances,
 )
+from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
 
 
@@ -28,7 +30,8 @@ class AbundanceScaler(keras.layers.Layer):
 
     def __init__(self, floor: float = 1e-20, **kwargs: Any):
         super().__init__(**kwargs)
-        self.floor = floor
+        # Its logarithm divides.
+        self.floor = arguments.number("floor", floor, 1e-40, 0.1)
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
         scale = unscale_abundances if reverse else scale_abundances
@@ -55,8 +58,8 @@ class AffineScaler(keras.layers.Layer):
 
     def __init__(self, features: int, log: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.features = features
-        self.log = log
+        self.features = features = arguments.whole("features", features, low=1)
+        self.log = arguments.flag("log", log)
         self.offset = self.add_weight(
             (features,), "zeros", trainable=False, name="offset"
         )
@@ -65,11 +68,19 @@ class AffineScaler(keras.layers.Layer):
 
     def set_scales(self, offset: np.ndarray, scale: np.ndarray) -> None:
         """Set both vectors, each of shape `(features,)`; no scale may be zero."""
-        scale = np.asarray(scale, "float32")
+        offset = arguments.numbers("offset", offset)
+        scale = arguments.numbers("scale", scale)
+        if offset.shape != scale.shape or scale.shape != (self.features,):
+            raise InputError(
+                f"offset and scale have shapes {offset.shape} and {scale.shape}; give "
+                f"{(self.features,)} for both."
+            )
+        if not np.isfinite(offset).all():
+            raise InputError(f"offset is {arguments.shown(offset)}; it must be finite.")
         if not (np.isfinite(scale).all() and (scale != 0).all()):
             msg = f"`scale` must be finite and not zero. Received: scale={scale}"
-            raise ValueError(msg)
-        self.offset.assign(np.asarray(offset, "float32"))
+            raise InputError(msg)
+        self.offset.assign(offset)
         self.scale.assign(scale)
 
     def call(self, inputs: Any, reverse: bool = False, outputs: Any = None) -> Any:

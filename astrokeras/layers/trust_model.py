@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras import arguments
 from astrokeras.layers.registration import register
 from astrokeras.system.old_names import TRUST, rename_keys
 
@@ -73,12 +74,19 @@ class Trust(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        latents, parameters, species, elements, references = arguments.wholes(
+            "counts of a Trust",
+            (latents, parameters, species, elements, references),
+            low=1,
+        )
         self.latents = latents
         self.parameter_count = parameters
         self.species = species
         self.elements = elements
         self.references = references
-        self.reliability_threshold = reliability_threshold
+        self.reliability_threshold = arguments.number(
+            "reliability_threshold", reliability_threshold, low=1e-6
+        )
         shapes = {
             "latent_offset": (latents,),
             "latent_scale": (latents,),
@@ -240,7 +248,7 @@ def nearest(points: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Return the distance to the nearest reference, `(..., D)` to `(...)`."""
     rows = points.reshape(-1, points.shape[-1])
     square = np.square(references).sum(1)
-    found = np.empty(len(rows), "float32")
+    found = np.full(len(rows), np.nan, "float32")
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         least = (square - 2.0 * block @ references.T).min(1)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from astrokeras import arguments
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.precision import check_precision
 from astrokeras.layers.registration import register
@@ -74,11 +75,13 @@ class Autoencoder(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if output not in OUTPUTS:
-            msg = f"`output` must be one of {OUTPUTS}. Received: output={output!r}"
-            raise ValueError(msg)
+        arguments.choice("output", output, *OUTPUTS)
+        species = arguments.whole("species", species, low=1)
+        latents = arguments.whole("latents", latents, low=1)
+        momentum = arguments.number("momentum", momentum, 0, 1)
+        arguments.flags(latent_activation=latent_activation, normalise=normalise)
         self.species = species
-        self.widths = list(widths)
+        self.widths = arguments.wholes("widths", widths, low=1)
         self.latents = latents
         self.activation = activation
         self.latent_activation = latent_activation

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras import arguments
 from astrokeras.data.tracers.timestep_features import feature_count
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
@@ -75,10 +76,15 @@ class Emulator(keras.Model):
         super().__init__(**kwargs)
         if isinstance(autoencoder, dict):
             autoencoder = keras.saving.deserialize_keras_object(autoencoder)
+        arguments.flags(
+            finetune_autoencoder=finetune_autoencoder,
+            use_timestep=use_timestep,
+            relaxing=relaxing,
+        )
         self.autoencoder = autoencoder
         self.autoencoder.trainable = finetune_autoencoder
-        self.parameter_count = parameter_count
-        self.hidden = list(hidden)
+        self.parameter_count = arguments.whole("parameter_count", parameter_count, 1)
+        self.hidden = arguments.wholes("hidden", hidden, low=1, least=1)
         self.activation = activation
         self.finetune_autoencoder = finetune_autoencoder
         self.use_timestep = use_timestep

@@ -5,27 +5,54 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.errors import InputError
+from astrokeras.models.refused import Refused
 from astrokeras.models.training_ranges import Limits
+from astrokeras.status import Status
 
 
-def as_numbers(name: str, values: Any) -> np.ndarray:
-    """Return an array of float32.
+def as_numbers(name: str, values: Any, dtype: str = "float32") -> np.ndarray:
+    """Return an array of numbers.
 
     Raises:
         InputError: If the values are none.
     """
-    try:
-        return np.asarray(values, "float32")
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} is a {type(values).__name__}, no array of numbers ({error})."
-        ) from error
+    return arguments.numbers(name, values, dtype)
 
 
-def check_physical(limits: Limits, physical: Any) -> np.ndarray:
-    """Return parameters as float32, refusing what is not physical.
+def check_tracers(
+    limits: Limits, initial: Any, physical: Any, time: Any, flagged: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return abundances, parameters and years of tracers, and which are refused.
+
+    Args:
+        limits: Of the surrogate.
+        initial: Abundances of state 0, `(N, S)` or `(S,)`.
+        physical: See `shape_physical`.
+        time: See `check_time`.
+        flagged: Whether tracers that are refused are marked and are no error.
+
+    Returns:
+        `(N, S)`, `(N, T, P)` or `(N, T, 3, P)`, `(N, T+1)`, and the status of each
+        tracer by its input, 0 if it is fine, `(N,)`.
+
+    Raises:
+        InputError: For shapes that disagree; unless flagged, for refused tracers.
+    """
+    physical = shape_physical(limits, physical)
+    count, steps = physical.shape[:2]
+    refused = Refused(count, flagged)
+    check_physical(limits, physical, refused)
+    initial = check_initial(limits, initial, count, refused)
+    time = check_time(limits, time, count, steps, refused)
+    return initial, physical, time, refused.status
+
+
+def shape_physical(limits: Limits, physical: Any) -> np.ndarray:
+    """Return parameters as float32, of a shape that is known.
 
     Args:
         limits: Of the surrogate.
@@ -35,7 +62,7 @@ def check_physical(limits: Limits, physical: Any) -> np.ndarray:
         `(N, T, P)`, held within an interval, or `(N, T, 3, P)`: mean, first and last.
 
     Raises:
-        InputError: For another shape or a value that is not positive and finite.
+        InputError: For another shape.
     """
     physical = as_numbers("physical", physical)
     physical = physical[None] if physical.ndim == 2 else physical
@@ -47,33 +74,62 @@ def check_physical(limits: Limits, physical: Any) -> np.ndarray:
             f"(tracers, steps, {len(names)}) with {', '.join(names)}, or (tracers, "
             f"steps, 3, {len(names)}) with mean, first and last of each interval."
         )
-    if not (np.isfinite(physical) & (physical > 0)).all():
-        bad = np.argwhere(~(np.isfinite(physical) & (physical > 0)))[0]
-        raise InputError(
-            f"physical: {names[bad[-1]]} is {physical[tuple(bad)]} for tracer "
-            f"{bad[0]}, step {bad[1]}; it must be positive and finite."
-        )
     return physical
 
 
-def check_initial(limits: Limits, initial: Any, count: int) -> np.ndarray:
-    """Return initial abundances as `(count, S)` float32, within floor and 1."""
-    initial = check_abundances(limits, initial)
-    if initial.ndim == 1:
-        initial = np.broadcast_to(initial, (count, initial.size))
-    if initial.shape != (count, len(limits.species)):
+def check_physical(limits: Limits, physical: np.ndarray, refused: Refused) -> None:
+    """Refuse tracers with a parameter that is not positive and finite."""
+    bad = ~(np.isfinite(physical) & (physical > 0))
+    if bad.any():
+        where = tuple(np.argwhere(bad)[0])
+        name = limits.parameters[where[-1]]
+        refused.add(
+            bad.any(tuple(range(1, bad.ndim))),
+            Status.INPUT,
+            f"physical: {name} is {physical[where]:.6g} for tracer {where[0]}, step "
+            f"{where[1]}; it must be positive and finite",
+        )
+
+
+def check_initial(
+    limits: Limits, initial: Any, count: int, refused: Refused
+) -> np.ndarray:
+    """Return initial abundances as `(count, S)` float32, within floor and 1.
+
+    Args:
+        limits: Of the surrogate.
+        initial: `(count, S)`, or `(S,)` for all tracers.
+        count: N.
+        refused: Is told of tracers with a value that no abundance can have.
+
+    Raises:
+        InputError: For another shape.
+    """
+    initial = as_numbers("initial", initial)
+    shape = (count, len(limits.species))
+    if initial.shape not in {shape, shape[1:]}:
         raise InputError(
             f"initial has shape {initial.shape}; with {count} tracers it "
-            f"must be {(count, len(limits.species))}."
+            f"must be {shape}, the last axis holds the species of the surrogate."
         )
-    return initial
+    initial = np.broadcast_to(initial, shape)
+    bad = ~possible(initial)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        refused.add(
+            bad.any(-1),
+            Status.INPUT,
+            f"initial: {limits.species[column]} is {initial[row, column]:.6g} for "
+            f"tracer {row}; it must lie in [0, 1], relative to H nuclei",
+        )
+    return raise_to_floor(limits, initial)
 
 
 def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
     """Return abundances `(..., S)` as float32, raised to the floor.
 
-    Those within half a decade below it are kept: a surrogate says them of species at
-    the floor, and finds its latents by them where a code encodes what was decoded.
+    Raises:
+        InputError: For another shape or a value that no abundance can have.
     """
     abundances = as_numbers("abundances", abundances)
     if abundances.shape[-1:] != (len(limits.species),):
@@ -81,20 +137,37 @@ def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
             f"abundances have shape {abundances.shape}; the last axis must hold "
             f"the {len(limits.species)} species of the surrogate."
         )
-    good = (abundances >= -1e-12) & (abundances <= 1 + 1e-6)
+    good = possible(abundances)
     if not good.all():
         bad = tuple(np.argwhere(~good)[0])
+        states = int((~good.all(-1)).sum())
         raise InputError(
-            f"abundances: {limits.species[bad[-1]]} is {abundances[bad]} in state "
-            f"{', '.join(map(str, bad[:-1])) or 0}; it must lie in [0, 1], relative "
-            "to H nuclei."
+            f"abundances: {limits.species[bad[-1]]} is {abundances[bad]:.6g} in state "
+            f"{', '.join(map(str, bad[:-1])) or 0}, the first of {states} such states; "
+            "it must lie in [0, 1], relative to H nuclei."
         )
+    return raise_to_floor(limits, abundances)
+
+
+def possible(abundances: np.ndarray) -> np.ndarray:
+    """Whether abundances can be, but for rounding."""
+    return (abundances >= LOWEST) & (abundances <= HIGHEST)
+
+
+def raise_to_floor(limits: Limits, abundances: np.ndarray) -> np.ndarray:
+    """Return abundances as float32, none below the floor.
+
+    Those within half a decade below it are kept: a surrogate says them of species at
+    the floor, and finds its latents by them where a code encodes what was decoded.
+    """
     least = limits.floor * 10.0 ** (-MARGIN_DEX - 0.01)
     raised = np.where(abundances < least, limits.floor, abundances)
     return np.minimum(raised, 1.0).astype("float32")
 
 
-def check_time(limits: Limits, time: Any, count: int, steps: int) -> np.ndarray:
+def check_time(
+    limits: Limits, time: Any, count: int, steps: int, refused: Refused
+) -> np.ndarray:
     """Return the years of all states, refusing intervals that were not trained.
 
     Args:
@@ -102,29 +175,41 @@ def check_time(limits: Limits, time: Any, count: int, steps: int) -> np.ndarray:
         time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval.
         count: N.
         steps: T.
+        refused: Is told of tracers whose time does not go on, or by an interval that
+            was not trained.
 
     Returns:
         Years of the states, `(N, T+1)` float64.
 
     Raises:
-        InputError: For another shape, or naming the interval and the trained range.
+        InputError: For another shape.
     """
-    time = np.asarray(time, "float64")
+    time = as_numbers("time", time, "float64")
     if time.ndim and time.shape not in {(steps + 1,), (count, steps + 1)}:
         raise InputError(
             f"time has shape {time.shape} for {count} tracers of {steps} steps; give "
             f"{steps + 1} times a tracer, or one interval."
         )
-    years = time if time.ndim else time * np.arange(steps + 1)
-    bad = limits.outside_steps(years)
-    if bad.any():
-        value = float(np.diff(years)[bad].flat[0])
-        low, high = limits.dt_range
-        raise InputError(
-            f"time has an interval of {value:.6g} yr; this surrogate was trained "
-            f"on {low:.6g} to {high:.6g} yr, give states at these."
-        )
-    return np.broadcast_to(years, (count, steps + 1))
+    with np.errstate(all="ignore"):
+        years = time if time.ndim else time * np.arange(steps + 1)
+        years = np.broadcast_to(years, (count, steps + 1))
+        intervals = np.diff(years)
+        untrained = limits.outside_steps(years)
+    still = ~(np.isfinite(years).all(-1) & (intervals > 0).all(-1))
+    other = untrained.any(-1) & ~still
+    low, high = limits.dt_range
+    for bad, status in ((still, Status.INPUT), (other, Status.TIME)):
+        if bad.any():
+            row = int(bad.argmax())
+            value = intervals[row][untrained[row]] if steps else years[row]
+            refused.add(
+                bad,
+                status,
+                f"time has an interval of {value[0]:.6g} yr for tracer {row}; this "
+                f"surrogate was trained on {low:.6g} to {high:.6g} yr, give states at "
+                "these",
+            )
+    return years
 
 
 def describe_outside(
@@ -188,9 +273,10 @@ def choose_columns(
         InputError: For a name that is unknown.
     """
     if species is None:
-        return None, np.empty(0)
+        return None, np.zeros((0, 0), "float32")
     if isinstance(species, str):  # one name, not a sequence of letters
         species = [species]
+    species = arguments.texts("species", species, least=1)
     column = {name: i for i, name in enumerate(known_species)}
     parts = []
     for name in species:
@@ -198,8 +284,8 @@ def choose_columns(
         known = [part for part in both if part in column]
         if not known:
             raise InputError(
-                f"species {name!r} is not among the {len(column)} of this "
-                "surrogate; see its `species`."
+                f"species {arguments.shown(name)} is not among the {len(column)} of "
+                "this surrogate; see its `species`."
             )
         parts.append(known)
     needed = list(dict.fromkeys(part for known in parts for part in known))
@@ -215,18 +301,19 @@ def choose_states(state_indices: Sequence[int], steps: int) -> np.ndarray:
     Raises:
         InputError: For a number beyond the states.
     """
-    wanted = np.atleast_1d(state_indices)
-    if not np.issubdtype(wanted.dtype, np.integer):
+    wanted = np.atleast_1d(arguments.numbers("times", state_indices, None))
+    if wanted.ndim != 1 or not wanted.size or wanted.dtype.kind not in "iu":
         raise InputError(
-            f"times are {wanted.tolist()}; give numbers of states, 0 to {steps}, "
-            "not years."
+            f"times are {arguments.shown(state_indices)}; give a list of numbers of states, 0 "
+            f"to {steps}, not years."
         )
-    if ((wanted < -steps - 1) | (wanted > steps)).any():
+    as_floats = wanted.astype("float64")  # which hold any integer's size
+    if ((as_floats < -steps - 1) | (as_floats > steps)).any():
         raise InputError(
-            f"times {wanted.tolist()} reach beyond the {steps + 1} states; "
+            f"times {arguments.shown(state_indices)} reach beyond the {steps + 1} states; "
             f"give numbers of states from {-steps - 1} to {steps}, not years."
         )
-    return wanted % (steps + 1)
+    return wanted.astype("int64") % (steps + 1)
 
 
 def equal_batches(

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from astrokeras import arguments
+from astrokeras.errors import InputError
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.orthonormal import Orthonormal
 from astrokeras.layers.precision import check_precision
@@ -63,14 +65,16 @@ class ProjectionAutoencoder(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        species = arguments.whole("species", species, low=1)
+        latents = arguments.whole("latents", latents, low=1)
         if latents > species:
             msg = (
                 f"`latents` must not exceed `species`. Received: latents={latents}, "
                 f"species={species}"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         self.species = species
-        self.widths = list(widths)
+        self.widths = arguments.wholes("widths", widths, low=1)
         self.latents = latents
         self.activation = activation
         self.noise = noise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras import arguments
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     RANGE_DEX,
@@ -146,6 +148,16 @@ class Surrogate(Facts, keras.Model):
             trust = keras.saving.deserialize_keras_object(trust)
         self.emulator = emulator
         self.trust = trust
+        species = arguments.texts("species", species, least=1)
+        parameters = arguments.texts("parameters", parameters, least=1)
+        units = arguments.texts("units", units)
+        if len(units) != len(parameters) or set(parameter_ranges) != set(parameters):
+            raise InputError(
+                f"units are {arguments.shown(units)}, box holds "
+                f"{arguments.shown(list(parameter_ranges))}; give one of each for the parameters "
+                f"{', '.join(parameters)}."
+            )
+        arguments.flag("conserve", conserve)
         self._facts = {
             "species": list(species),
             "parameters": list(parameters),
@@ -153,7 +165,7 @@ class Surrogate(Facts, keras.Model):
             "elements": list(elements),
             "stoichiometry": np.asarray(stoichiometry, "float64").tolist(),
             "dt_range": np.asarray(dt_range, "float64").tolist(),
-            "t_max": float(t_max),
+            "t_max": arguments.number("t_max", t_max, low=1e-300),
             "parameter_ranges": {
                 name: [float(v) for v in bounds]
                 for name, bounds in parameter_ranges.items()
@@ -163,10 +175,12 @@ class Surrogate(Facts, keras.Model):
                 k: np.asarray(v, "float64").tolist()
                 for k, v in initial_conditions.items()
             },
-            "floor": float(floor),
+            "floor": arguments.number("floor", floor),
             "fixed": list(fixed),
             "conserve": conserve,
-            "residual_decay_length": float(residual_decay_length),
+            "residual_decay_length": arguments.number(
+                "residual_decay_length", residual_decay_length, low=0
+            ),
             "version": version,
         }
         self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")
@@ -334,6 +348,8 @@ class Surrogate(Facts, keras.Model):
         return_sigma: bool = False,
         return_trust: bool = False,
         fallback: Callable[..., Any] | None = None,
+        return_status: bool = False,
+        on_error: str = "raise",
     ) -> Any:
         """Evolve tracers.
 
@@ -368,68 +384,102 @@ class Surrogate(Facts, keras.Model):
                 `(n, T, ...)` and years `(n, T+1)` of the tracers that hold a wanted
                 state of less trust than 0.5; it returns abundances `(n, T+1, S)`,
                 which take the place of those predicted, with sigma 0 and trust 1.
+            return_status: Whether the status follows, `(N, T+1 or len(times))`, uint8:
+                the sum of what speaks against a state, see `astrokeras.status`; 0 is
+                fine. 1 a parameter outside the trained range, 2 the time, 4 unlike
+                training, 8 a large expected error, 16 element totals not restored, 32
+                bad input, 64 solved by the fallback. Without calibration only the
+                ranges are known.
+            on_error: "raise", or "flag": tracers whose values or intervals are refused
+                come back as NaN, with trust 0 and their status; the others are evolved.
 
         Returns:
             Abundances, `(N, T+1 or len(times), S or len(species))`, float32; with
-            `return_sigma` and `return_trust` a tuple of what was asked for.
+            `return_sigma`, `return_trust` and `return_status` a tuple of what was asked
+            for, in this order.
 
         Raises:
             InputError: For shapes that disagree, values that are not finite or not
                 physical, unknown species, or intervals that were not trained; for
                 error bars or trust of a surrogate that is not calibrated.
         """
-        judged = return_sigma or return_trust or fallback is not None
-        if judged and self.trust is None:
+        batch_size = arguments.whole("batch_size", batch_size, low=1)
+        flagged = arguments.choice("on_error", on_error, "raise", "flag") == "flag"
+        conserve = self.conserve if conserve is None else conserve
+        arguments.flags(
+            strict=strict,
+            conserve=conserve,
+            return_sigma=return_sigma,
+            return_trust=return_trust,
+            return_status=return_status,
+        )
+        if fallback is not None:
+            arguments.function("fallback", fallback)
+        asked = return_sigma or return_trust or fallback is not None
+        if asked and self.trust is None:
             raise InputError(
                 "this surrogate is not calibrated: it knows neither error bars nor "
                 "trust; train it with a validation split, or ask for neither."
             )
-        limits = self.limits
-        physical = input_checks.check_physical(limits, physical)
-        count, steps = physical.shape[:2]
         if isinstance(initial, str):
             initial = self.start(initial)
-        initial = input_checks.check_initial(limits, initial, count)
-        time = input_checks.check_time(limits, time, count, steps)
-        outside = input_checks.describe_outside(limits, initial, physical, time)
-        if outside and strict:
-            raise InputError(f"{outside[0]}; stay inside or pass strict=False.")
-        for line in outside:
-            warnings.warn(line, OutsideBoxWarning, stacklevel=2)
-
-        given = Given(initial, physical, time)
+        given = Given(
+            *input_checks.check_tracers(self.limits, initial, physical, time, flagged)
+        )
+        steps = given.time.shape[1] - 1
         wanted = Wanted(
             *input_checks.choose_columns(self.species, species),
             None
             if state_indices is None
             else input_checks.choose_states(state_indices, steps),
-            self.conserve if conserve is None else conserve,
+            conserve,
             return_sigma,
-            judged,
+            asked or (return_status and self.trust is not None),
+            return_status,
         )
+        sound = given.rows(given.refused == 0)
+        outside = input_checks.describe_outside(self.limits, *sound)
+        if outside and strict:
+            raise InputError(f"{outside[0]}; stay inside or pass strict=False.")
+        for line in outside:
+            warnings.warn(line, OutsideBoxWarning, stacklevel=2)
         evolved = evolve(self, given, wanted, batch_size)
         if fallback is not None:
             solve_doubtful(evolved, given, wanted, fallback)
-        elif evolved.unphysical and not return_trust:
+        elif evolved.unphysical.any() and not (return_trust or return_status):
+            count = int(evolved.unphysical.sum())
             line = (
-                f"{evolved.unphysical} of {evolved.trust.size} states cannot be: not "
+                f"{count} of {evolved.trust.size} states cannot be: not "
                 "finite, not positive, or element totals are off by more than "
                 f"{UNPHYSICAL:g}; they have trust 0, `return_trust` tells which."
             )
             warnings.warn(line, UnphysicalWarning, stacklevel=2)
-        extra = [evolved.sigma] * return_sigma + [evolved.trust] * return_trust
+        extra = [
+            values
+            for wish, values in (
+                (return_sigma, evolved.sigma),
+                (return_trust, evolved.trust),
+                (return_status, evolved.status),
+            )
+            if wish
+        ]
         return (evolved.abundances, *extra) if extra else evolved.abundances
 
     def encode(self, abundances: Any) -> np.ndarray:
-        """Return latents `(..., L)` of abundances `(..., S)`."""
+        """Return latents `(..., L)` of abundances `(..., S)`.
+
+        Raises:
+            InputError: For another shape or what no abundance can be.
+        """
         abundances = input_checks.check_abundances(self.limits, abundances)
-        return _by_rows(self.programs.encode, abundances)
+        return _by_rows(self.programs.encode, abundances, self.emulator.latents)
 
     def decode(self, latents: Any, species: Sequence[str] | None = None) -> np.ndarray:
         """Return abundances `(..., S or len(species))` of latents `(..., L)`.
 
         Raises:
-            InputError: For another number of latents or an unknown species.
+            InputError: For another number of latents, an unknown species, or latents
+                that are not finite or so far out that no abundances are.
         """
         latents = input_checks.as_numbers("latents", latents)
         size = self.emulator.latents
@@ -438,19 +488,34 @@ class Surrogate(Facts, keras.Model):
                 f"latents have shape {latents.shape}; the last axis must be {size}."
             )
         columns, mixing = input_checks.choose_columns(self.species, species)
-        decoded = _by_rows(lambda z: self.programs.decode(z, columns), latents)
+        decoded = self._decode_rows(latents, columns)
+        bad = ~np.isfinite(decoded).all(-1)
+        if bad.any():
+            first = tuple(np.argwhere(bad)[0])
+            raise InputError(
+                f"latents of state {', '.join(map(str, first)) or 0} are "
+                f"{arguments.shown(latents[first].tolist())}; no abundances belong to "
+                "them, give what `encode` returns."
+            )
         return decoded if columns is None else (decoded @ mixing.T).astype("float32")
 
     def reconstruct(self, abundances: Any) -> np.ndarray:
         """Return `decode(encode(x))` of abundances `(..., S)`, of the same shape."""
-        return self.decode(self.encode(abundances))
+        return self._decode_rows(self.encode(abundances))
+
+    def _decode_rows(self, latents: np.ndarray, columns: Any = None) -> np.ndarray:
+        width = len(self.species if columns is None else columns)
+        return _by_rows(lambda z: self.programs.decode(z, columns), latents, width)
 
 
-def _by_rows(function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray) -> Any:
+def _by_rows(
+    function: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, width: int
+) -> np.ndarray:
     """Apply a function of rows to arrays of any rank, in batches of one size."""
-    rows = inputs.reshape(-1, inputs.shape[-1])
+    rows = inputs.reshape(math.prod(inputs.shape[:-1]), inputs.shape[-1])
     pieces = [
         function(block) for _, (block,) in input_checks.equal_batches((rows,), ROWS)
     ]
+    pieces.append(np.zeros((0, width), "float32"))
     result = np.concatenate(pieces)[: len(rows)]
-    return result.reshape(*inputs.shape[:-1], -1)
+    return result.reshape(*inputs.shape[:-1], width)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
 
@@ -89,9 +90,11 @@ class Facts:
         Raises:
             InputError: If there is no such start; the message lists those there are.
         """
-        if name not in self.initial_conditions:
+        if arguments.text("a start", name) not in self.initial_conditions:
             known = ", ".join(self.initial_conditions)
-            raise InputError(f"no start is named {name!r}; there are: {known}.")
+            raise InputError(
+                f"no start is named {arguments.shown(name)}; there are: {known}."
+            )
         return self.initial_conditions[name]
 
     def __repr__(self) -> str:

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras import status
+from astrokeras.models.training_ranges import LEAST_TRUST
+
 
 @dataclass
 class TrustAssessment:
@@ -24,6 +27,11 @@ class TrustAssessment:
     def trust(self) -> np.ndarray:
         """Trust score of each state, 1 to 0, (N, T+1)."""
         return 1.0 / (1.0 + self.risks.max(-1))
+
+    @property
+    def status(self) -> np.ndarray:
+        """Status of each state, (N, T+1); one of little trust is not fine."""
+        return status.of_risks(~(1.0 / (1.0 + self.risks) >= LEAST_TRUST))
 
 
 def judge(

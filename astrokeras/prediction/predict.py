@@ -11,6 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
@@ -113,12 +114,13 @@ def predict(
             resume, or another process that writes the same file.
     """
     target = find_surrogate_reference(run)
-    parts = ResumableOutput(Path(out))
-    parts.check(Path(tracers), resume, overwrite)
-    if compression not in COMPRESSION:
-        raise InputError(f"compression is {compression!r}; give gzip or none.")
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; give a positive number.")
+    arguments.flags(
+        strict=strict, resume=resume, overwrite=overwrite, progress=progress
+    )
+    arguments.choice("compression", compression, *COMPRESSION)
+    batch_size = arguments.whole("batch_size", batch_size, low=1)
+    parts = ResumableOutput(arguments.path("out", out))
+    parts.check(arguments.path("tracers", tracers), resume, overwrite)
     with TracerStore(tracers, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else read_start(initial, target)
@@ -197,7 +199,7 @@ def _write_block(
 
 def read_start(initial: str | Path, target: SurrogateReference) -> np.ndarray:
     """Return the start that is meant, of a CSV file or a surrogate's own, (S,)."""
-    if Path(initial).is_file():
+    if arguments.path("initial", initial).is_file():
         return read_initial(initial, target.limits.species, target.limits.floor)
     return target.initial_condition(str(initial))
 

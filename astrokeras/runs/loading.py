@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from astrokeras import arguments
 from astrokeras.errors import InputError
 from astrokeras.models.metadata import check_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
@@ -19,7 +20,7 @@ def find_surrogate(name: str | Path) -> Path:
     Raises:
         InputError: If there is none.
     """
-    path = Path(name)
+    path = arguments.path("the surrogate", name)
     if path.suffix == ".keras":
         if path.is_file():
             return path

@@ -83,7 +83,7 @@ def find_surrogate_reference(wanted: Any) -> SurrogateReference:
     Raises:
         InputError: If there is none; the message lists the runs there are.
     """
-    if isinstance(wanted, str | Path):
+    if not hasattr(wanted, "emulate"):
         path = find_surrogate(wanted)
         about, loaded = read_metadata(path), None
         name = path.parent.resolve().name if path.stem == "surrogate" else path.stem

@@ -77,7 +77,7 @@ class Network(Solver):
         self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
     ) -> np.ndarray:
         """Integrate one tracer, see `Solver.solve`."""
-        states = np.empty((len(time), len(self.species)))
+        states = np.full((len(time), len(self.species)), np.nan)
         states[0] = initial
         for i, years in enumerate(np.diff(time)):
             here = {name: float(values[i]) for name, values in physical.items()}

@@ -102,7 +102,7 @@ class Rates:
             physical: Density, cm^-3, gasTemp and dustTemp, K, Av, mag, Radfield,
                 Habing, zeta, 1.3e-17 s^-1.
         """
-        found = np.empty(len(self._low))
+        found = np.full(len(self._low), np.nan)
         for rows, formula, group in self._groups:
             found[rows] = formula(group, physical)
         gas = physical["gasTemp"]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from astrokeras import arguments
 from astrokeras.errors import WorkError
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -16,8 +17,10 @@ def resource(folder: str) -> Path:
         folder: Name of the folder.
 
     Raises:
+        InputError: For another folder.
         WorkError: If the installation lacks the folder.
     """
+    arguments.choice("folder", folder, "configs", "data", "saved_models")
     candidates = (PACKAGE / "share" / folder, PACKAGE.parent / folder)
     for path in candidates:
         if path.is_dir():

@@ -129,7 +129,7 @@ def log_density(
     mach = shock_mach(config, region, rng.random(shape))
     shocks = np.where((rng.random(shape) < rate) & (mach > 1), mach, 0.0)
     jump = 2 * np.log(np.maximum(shocks, 1.0))
-    raised = np.empty(shape)
+    raised = np.full(shape, np.nan)
     last = np.zeros(config.tracers)
     if lift > 0:  # What is left of jumps before the start is about Gamma distributed.
         last = rng.gamma(lift**2 / spread, spread / lift, config.tracers)
@@ -169,7 +169,7 @@ def excess_heat(shocks: np.ndarray, step: float, cooling: np.ndarray) -> np.ndar
     """
     fresh = shock_heat(shocks) - 1
     left = np.exp(-step / np.maximum(cooling, 1e-9 * step))
-    excess = np.empty(fresh.shape)
+    excess = np.full(fresh.shape, np.nan)
     carried = np.zeros(len(fresh))
     for index in range(fresh.shape[1]):
         # A second shock finds warm gas, which it cannot make hotter than cold one.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from astrokeras import arguments
 from astrokeras.config import (
     Config,
     ConfigError,
@@ -94,7 +95,7 @@ def find_field(path: str) -> tuple[Any, dataclasses.Field[Any]]:
         ConfigError: If there is none of this name, or it is a group of others.
     """
     kind: Any = Config
-    names = path.split(".")
+    names = arguments.text("a field of tuner.space", path).split(".")
     for place, name in enumerate(names):
         owner, last = kind, place == len(names) - 1
         known = {item.name: item for item in dataclasses.fields(owner)}

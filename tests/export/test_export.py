@@ -137,6 +137,23 @@ def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path, quick):
     totals = found.astype("f8") @ surrogate.stoichiometry
     start = given[0].astype("f8") @ surrogate.stoichiometry
     np.testing.assert_allclose(totals / start[:, None], 1, atol=1e-5)
+    check_refusals(numpy_runtime.Surrogate(folder / "surrogate.npz"), *given)
+
+
+def check_refusals(reader, initial, physical, years):
+    """What the reader cannot compute with is named, and nothing is nothing."""
+    none = reader.rollout(initial, physical[:, :0], years[:, :0])
+    assert none.shape == (len(initial), 0, S)
+    wrong = {
+        "abundances": (initial[:, 1:], physical, years),
+        "physical": (initial, physical * 0, years),
+        "years": (initial, physical, years * np.nan),
+    }
+    for name, given in wrong.items():
+        with pytest.raises(ValueError, match=f"^{name} "):
+            reader.rollout(*given)
+    with pytest.raises(ValueError, match="years are no numbers"):
+        reader.step(initial, physical[:, 0], "abc")
 
 
 @pytest.mark.parametrize("how", ["a header that lies", "compressed"])

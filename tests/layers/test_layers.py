@@ -48,7 +48,7 @@ def test_reverse_of_some_outputs_is_a_part_of_all(rng):
 
 
 def test_empty_width_is_refused():
-    with pytest.raises(ValueError, match="Received: units=0"):
+    with pytest.raises(ValueError, match="units is 0; give a whole number"):
         ReversibleDense(0)
 
 
@@ -281,9 +281,9 @@ def test_configuration_survives_serialisation(layer):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: AnnealedDropout(1.0), "rate=1.0"),
-        (lambda: LatentNoise(-1.0), "rate=-1.0"),
-        (lambda: ResidualCell(3, ()), r"hidden=\(\)"),
+        (lambda: AnnealedDropout(1.0), "rate is 1.0; give"),
+        (lambda: LatentNoise(-1.0), "rate is -1.0; give"),
+        (lambda: ResidualCell(3, ()), r"hidden is \(\); give"),
     ],
 )
 def test_wrong_arguments_are_refused(make, message):

@@ -55,7 +55,7 @@ def test_mixed_precision_is_of_the_products_alone(rng):
 @pytest.mark.parametrize("model", [Autoencoder, Emulator])
 def test_an_unknown_precision_is_refused(model, rng):
     first = S if model is Autoencoder else make_autoencoder(rng)
-    with pytest.raises(ValueError, match="Received: 'float16'"):
+    with pytest.raises(ValueError, match="precision is 'float16'; give"):
         model(first, (3,) if model is Autoencoder else P, precision="float16")
 
 

@@ -127,7 +127,7 @@ class FrameTable:
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
-        out = np.empty((stop - start, len(columns)))
+        out = np.full((stop - start, len(columns)), np.nan)
         for place, column in enumerate(columns):
             part, index = self._places[column]
             values = self._frames[part].iloc[start:stop, index]

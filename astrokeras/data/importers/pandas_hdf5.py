@@ -69,7 +69,7 @@ class PandasTable:
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
-        out = np.empty((stop - start, len(columns)))
+        out = np.full((stop - start, len(columns)), np.nan)
         wanted = np.array([self._stored[column] for column in columns])
         first = 0
         for names, dataset, field, transposed, _ in self._blocks:

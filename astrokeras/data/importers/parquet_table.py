@@ -44,7 +44,7 @@ class HDF5Table:
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
-        out = np.empty((stop - start, len(columns)))
+        out = np.full((stop - start, len(columns)), np.nan)
         for place, column in enumerate(columns):
             out[:, place] = self._datasets[column][start:stop]
         return out

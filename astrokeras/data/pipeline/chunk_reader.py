@@ -128,6 +128,7 @@ class ChunkReader:
         if self._turn not in self._memory:
             largest = int(np.diff(self.bounds).max())
             shape = (largest, self.states, self.species)
+            # Filled below; of rows outside of `runs` nothing is used.
             self._memory[self._turn] = np.empty(shape, "f4")
         abundances = self._memory[self._turn][: stop - start]
         for first, end in runs:

@@ -6,6 +6,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.hdf5_sandbox import unreadable
 from astrokeras.errors import InputError
@@ -38,14 +39,34 @@ def open_hdf5(path: Path) -> h5py.File:
 
 
 def row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
-    """Return the numbers of rows that a slice or an array of numbers selects."""
+    """Return the numbers of rows that a slice or an array of numbers selects.
+
+    Raises:
+        InputError: If it is neither, or reaches beyond the tracers.
+    """
     if isinstance(rows, slice):
-        return np.arange(*rows.indices(tracers))
-    return np.asarray(rows, dtype=np.int64)
+        try:
+            return np.arange(*rows.indices(tracers))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"rows are {rows} ({error}); give a slice of whole numbers."
+            ) from error
+    index = arguments.numbers("rows", rows, None)
+    if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
+        raise InputError(
+            f"rows are {arguments.shown(rows)}; give a slice, or a list of row numbers."
+        )
+    if index.size and not (index.min() >= 0 and index.max() < tracers):
+        raise InputError(
+            f"rows are {arguments.shown(rows)}; the file has {tracers} tracers, give "
+            f"numbers from 0 to {tracers - 1}."
+        )
+    return index.astype(np.int64)
 
 
 def read_rows(dataset: h5py.Dataset, index: np.ndarray, dtype: str) -> np.ndarray:
     """Read rows in any order with one HDF5 read for each run of neighbours."""
+    # Filled run by run: every row of the index lies in one.
     out = np.empty((len(index), *dataset.shape[1:]), dtype)
     if not len(index):
         return out

@@ -3,11 +3,11 @@
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers, check_values
@@ -47,7 +47,8 @@ class TracerStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], need_abundances: bool = True):
-        self.path = Path(path)
+        self.path = arguments.path("path", path)
+        arguments.flag("need_abundances", need_abundances)
         self.file = open_hdf5(self.path)
         try:
             file_format.check_structure(self.file, need_abundances)
@@ -203,11 +204,7 @@ class TracerStore:
         """
         if split is None:
             return np.arange(self.tracers)
-        if split not in file_format.SPLITS:
-            raise InputError(
-                f"`split` must be one of {', '.join(file_format.SPLITS)}. "
-                f"Received: split={split!r}"
-            )
+        arguments.choice("split", split, *file_format.SPLITS)
         if not self.has_split:
             raise InputError(
                 f"{self.path}: has no dataset 'split'; "
@@ -232,8 +229,8 @@ class TracerStore:
             check: Whether to check the values.
 
         Raises:
-            InputError: If a value is not finite or out of range, naming tracer, state,
-                column and value, or if the file is damaged.
+            InputError: If there are no such rows, a value is not finite or out of
+                range, naming tracer, state, column and value, or the file is damaged.
         """
         index = row_numbers(rows, self.tracers)
         try:
@@ -256,7 +253,12 @@ class TracerStore:
     def blocks(
         self, rows: np.ndarray | None = None, size: int = 32, check: bool = True
     ) -> Iterator[Tracers]:
-        """Iterate over tracers in blocks of at most `size`."""
-        rows = self.rows() if rows is None else np.asarray(rows)
+        """Iterate over tracers in blocks of at most `size`.
+
+        Raises:
+            InputError: As `read` does.
+        """
+        arguments.whole("size", size, low=1)
+        rows = self.rows() if rows is None else row_numbers(rows, self.tracers)
         for start in range(0, len(rows), size):
             yield self.read(rows[start : start + size], check=check)

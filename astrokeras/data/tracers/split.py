@@ -3,12 +3,12 @@
 import os
 import shutil
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from astrokeras.config import SplitConfig
+from astrokeras import arguments
+from astrokeras.config import SplitConfig, check
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import TracerStore
@@ -36,8 +36,12 @@ def assign_split(
         0 train, 1 validation, 2 test for each tracer, (N,) uint8.
 
     Raises:
-        InputError: If there are too few groups for these fractions.
+        InputError: If there are too few groups for these fractions, or an argument is
+            out of range.
     """
+    validation = arguments.number("validation", validation, 0, 1)
+    test = arguments.number("test", test, 0, 1)
+    seed = arguments.whole("seed", seed, high=2**31)
     ids = np.unique(groups)
     order = np.random.default_rng(seed).permutation(ids)
     tested, validated = round(test * len(ids)), round(validation * len(ids))
@@ -77,8 +81,10 @@ def make_split(
         0 train, 1 validation, 2 test for each tracer, (N,) uint8.
 
     Raises:
-        InputError: If there are no simulations, or too few.
+        InputError: If there are no simulations, or too few, or a value of the
+            configuration is out of range.
     """
+    check(config, "dataset.split.")
     if config.by == "tracer":
         groups = np.arange(len(simulation))
     else:
@@ -156,7 +162,8 @@ def split_file(
     """
     import h5py
 
-    path = Path(path)
+    path = arguments.path("path", path)
+    arguments.flag("force", force)
     config = SplitConfig() if config is None else config
     with TracerStore(path, need_abundances=False) as store:
         if store.has_split and not force:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.data.tracers.block import PER_STATE, Tracers
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
@@ -46,11 +47,17 @@ def sample_tracers(
         The row numbers chosen, in the order of the file, (n,).
 
     Raises:
-        InputError: If the file is malformed, not a tracer fits, or one would be left
-            with a single state.
+        InputError: If the file is malformed, not a tracer fits, one would be left
+            with a single state, or an argument is out of range.
         WorkError: If the sample cannot be written.
     """
-    path, out = Path(path), Path(out)
+    path, out = arguments.path("path", path), arguments.path("out", out)
+    if per_simulation is not None:
+        per_simulation = arguments.whole("per_simulation", per_simulation, low=1)
+    if max_mb is not None:
+        max_mb = arguments.number("max_mb", max_mb, low=0.0)
+    seed = arguments.whole("seed", seed)
+    every = arguments.whole("every", every, low=1)
     if out.resolve() == path.resolve():
         raise InputError(f"{out}: is the file to sample from; choose another name.")
     with TracerStore(path, need_abundances=False) as store:
@@ -161,8 +168,8 @@ def sampling_order(
         simulation,
     )
     # Where a row stands: its round, then its simulation's place among its split's.
-    turn = np.empty(len(groups))
-    place = np.empty(len(groups))
+    turn = np.full(len(groups), np.nan)
+    place = np.full(len(groups), np.nan)
     for code in np.unique(split):
         ids = generator.permutation(np.unique(groups[split == code]))
         for number, one in enumerate(ids):

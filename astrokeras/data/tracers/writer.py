@@ -9,10 +9,37 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from astrokeras import arguments
 from astrokeras.data.tracers import file_format, hdf5_sandbox
 from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers
-from astrokeras.errors import WorkError
+from astrokeras.errors import InputError, WorkError
 from astrokeras.system.atomic_files import check_space, partial_name
+
+
+def _check_extra(extra: Any) -> dict[str, str]:
+    """Return the types of further datasets by their names."""
+    fine = isinstance(extra, Mapping) and all(
+        isinstance(name, str) and name and name not in PER_STATE | PER_TRACER
+        for name in extra
+    )
+    try:
+        fine = fine and all(np.dtype(kind).kind in "iuf" for kind in extra.values())
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
+        raise InputError(
+            f"extra is {arguments.shown(extra)}; give a dictionary of names that are "
+            'free to types of numbers, such as {"trust": "f4"}.'
+        )
+    return dict(extra)
+
+
+def _check_compression(compression: Any) -> str | int | None:
+    if compression is None or isinstance(compression, str):
+        return compression and arguments.choice(
+            "compression", compression, "gzip", "lzf"
+        )
+    return arguments.whole("compression, a level of gzip,", compression, high=9)
 
 
 class TracerWriter:
@@ -28,6 +55,10 @@ class TracerWriter:
         compression: As `h5py` names it; an integer is a gzip level.
         extra: Further datasets with a value per state, (N, T+1): name to dtype.
         solved: Whether all states are written, or state 0 alone.
+
+    Raises:
+        InputError: For an argument that is none of these; nothing is written then.
+        WorkError: If the file cannot be written.
     """
 
     def __init__(
@@ -43,35 +74,81 @@ class TracerWriter:
         extra: Mapping[str, str] | None = None,
         solved: bool = True,
     ):
-        self.path = Path(path)
+        self.path = arguments.path("path", path)
+        self.species = arguments.texts("species", species)
+        parameters = arguments.texts("parameters", parameters, least=1)
+        units = arguments.texts("units", units)
+        if len(units) != len(parameters):
+            raise InputError(
+                f"units are {arguments.shown(units)} for {len(parameters)} parameters; "
+                "give one for each."
+            )
+        for key, names in (("species", self.species), ("parameters", parameters)):
+            if len(set(names)) < len(names) or not all(names):
+                raise InputError(
+                    f"{key} are {arguments.shown(names)}; give each a name of its own."
+                )
+        states = arguments.whole("states", states, low=2)
+        arguments.flag("solved", solved)
+        self.extra = _check_extra({} if extra is None else extra)
+        compression = _check_compression(compression)
         self.partial = partial_name(self.path)
-        self.extra = dict(extra or {})
         self.count = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.file = h5py.File(self.partial, "w", libver=("earliest", "v110"))
         except OSError as error:
             raise WorkError(f"{self.path}: cannot be written ({error}).") from error
-        file = self.file
-        file.attrs.update({"format": file_format.FORMAT} | dict(attributes))
+        try:
+            self._describe(parameters, units, attributes)
+            self._make_datasets(states, len(parameters), solved, compression)
+        except BaseException:
+            self.file.close()
+            self.partial.unlink(missing_ok=True)
+            raise
+
+    def _describe(
+        self,
+        parameters: Sequence[str],
+        units: Sequence[str],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        if not isinstance(attributes, Mapping):
+            raise InputError(
+                f"attributes are {arguments.shown(attributes)}; give a dictionary."
+            )
+        self.file.attrs["format"] = file_format.FORMAT
+        for name, value in attributes.items():
+            try:
+                self.file.attrs[name] = value
+            except (TypeError, ValueError, RuntimeError, OSError) as error:
+                raise InputError(
+                    f"attribute {arguments.shown(name)} is {arguments.shown(value)}, "
+                    f"which HDF5 does not keep ({error}); give a text, numbers, or a "
+                    "list of texts."
+                ) from error
         text = h5py.string_dtype()
-        if species:
-            file.create_dataset("species", data=list(species), dtype=text)
-        names = file.create_dataset("parameters", data=list(parameters), dtype=text)
-        names.attrs.create("units", list(units), dtype=text)
+        if self.species:
+            self.file.create_dataset("species", data=self.species, dtype=text)
+        names = self.file.create_dataset("parameters", data=parameters, dtype=text)
+        names.attrs.create("units", units, dtype=text)
+
+    def _make_datasets(
+        self, states: int, parameters: int, solved: bool, compression: str | int | None
+    ) -> None:
         kept = states if solved else 1
         shapes = {
-            "abundances": ((kept, len(species)), 1),
-            "physical": ((states - 1, len(parameters)), 16),
+            "abundances": ((kept, len(self.species)), 1),
+            "physical": ((states - 1, parameters), 16),
             "time": ((states,), 16),
         }
         shapes |= dict.fromkeys(self.extra, ((states,), 16))
         self.dtypes = PER_STATE | PER_TRACER | self.extra
-        if not species:
+        if not self.species:
             del self.dtypes["abundances"]
         for name, dtype in self.dtypes.items():
             shape, tracers = shapes.get(name, ((), 1024))
-            file.create_dataset(
+            self.file.create_dataset(
                 name,
                 shape=(0, *shape),
                 maxshape=(None, *shape),
@@ -88,23 +165,34 @@ class TracerWriter:
             tracers: Their `rows` are ignored, as are their abundances in a file of
                 tracks; all or none of a file's have a split.
             **extra: Values of the further datasets, (n, T+1).
+
+        Raises:
+            InputError: For another shape, or what is no number; nothing is added then.
         """
-        values = {
-            name: extra[name] if name in self.extra else getattr(tracers, name)
-            for name in self.dtypes
-        }
-        check_space(self.path, sum(value.nbytes for value in values.values()))
-        first, self.count = self.count, self.count + len(tracers)
-        for name, value in values.items():
-            dataset = self.file[name]
-            expected = (len(tracers), *dataset.shape[1:])
-            if np.shape(value) != expected:
-                raise ValueError(
+        if not isinstance(tracers, Tracers):
+            raise InputError(f"tracers are {arguments.shown(tracers)}; give `Tracers`.")
+        if set(extra) != set(self.extra):
+            raise InputError(
+                f"further values are {sorted(extra)}; the file was opened for "
+                f"{sorted(self.extra)}, give these."
+            )
+        count = arguments.numbers("length", tracers.length, None).size
+        values = {}
+        for name in self.dtypes:
+            value = extra[name] if name in extra else getattr(tracers, name)
+            # As they are: HDF5 converts them as it writes.
+            values[name] = arguments.numbers(name, value, None)
+            expected = (count, *self.file[name].shape[1:])
+            if values[name].shape != expected:
+                raise InputError(
                     f"`{name}` must have shape {expected}. "
-                    f"Received: shape={np.shape(value)}"
+                    f"Received: shape={values[name].shape}"
                 )
-            dataset.resize(self.count, axis=0)
-            dataset[first:] = value
+        check_space(self.path, sum(value.nbytes for value in values.values()))
+        first, self.count = self.count, self.count + count
+        for name, value in values.items():
+            self.file[name].resize(self.count, axis=0)
+            self.file[name][first:] = value
 
     def append_file(self, path: Path) -> None:
         """Add the tracers of a file that was written with the same arguments.

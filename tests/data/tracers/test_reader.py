@@ -114,7 +114,7 @@ def test_rows_of_a_split(path):
     split = make_tracers().split
     with TracerStore(path) as store:
         np.testing.assert_array_equal(store.rows("test"), np.flatnonzero(split == 2))
-        with pytest.raises(InputError, match="Received: split='dev'"):
+        with pytest.raises(InputError, match="split is 'dev'; give"):
             store.rows("dev")
 
 

@@ -1,0 +1,178 @@
+"""Checks of single arguments, the same for every public function; without Keras.
+
+Each returns the plain value that the caller computes with, or raises an `InputError`
+that names the argument, what it is, and what to give instead.
+"""
+
+import math
+import operator
+import os
+import reprlib
+from collections.abc import Callable, Iterable, Mapping, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from astrokeras.errors import InputError
+
+LARGEST = 2**31 - 1
+"""No count, size or number of a thing is larger."""
+
+
+def whole(name: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
+    """Return a whole number from `low` to `high`; 2.0 and True are none."""
+    try:
+        number = None if isinstance(value, bool | np.bool_) else operator.index(value)
+    except Exception:  # Whatever the value's own methods raise.
+        number = None
+    if number is None or not low <= number <= high:
+        raise InputError(
+            f"{name} is {shown(value)}; give a whole number from {low} to {high}."
+        )
+    return number
+
+
+def wholes(name: str, values: Any, low: int = 0, least: int = 0) -> list[int]:
+    """Return a list of whole numbers of `low` or more, `least` of them or more."""
+    try:
+        found = None if isinstance(values, str | bytes) else list(values)
+    except Exception:  # Whatever the value's own methods raise.
+        found = None
+    if found is None or len(found) < least:
+        many = f"{least} or more " * bool(least)
+        raise InputError(f"{name} is {shown(values)}; give a list of {many}numbers.")
+    return [whole(name, value, low) for value in found]
+
+
+def number(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf
+) -> float:
+    """Return a finite number from `low` to `high`, as a float; True is none."""
+    try:
+        found = math.nan if isinstance(value, str | bytes | bool) else float(value)
+    except Exception:  # Whatever the value's own methods raise.
+        found = math.nan
+    if not (math.isfinite(found) and low <= found <= high):
+        limits = "" if low == -high else f" from {low:g} to {high:g}"
+        raise InputError(f"{name} is {shown(value)}; give a finite number{limits}.")
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return True or False, where nothing else is either."""
+    if not isinstance(value, bool | np.bool_):
+        raise InputError(f"{name} is {shown(value)}; give True or False.")
+    return bool(value)
+
+
+def flags(**values: Any) -> None:
+    """Refuse any of some arguments that is neither True nor False."""
+    for name, value in values.items():
+        flag(name, value)
+
+
+def function(name: str, value: Any) -> Callable[..., Any]:
+    """Return what can be called."""
+    if not callable(value):
+        raise InputError(f"{name} is {shown(value)}; give a function.")
+    return value
+
+
+def choice(name: str, value: Any, *allowed: str) -> str:
+    """Return one of some words."""
+    if not isinstance(value, str) or value not in allowed:
+        raise InputError(f"{name} is {shown(value)}; give {' or '.join(allowed)}.")
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """Return a text."""
+    if not _is_text(value):
+        raise InputError(f"{name} is {shown(value)}; give a text of one line.")
+    return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a text of one line at most, which a file can hold."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    if value.splitlines() not in ([], [value]):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def texts(name: str, values: Any, least: int = 0) -> tuple[str, ...]:
+    """Return texts that have an order: a set has none, letters of a text are none."""
+    given = None if isinstance(values, str | bytes | Set | Mapping) else values
+    try:
+        found = tuple(given) if isinstance(given, Iterable) else None
+    except Exception:  # Whatever the value's own methods raise.
+        found = None
+    if found is None or not all(map(_is_text, found)):
+        raise InputError(f"{name} is {shown(values)}; give a list of texts.")
+    if len(found) < least:
+        raise InputError(f"{name} is empty; name at least {least}.")
+    return found
+
+
+def path(name: str, value: Any) -> Path:
+    """Return a path of the file system."""
+    try:
+        found = Path(value)
+        if str(found).splitlines() not in ([], [str(found)]):
+            raise ValueError("no name has line breaks")
+        os.stat(found)  # raises what the file system says of a name that cannot be
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (TypeError, ValueError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{name} is {shown(value)} ({reason}); give the path of a file."
+        ) from error
+    return found
+
+
+def numbers(name: str, values: Any, dtype: str | None = "float32") -> np.ndarray:
+    """Return an array of numbers, of any shape; PyTorch's gradients are left behind.
+
+    Texts, truth values, dates and complex numbers are refused: none is a number that
+    was meant. What is too large for `dtype` becomes infinite; `None` keeps their own.
+    """
+    try:
+        detach = getattr(values, "detach", None)
+        array = np.asarray(detach().cpu() if callable(detach) else values)
+        # JAX' bfloat16 is of kind V, as are records, which have names.
+        if array.dtype.kind not in "iufOV" or array.dtype.names:
+            raise TypeError(f"they are of type {array.dtype}")
+        if array.dtype.kind == "O" and not all(map(_is_number, array.flat)):
+            raise TypeError("their shape is ragged, or some are no numbers")
+        with np.errstate(all="ignore"):
+            return array if dtype is None else array.astype(dtype)
+    except Exception as error:  # Whatever the values' own methods raise.
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{name} is {article(type(values).__name__)}, no array of numbers "
+            f"({reason}); give one."
+        ) from error
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, bool | np.ndarray)
+
+
+def article(noun: str) -> str:
+    """Return a noun with its article."""
+    return f"{'an' if noun[:1] in 'aeiouAEIOU' else 'a'} {noun}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: on one line, and not without end."""
+    try:
+        return " ".join(reprlib.repr(value).split())[:80]
+    except Exception:  # Whatever the value's own methods raise.
+        return article(type(value).__name__)
