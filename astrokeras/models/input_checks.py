@@ -5,23 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
-
-
-def as_numbers(name: str, values: Any) -> np.ndarray:
-    """Return an array of float32.
-
-    Raises:
-        InputError: If the values are none.
-    """
-    try:
-        return np.asarray(values, "float32")
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{name} is a {type(values).__name__}, no array of numbers ({error})."
-        ) from error
 
 
 def check_physical(limits: Limits, physical: Any) -> np.ndarray:
@@ -37,9 +24,9 @@ def check_physical(limits: Limits, physical: Any) -> np.ndarray:
     Raises:
         InputError: For another shape or a value that is not positive and finite.
     """
-    physical = as_numbers("physical", physical)
+    names, units = limits.parameters, limits.units
+    physical = as_numbers("physical", physical, columns=names, units=units)
     physical = physical[None] if physical.ndim == 2 else physical
-    names = limits.parameters
     held = physical.ndim == 3 and physical.shape[2] == len(names)
     if not held and physical.shape[2:] != (3, len(names)):
         raise InputError(
@@ -75,7 +62,8 @@ def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
     Those within half a decade below it are kept: a surrogate says them of species at
     the floor, and finds its latents by them where a code encodes what was decoded.
     """
-    abundances = as_numbers("abundances", abundances)
+    names = limits.species
+    abundances = as_numbers("abundances", abundances, columns=names, units=[""])
     if abundances.shape[-1:] != (len(limits.species),):
         raise InputError(
             f"abundances have shape {abundances.shape}; the last axis must hold "
@@ -109,7 +97,7 @@ def check_time(limits: Limits, time: Any, count: int, steps: int) -> np.ndarray:
     Raises:
         InputError: For another shape, or naming the interval and the trained range.
     """
-    time = np.asarray(time, "float64")
+    time = as_numbers("time", time, "float64", units=["yr"])
     if time.ndim and time.shape not in {(steps + 1,), (count, steps + 1)}:
         raise InputError(
             f"time has shape {time.shape} for {count} tracers of {steps} steps; give "
@@ -215,7 +203,7 @@ def choose_states(state_indices: Sequence[int], steps: int) -> np.ndarray:
     Raises:
         InputError: For a number beyond the states.
     """
-    wanted = np.atleast_1d(state_indices)
+    wanted = np.atleast_1d(as_numbers("times", state_indices, None))
     if not np.issubdtype(wanted.dtype, np.integer):
         raise InputError(
             f"times are {wanted.tolist()}; give numbers of states, 0 to {steps}, "

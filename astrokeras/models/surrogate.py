@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     RANGE_DEX,
@@ -144,21 +145,29 @@ class Surrogate(Facts, keras.Model):
             trust = keras.saving.deserialize_keras_object(trust)
         self.emulator = emulator
         self.trust = trust
+        stoichiometry = as_numbers(
+            "stoichiometry", stoichiometry, "float64", columns=elements
+        )
+
+        def abundances(name: str, values: Any) -> Any:
+            known = {"columns": species, "units": [""]}
+            return as_numbers(name, values, "float64", **known).tolist()
+
         self._facts = {
             "species": list(species),
             "parameters": list(parameters),
             "units": list(units),
             "elements": list(elements),
-            "stoichiometry": np.asarray(stoichiometry, "float64").tolist(),
+            "stoichiometry": stoichiometry.tolist(),
             "dt_range": np.asarray(dt_range, "float64").tolist(),
             "t_max": float(t_max),
             "parameter_ranges": {
                 name: [float(v) for v in bounds]
                 for name, bounds in parameter_ranges.items()
             },
-            "species_ranges": np.asarray(species_ranges, "float64").tolist(),
+            "species_ranges": abundances("species_ranges", species_ranges),
             "initial_conditions": {
-                k: np.asarray(v, "float64").tolist()
+                k: abundances(f"starts[{k!r}]", v)
                 for k, v in initial_conditions.items()
             },
             "floor": float(floor),
@@ -331,6 +340,9 @@ class Surrogate(Facts, keras.Model):
     ) -> Any:
         """Evolve tracers.
 
+        Arrays may be labelled or have units, which count, and must not be masked: see
+        `astrokeras.data.arrays.as_numbers`. This holds for what `fallback` returns too.
+
         Args:
             initial: Abundances of state 0 relative to H nuclei, `(N, S)` or `(S,)`, or
                 the name of one of `starts`.
@@ -367,8 +379,9 @@ class Surrogate(Facts, keras.Model):
             `return_sigma` and `return_trust` a tuple of what was asked for.
 
         Raises:
-            InputError: For shapes that disagree, values that are not finite or not
-                physical, unknown species, or intervals that were not trained; for
+            InputError: For shapes that disagree, values that are masked, not finite or
+                not physical, labels and units that do not match, unknown species, or
+                intervals that were not trained; for
                 error bars or trust of a surrogate that is not calibrated.
         """
         judged = return_sigma or return_trust or fallback is not None
@@ -402,7 +415,7 @@ class Surrogate(Facts, keras.Model):
         )
         evolved = evolve(self, given, wanted, batch_size)
         if fallback is not None:
-            solve_doubtful(evolved, given, wanted, fallback)
+            solve_doubtful(evolved, given, wanted, fallback, limits.species)
         elif evolved.unphysical and not return_trust:
             line = (
                 f"{evolved.unphysical} of {evolved.trust.size} states cannot be: not "
@@ -414,7 +427,12 @@ class Surrogate(Facts, keras.Model):
         return (evolved.abundances, *extra) if extra else evolved.abundances
 
     def encode(self, abundances: Any) -> np.ndarray:
-        """Return latents `(..., L)` of abundances `(..., S)`."""
+        """Return latents `(..., L)` of abundances `(..., S)`.
+
+        Raises:
+            InputError: For abundances that are masked, do not have the surrogate's
+                species, or lie outside [0, 1].
+        """
         abundances = input_checks.check_abundances(self.limits, abundances)
         return _by_rows(self.programs.encode, abundances)
 
@@ -424,7 +442,7 @@ class Surrogate(Facts, keras.Model):
         Raises:
             InputError: For another number of latents or an unknown species.
         """
-        latents = input_checks.as_numbers("latents", latents)
+        latents = as_numbers("latents", latents)
         size = self.emulator.latents
         if latents.shape[-1:] != (size,):
             raise InputError(

@@ -9,9 +9,10 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import file_format, hdf5_sandbox
-from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers
-from astrokeras.errors import WorkError
+from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, UNITS, Tracers
+from astrokeras.errors import InputError, WorkError
 from astrokeras.system.atomic_files import check_space, partial_name
 
 
@@ -46,6 +47,8 @@ class TracerWriter:
         self.path = Path(path)
         self.partial = partial_name(self.path)
         self.extra = dict(extra or {})
+        self.columns = {"abundances": tuple(species), "physical": tuple(parameters)}
+        self.units = UNITS | {"physical": list(units)}
         self.count = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,23 +91,45 @@ class TracerWriter:
             tracers: Their `rows` are ignored, as are their abundances in a file of
                 tracks; all or none of a file's have a split.
             **extra: Values of the further datasets, (n, T+1).
+
+        Raises:
+            InputError: For another shape, a further dataset that is missing or
+                unknown, values that a dataset cannot hold, and what `as_numbers`
+                refuses; nothing is written then.
         """
-        values = {
-            name: extra[name] if name in self.extra else getattr(tracers, name)
-            for name in self.dtypes
-        }
+        values = self._values(tracers, extra)
         check_space(self.path, sum(value.nbytes for value in values.values()))
         first, self.count = self.count, self.count + len(tracers)
         for name, value in values.items():
-            dataset = self.file[name]
-            expected = (len(tracers), *dataset.shape[1:])
-            if np.shape(value) != expected:
-                raise ValueError(
-                    f"`{name}` must have shape {expected}. "
-                    f"Received: shape={np.shape(value)}"
+            self.file[name].resize(self.count, axis=0)
+            self.file[name][first:] = value
+
+    def _values(
+        self, tracers: Tracers, extra: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the new rows of each dataset, as they are stored."""
+        if set(extra) != set(self.extra):
+            raise InputError(
+                f"{self.path}: append was given {', '.join(extra) or 'nothing'} "
+                f"besides tracers; give {', '.join(self.extra) or 'tracers alone'}."
+            )
+        values = {}
+        for name, dtype in self.dtypes.items():
+            value = as_numbers(
+                f"{self.path}: {name}",
+                extra[name] if name in self.extra else getattr(tracers, name),
+                dtype,
+                columns=self.columns.get(name, ()),
+                units=self.units.get(name, ()),
+            )
+            expected = (len(tracers), *self.file[name].shape[1:])
+            if value.shape != expected:
+                raise InputError(
+                    f"{self.path}: {name} has shape {value.shape}; it must have shape "
+                    f"{expected}."
                 )
-            dataset.resize(self.count, axis=0)
-            dataset[first:] = value
+            values[name] = value
+        return values
 
     def append_file(self, path: Path) -> None:
         """Add the tracers of a file that was written with the same arguments.
