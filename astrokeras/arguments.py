@@ -137,34 +137,6 @@ def path(name: str, value: Any) -> Path:
     return found
 
 
-def numbers(name: str, values: Any, dtype: str | None = "float32") -> np.ndarray:
-    """Return an array of numbers, of any shape; PyTorch's gradients are left behind.
-
-    Texts, truth values, dates and complex numbers are refused: none is a number that
-    was meant. What is too large for `dtype` becomes infinite; `None` keeps their own.
-    """
-    try:
-        detach = getattr(values, "detach", None)
-        array = np.asarray(detach().cpu() if callable(detach) else values)
-        # JAX' bfloat16 is of kind V, as are records, which have names.
-        if array.dtype.kind not in "iufOV" or array.dtype.names:
-            raise TypeError(f"they are of type {array.dtype}")
-        if array.dtype.kind == "O" and not all(map(_is_number, array.flat)):
-            raise TypeError("their shape is ragged, or some are no numbers")
-        with np.errstate(all="ignore"):
-            return array if dtype is None else array.astype(dtype)
-    except Exception as error:  # Whatever the values' own methods raise.
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{name} is {article(type(values).__name__)}, no array of numbers "
-            f"({reason}); give one."
-        ) from error
-
-
-def _is_number(value: Any) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, bool | np.ndarray)
-
-
 def article(noun: str) -> str:
     """Return a noun with its article."""
     return f"{'an' if noun[:1] in 'aeiouAEIOU' else 'a'} {noun}"

@@ -14,6 +14,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
@@ -48,7 +49,7 @@ class _AbundanceLoss(keras.losses.Loss):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.stoichiometry = arguments.numbers("stoichiometry", stoichiometry)
+        self.stoichiometry = as_numbers("stoichiometry", stoichiometry)
         if self.stoichiometry.ndim != 2:
             msg = (
                 "`stoichiometry` must have shape (species, elements). "

@@ -9,6 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
 
@@ -59,7 +60,7 @@ class Conservation(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.stoichiometry = arguments.numbers("stoichiometry", stoichiometry)
+        self.stoichiometry = as_numbers("stoichiometry", stoichiometry)
         if self.stoichiometry.ndim != 2:
             msg = (
                 "`stoichiometry` must have shape (species, elements). "

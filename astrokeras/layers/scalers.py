@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     scale_abundances,
@@ -68,8 +69,8 @@ class AffineScaler(keras.layers.Layer):
 
     def set_scales(self, offset: np.ndarray, scale: np.ndarray) -> None:
         """Set both vectors, each of shape `(features,)`; no scale may be zero."""
-        offset = arguments.numbers("offset", offset)
-        scale = arguments.numbers("scale", scale)
+        offset = as_numbers("offset", offset)
+        scale = as_numbers("scale", scale)
         if offset.shape != scale.shape or scale.shape != (self.features,):
             raise InputError(
                 f"offset and scale have shapes {offset.shape} and {scale.shape}; give "

@@ -1,12 +1,12 @@
 """Batch by batch from checked arrays to abundances, error bars and trust."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.models import input_checks
 from astrokeras.models.training_ranges import LEAST_TRUST
@@ -226,7 +226,11 @@ def roll(
 
 
 def solve_doubtful(
-    evolved: Evolved, given: Given, wanted: Wanted, fallback: Callable[..., Any]
+    evolved: Evolved,
+    given: Given,
+    wanted: Wanted,
+    fallback: Callable[..., Any],
+    species: Sequence[str],
 ) -> None:
     """Let the caller's solver evolve the tracers that hold a state of little trust.
 
@@ -240,9 +244,9 @@ def solve_doubtful(
     doubtful = np.flatnonzero((evolved.trust < LEAST_TRUST).any(1) & known)
     if not len(doubtful):
         return
-    solved = arguments.numbers(
-        "what fallback returned", fallback(*given.rows(doubtful))
-    )
+    returned = fallback(*given.rows(doubtful))
+    name = "what fallback returned"
+    solved = as_numbers(name, returned, None, columns=species, units=[""])
     shape = (len(doubtful), given.time.shape[1], given.initial.shape[1])
     if solved.shape != shape:
         raise InputError(

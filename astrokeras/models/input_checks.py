@@ -6,21 +6,13 @@ from typing import Any
 import numpy as np
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.errors import InputError
 from astrokeras.models.refused import Refused
 from astrokeras.models.training_ranges import Limits
 from astrokeras.status import Status
-
-
-def as_numbers(name: str, values: Any, dtype: str = "float32") -> np.ndarray:
-    """Return an array of numbers.
-
-    Raises:
-        InputError: If the values are none.
-    """
-    return arguments.numbers(name, values, dtype)
 
 
 def check_tracers(
@@ -64,9 +56,9 @@ def shape_physical(limits: Limits, physical: Any) -> np.ndarray:
     Raises:
         InputError: For another shape.
     """
-    physical = as_numbers("physical", physical)
+    names, units = limits.parameters, limits.units
+    physical = as_numbers("physical", physical, columns=names, units=units)
     physical = physical[None] if physical.ndim == 2 else physical
-    names = limits.parameters
     held = physical.ndim == 3 and physical.shape[2] == len(names)
     if not held and physical.shape[2:] != (3, len(names)):
         raise InputError(
@@ -105,7 +97,7 @@ def check_initial(
     Raises:
         InputError: For another shape.
     """
-    initial = as_numbers("initial", initial)
+    initial = as_numbers("initial", initial, columns=limits.species, units=[""])
     shape = (count, len(limits.species))
     if initial.shape not in {shape, shape[1:]}:
         raise InputError(
@@ -131,7 +123,8 @@ def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
     Raises:
         InputError: For another shape or a value that no abundance can have.
     """
-    abundances = as_numbers("abundances", abundances)
+    names = limits.species
+    abundances = as_numbers("abundances", abundances, columns=names, units=[""])
     if abundances.shape[-1:] != (len(limits.species),):
         raise InputError(
             f"abundances have shape {abundances.shape}; the last axis must hold "
@@ -184,7 +177,7 @@ def check_time(
     Raises:
         InputError: For another shape.
     """
-    time = as_numbers("time", time, "float64")
+    time = as_numbers("time", time, "float64", units=["yr"])
     if time.ndim and time.shape not in {(steps + 1,), (count, steps + 1)}:
         raise InputError(
             f"time has shape {time.shape} for {count} tracers of {steps} steps; give "
@@ -301,17 +294,18 @@ def choose_states(state_indices: Sequence[int], steps: int) -> np.ndarray:
     Raises:
         InputError: For a number beyond the states.
     """
-    wanted = np.atleast_1d(arguments.numbers("times", state_indices, None))
+    wanted = np.atleast_1d(as_numbers("state_indices", state_indices, None))
     if wanted.ndim != 1 or not wanted.size or wanted.dtype.kind not in "iu":
         raise InputError(
-            f"times are {arguments.shown(state_indices)}; give a list of numbers of states, 0 "
-            f"to {steps}, not years."
+            f"state_indices are {arguments.shown(state_indices)}; give a list of "
+            f"numbers of states, 0 to {steps}, not years."
         )
     as_floats = wanted.astype("float64")  # which hold any integer's size
     if ((as_floats < -steps - 1) | (as_floats > steps)).any():
         raise InputError(
-            f"times {arguments.shown(state_indices)} reach beyond the {steps + 1} states; "
-            f"give numbers of states from {-steps - 1} to {steps}, not years."
+            f"state_indices {arguments.shown(state_indices)} reach beyond the "
+            f"{steps + 1} states; give numbers of states from {-steps - 1} to {steps}, "
+            "not years."
         )
     return wanted.astype("int64") % (steps + 1)
 

@@ -14,6 +14,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     RANGE_DEX,
@@ -151,28 +152,37 @@ class Surrogate(Facts, keras.Model):
         species = arguments.texts("species", species, least=1)
         parameters = arguments.texts("parameters", parameters, least=1)
         units = arguments.texts("units", units)
-        if len(units) != len(parameters) or set(parameter_ranges) != set(parameters):
+        ranged = set(parameter_ranges) == set(parameters)
+        if len(units) != len(parameters) or not ranged:
             raise InputError(
-                f"units are {arguments.shown(units)}, box holds "
-                f"{arguments.shown(list(parameter_ranges))}; give one of each for the parameters "
-                f"{', '.join(parameters)}."
+                f"units are {arguments.shown(units)}, parameter_ranges holds "
+                f"{arguments.shown(list(parameter_ranges))}; give one of each for the "
+                f"parameters {', '.join(parameters)}."
             )
         arguments.flag("conserve", conserve)
+        stoichiometry = as_numbers(
+            "stoichiometry", stoichiometry, "float64", columns=elements
+        )
+
+        def abundances(name: str, values: Any) -> Any:
+            known = {"columns": species, "units": [""]}
+            return as_numbers(name, values, "float64", **known).tolist()
+
         self._facts = {
             "species": list(species),
             "parameters": list(parameters),
             "units": list(units),
             "elements": list(elements),
-            "stoichiometry": np.asarray(stoichiometry, "float64").tolist(),
+            "stoichiometry": stoichiometry.tolist(),
             "dt_range": np.asarray(dt_range, "float64").tolist(),
             "t_max": arguments.number("t_max", t_max, low=1e-300),
             "parameter_ranges": {
                 name: [float(v) for v in bounds]
                 for name, bounds in parameter_ranges.items()
             },
-            "species_ranges": np.asarray(species_ranges, "float64").tolist(),
+            "species_ranges": abundances("species_ranges", species_ranges),
             "initial_conditions": {
-                k: np.asarray(v, "float64").tolist()
+                k: abundances(f"initial_conditions[{k!r}]", v)
                 for k, v in initial_conditions.items()
             },
             "floor": arguments.number("floor", floor),
@@ -353,6 +363,9 @@ class Surrogate(Facts, keras.Model):
     ) -> Any:
         """Evolve tracers.
 
+        Arrays may be labelled or have units, which count, and must not be masked: see
+        `astrokeras.data.arrays.as_numbers`. This holds for what `fallback` returns too.
+
         Args:
             initial: Abundances of state 0 relative to H nuclei, `(N, S)` or `(S,)`, or
                 the name of one of `starts`.
@@ -399,8 +412,9 @@ class Surrogate(Facts, keras.Model):
             for, in this order.
 
         Raises:
-            InputError: For shapes that disagree, values that are not finite or not
-                physical, unknown species, or intervals that were not trained; for
+            InputError: For shapes that disagree, values that are masked, not finite or
+                not physical, labels and units that do not match, unknown species, or
+                intervals that were not trained; for
                 error bars or trust of a surrogate that is not calibrated.
         """
         batch_size = arguments.whole("batch_size", batch_size, low=1)
@@ -445,7 +459,7 @@ class Surrogate(Facts, keras.Model):
             warnings.warn(line, OutsideBoxWarning, stacklevel=2)
         evolved = evolve(self, given, wanted, batch_size)
         if fallback is not None:
-            solve_doubtful(evolved, given, wanted, fallback)
+            solve_doubtful(evolved, given, wanted, fallback, self.limits.species)
         elif evolved.unphysical.any() and not (return_trust or return_status):
             count = int(evolved.unphysical.sum())
             line = (
@@ -469,7 +483,8 @@ class Surrogate(Facts, keras.Model):
         """Return latents `(..., L)` of abundances `(..., S)`.
 
         Raises:
-            InputError: For another shape or what no abundance can be.
+            InputError: For abundances that are masked, do not have the surrogate's
+                species, or lie outside [0, 1].
         """
         abundances = input_checks.check_abundances(self.limits, abundances)
         return _by_rows(self.programs.encode, abundances, self.emulator.latents)
@@ -481,7 +496,7 @@ class Surrogate(Facts, keras.Model):
             InputError: For another number of latents, an unknown species, or latents
                 that are not finite or so far out that no abundances are.
         """
-        latents = input_checks.as_numbers("latents", latents)
+        latents = as_numbers("latents", latents)
         size = self.emulator.latents
         if latents.shape[-1:] != (size,):
             raise InputError(

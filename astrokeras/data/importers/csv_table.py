@@ -8,6 +8,7 @@ from typing import Any, Protocol, TextIO
 
 import numpy as np
 
+from astrokeras.data.arrays import as_column
 from astrokeras.errors import InputError
 
 ROWS = 8192
@@ -132,7 +133,7 @@ class FrameTable:
             part, index = self._places[column]
             values = self._frames[part].iloc[start:stop, index]
             try:
-                out[:, place] = values
+                out[:, place] = as_column(values)
             except (TypeError, ValueError) as error:
                 raise InputError(
                     f"{self.name}: column {self.columns[column]!r} must hold numbers "

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from astrokeras.data.arrays import as_column
 from astrokeras.data.tracers.file_format import plain_dataset
 from astrokeras.errors import InputError
 
@@ -132,7 +133,7 @@ class ParquetTable:
 
     def _numbers(self, table: Any, name: str) -> np.ndarray:
         try:
-            return np.asarray(table[name].to_numpy(), np.float64)
+            return as_column(table[name].to_numpy())
         except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise InputError(

@@ -6,16 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import file_format
 from astrokeras.errors import InputError
 
 PER_STATE = {"abundances": "f4", "physical": "f4", "time": "f8"}
+UNITS = {"abundances": [""], "time": ["yr"]}
 PER_TRACER = {"length": "i4", "tracer": "i8", "simulation": "i8", "split": "u1"}
 
 
 @dataclass
 class Tracers:
-    """Some tracers in memory.
+    """Some tracers in memory, as plain arrays.
+
+    Raises:
+        InputError: For masked values, labels and units, which are not kept here; times
+            with a unit are converted.
 
     Attributes:
         rows: Row numbers in the file, (n,).
@@ -37,6 +43,12 @@ class Tracers:
     tracer: np.ndarray
     simulation: np.ndarray
     split: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            values = getattr(self, name)
+            plain = as_numbers(name, values, None, units=UNITS.get(name, ()))
+            setattr(self, name, plain)
 
     def __len__(self) -> int:
         return len(self.length)

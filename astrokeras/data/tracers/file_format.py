@@ -94,6 +94,12 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     for name, (kind, axes) in layout.items():
         _check_dataset(file, name, kind, len(axes))
     _check_shapes(file, layout)
+    unit = _text(file["time"].attrs.get("units", ""))
+    if unit not in ("", "yr", "year", "years"):
+        raise InputError(
+            f"{path}: attribute 'units' of dataset 'time' is {unit!r}; times are in "
+            f"years, convert them and {_REMEDY}"
+        )
     if "species" in file:
         _check_names(path, "species", strings(file["species"]))
     names = strings(file["parameters"])

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.hdf5_sandbox import unreadable
 from astrokeras.errors import InputError
@@ -51,7 +52,7 @@ def row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
             raise InputError(
                 f"rows are {rows} ({error}); give a slice of whole numbers."
             ) from error
-    index = arguments.numbers("rows", rows, None)
+    index = as_numbers("rows", rows, None)
     if index.ndim != 1 or (index.size and index.dtype.kind not in "iu"):
         raise InputError(
             f"rows are {arguments.shown(rows)}; give a slice, or a list of row numbers."

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.arrays import as_numbers
 from astrokeras.errors import InputError
 
 
@@ -93,8 +94,11 @@ def coarsen(
         Mean, first and last of each interval, `(N, K, 3, P)` float32.
 
     Raises:
-        InputError: If the numbers do not ascend, or there are no such states.
+        InputError: If the numbers do not ascend, or there are no such states; for
+            masked or labelled values, see `as_numbers`.
     """
+    physical = as_numbers("physical", physical, "float64")
+    time = as_numbers("time", time, "float64", units=["yr"])
     last = physical.shape[1]
     if isinstance(states, int):
         states = range(0, last + 1, states)
@@ -104,7 +108,7 @@ def coarsen(
             f"states are {edges.tolist()}; give two numbers or more of states 0 to "
             f"{last}, ascending."
         )
-    logs, years = np.log10(physical.astype("float64")), np.diff(time)
+    logs, years = np.log10(physical), np.diff(time)
     mean = [
         average(logs[:, a:b], years[:, a:b], linear, 1.0) for a, b in pairwise(edges)
     ]

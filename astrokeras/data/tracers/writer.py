@@ -10,8 +10,9 @@ import h5py
 import numpy as np
 
 from astrokeras import arguments
+from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import file_format, hdf5_sandbox
-from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers
+from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, UNITS, Tracers
 from astrokeras.errors import InputError, WorkError
 from astrokeras.system.atomic_files import check_space, partial_name
 
@@ -93,6 +94,8 @@ class TracerWriter:
         self.extra = _check_extra({} if extra is None else extra)
         compression = _check_compression(compression)
         self.partial = partial_name(self.path)
+        self.columns = {"abundances": self.species, "physical": parameters}
+        self.units = UNITS | {"physical": list(units)}
         self.count = 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -167,32 +170,45 @@ class TracerWriter:
             **extra: Values of the further datasets, (n, T+1).
 
         Raises:
-            InputError: For another shape, or what is no number; nothing is added then.
+            InputError: For another shape, a further dataset that is missing or
+                unknown, values that a dataset cannot hold, and what `as_numbers`
+                refuses; nothing is written then.
         """
+        values = self._values(tracers, extra)
+        check_space(self.path, sum(value.nbytes for value in values.values()))
+        first, self.count = self.count, self.count + len(tracers)
+        for name, value in values.items():
+            self.file[name].resize(self.count, axis=0)
+            self.file[name][first:] = value
+
+    def _values(
+        self, tracers: Tracers, extra: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return the new rows of each dataset, as they are stored."""
         if not isinstance(tracers, Tracers):
             raise InputError(f"tracers are {arguments.shown(tracers)}; give `Tracers`.")
         if set(extra) != set(self.extra):
             raise InputError(
-                f"further values are {sorted(extra)}; the file was opened for "
-                f"{sorted(self.extra)}, give these."
+                f"{self.path}: append was given {', '.join(extra) or 'nothing'} "
+                f"besides tracers; give {', '.join(self.extra) or 'tracers alone'}."
             )
-        count = arguments.numbers("length", tracers.length, None).size
         values = {}
-        for name in self.dtypes:
-            value = extra[name] if name in extra else getattr(tracers, name)
-            # As they are: HDF5 converts them as it writes.
-            values[name] = arguments.numbers(name, value, None)
-            expected = (count, *self.file[name].shape[1:])
-            if values[name].shape != expected:
+        for name, dtype in self.dtypes.items():
+            value = as_numbers(
+                f"{self.path}: {name}",
+                extra[name] if name in self.extra else getattr(tracers, name),
+                dtype,
+                columns=self.columns.get(name, ()),
+                units=self.units.get(name, ()),
+            )
+            expected = (len(tracers), *self.file[name].shape[1:])
+            if value.shape != expected:
                 raise InputError(
-                    f"`{name}` must have shape {expected}. "
-                    f"Received: shape={values[name].shape}"
+                    f"{self.path}: {name} has shape {value.shape}; it must have shape "
+                    f"{expected}."
                 )
-        check_space(self.path, sum(value.nbytes for value in values.values()))
-        first, self.count = self.count, self.count + count
-        for name, value in values.items():
-            self.file[name].resize(self.count, axis=0)
-            self.file[name][first:] = value
+            values[name] = value
+        return values
 
     def append_file(self, path: Path) -> None:
         """Add the tracers of a file that was written with the same arguments.

@@ -1,0 +1,260 @@
+"""Arrays from callers as plain numbers: masks, labels and units count or are refused.
+
+`foreign` knows how other libraries store these.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from astrokeras.data import foreign
+from astrokeras.data.tracers.units import YEAR
+from astrokeras.errors import InputError
+
+_KINDS = {
+    "b": "booleans",
+    "c": "complex numbers",
+    "M": "dates",
+    "O": "Python objects",
+    "S": "strings",
+    "T": "strings",
+    "U": "strings",
+    "V": "records with named fields",
+    "m": "durations",
+}
+_SCALARS = (bool, int, float, complex, str, bytes, np.generic)
+_STEPS = {"t", "time", "times", "step", "steps", "state", "states"}
+
+
+def as_numbers(
+    name: str,
+    values: Any,
+    dtype: Any = "float32",
+    *,
+    columns: Sequence[str] = (),
+    units: Sequence[str] = (),
+) -> np.ndarray:
+    """Return an array of plain numbers, refusing what they alone would misrepresent.
+
+    - A mask with nothing masked is dropped; masked values are refused.
+    - Labels of the last axis must be `columns`, in any order, and are put in theirs.
+      Labels of the other axes must count the rows, as consecutive integers do: rows
+      with names, times or gaps would have to be aligned with other arguments.
+    - Values with a unit are converted to `units`, durations to years.
+    - Tensors of any backend are copied to the host, without their gradients.
+    - A list may hold any of these, such as one DataFrame for each tracer.
+
+    Args:
+        name: The argument, for messages.
+        values: Array-like, of any shape.
+        dtype: Of the result, `None` for that of the values.
+        columns: Names along the last axis. If there are none, its labels are treated
+            as those of rows.
+        units: Units of the columns, or one unit of all values, "" for dimensionless;
+            if there are none, any unit is refused.
+
+    Returns:
+        The values, copied only if something is converted.
+
+    Raises:
+        InputError: For masked values, labels that do not match, units that cannot be
+            converted, anything but real numbers, and values that an integer `dtype`
+            cannot hold.
+    """
+    reader = _Reader(name, tuple(columns), tuple(dict.fromkeys(units)))
+    try:
+        array = reader.read(values)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # each library has errors of its own
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"{name} is a {type(values).__name__}, no array of numbers ({reason}); "
+            "give a NumPy array of real numbers."
+        ) from error
+    if dtype is None or array.dtype == dtype:
+        return array
+    with np.errstate(all="ignore"):  # callers check whether values are finite
+        converted = array.astype(dtype)
+        lost = converted != array if converted.dtype.kind in "iu" else np.False_
+    if lost.any():
+        raise InputError(
+            f"{name} holds {array[lost].flat[0]}, which {converted.dtype} cannot "
+            "represent; give integers."
+        )
+    return converted
+
+
+def as_column(values: Any) -> np.ndarray:
+    """Return a column of a table as float64; its numbers may be objects or text.
+
+    Raises:
+        TypeError: For durations, dates and complex numbers, whose numbers alone would
+            mean something else.
+        ValueError: For what is no number.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind in "cmM":
+        raise TypeError(f"it holds {_KINDS[array.dtype.kind]}")
+    return array.astype("float64", copy=False)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads an argument; the attributes are those of `as_numbers`."""
+
+    name: str
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+
+    def read(self, values: Any) -> np.ndarray:
+        """Remove labels, units and masks, one after another, down to the numbers."""
+        if type(values) is np.ndarray:
+            return self._check_kind(values)
+        if isinstance(values, Mapping) or hasattr(values, "_fields"):
+            raise self._refusal(
+                f"is a {type(values).__name__}, no array; give an array with the "
+                "values in order."
+            )
+        if isinstance(values, list | tuple):
+            return self._read_list(values)
+        axes = foreign.axes_of(values)
+        if axes is not None:
+            return self._read_labelled(values, axes)
+        unit = foreign.unit_of(values)
+        return self._read_bare(values) if unit is None else self._convert(values, unit)
+
+    def _refusal(self, text: str) -> InputError:
+        return InputError(f"{self.name} {text}")
+
+    def _read_list(self, values: Sequence[Any]) -> np.ndarray:
+        """Read a list part by part, unless it holds nothing but numbers."""
+        if _is_plain(values):
+            return self._check_kind(np.asarray(values))
+        parts = [self.read(value) for value in values]
+        shapes = {part.shape for part in parts}
+        if len(shapes) > 1:
+            raise self._refusal(
+                f"is a list of arrays of the shapes {sorted(shapes)[:3]}; give arrays "
+                "of one shape."
+            )
+        return np.stack(parts)
+
+    def _read_labelled(self, values: Any, axes: list[list[Any] | None]) -> np.ndarray:
+        plain = foreign.without_labels(values)
+        rows = axes
+        if self.columns:
+            plain, rows = plain[..., self._match(axes)], axes[:-1]
+        dims = [str(dim) for dim in foreign.attribute(values, "dims") or ()]
+        if len(rows) > 1 and dims and dims[0].casefold() in _STEPS:
+            raise self._refusal(
+                f"has the dimensions {', '.join(dims)}; tracers come before steps, "
+                "transpose it."
+            )
+        for labels in rows:
+            self._check_rows(labels, plain)
+        unit = foreign.stated_unit(values)
+        return self.read(plain) if unit is None else self._convert(plain, unit)
+
+    def _match(self, axes: list[list[Any] | None]) -> list[int]:
+        """Return where each of the columns lies on the last axis."""
+        wanted, labels = set(self.columns), axes[-1] or []
+        if any(labels and set(labels) == wanted for labels in axes[:-1]):
+            raise self._refusal(
+                "has its names on another axis than the last; transpose it."
+            )
+        order = f"give plain numbers in the order {_shown(self.columns)}"
+        if not any(isinstance(label, str) for label in labels):
+            raise self._refusal(
+                f"has no names on its last axis that match the {len(wanted)} wanted; "
+                f"label it by name, or {order} (`.to_numpy()`)."
+            )
+        place = {label: i for i, label in enumerate(labels)}
+        faults = {
+            "lacks": [name for name in self.columns if name not in place],
+            "has besides": [label for label in place if label not in wanted],
+            "repeats": [one for i, one in enumerate(labels) if place[one] != i],
+        }
+        found = [f"{verb} {_shown(which)}" for verb, which in faults.items() if which]
+        if found:
+            raise self._refusal(
+                f"has other names on its last axis than the {len(wanted)} wanted: it "
+                f"{' and '.join(found)}; select these by name, or {order}."
+            )
+        return [place[name] for name in self.columns]
+
+    def _check_rows(self, labels: list[Any] | None, values: Any) -> None:
+        """Refuse labels that tell more than the place of a row."""
+        if not labels:
+            return
+        integers = all(type(label) is int for label in labels)
+        if integers and (np.diff(labels) == 1).all():
+            return
+        if labels == np.asarray(values).tolist():  # a coordinate labels itself
+            return
+        start = labels[0] if integers else 0
+        place = next((i for i, one in enumerate(labels) if one != start + i), 0)
+        raise self._refusal(
+            f"has labels that are not consecutive numbers, first {labels[place]!r} at "
+            f"position {place}; put the values in order and drop the labels "
+            "(`.reset_index(drop=True)`, `.to_numpy()`, `.drop_vars(...)`)."
+        )
+
+    def _convert(self, values: Any, unit: Any) -> np.ndarray:
+        """Return values in the unit wanted."""
+        wanted = " or ".join(repr(one) for one in self.units if one)
+        if len(self.units) == 1:
+            if isinstance(unit, str):
+                ratio = foreign.ratio(unit, self.units[0])
+                if ratio is not None:
+                    return self._read_bare(values[...]) * ratio
+            else:
+                with_unit = foreign.converted(values, self.units[0])
+                if with_unit is not None:
+                    return self.read(with_unit)
+        raise self._refusal(
+            f"is in {str(unit)!r}, which is not converted to "
+            f"{wanted or 'dimensionless numbers'}; convert it and give plain numbers."
+        )
+
+    def _read_bare(self, values: Any) -> np.ndarray:
+        """Return numbers of what has neither labels nor a unit, but may be masked."""
+        mask = foreign.attribute(values, "mask")
+        if mask is None:
+            return self._check_kind(np.asarray(foreign.on_host(values)))
+        own = isinstance(values, np.ma.MaskedArray)
+        numbers = self.read(values.data if own else values.unmasked)
+        masked = np.broadcast_to(np.asarray(mask), numbers.shape)
+        if masked.any():
+            first = tuple(np.argwhere(masked)[0].tolist())
+            raise self._refusal(
+                f"has {int(masked.sum())} masked values, the first at index {first}; "
+                "fill them (`.filled(value)`) or leave out their tracers."
+            )
+        return numbers
+
+    def _check_kind(self, array: np.ndarray) -> np.ndarray:
+        kind, years = array.dtype.kind, self.units == ("yr",)
+        # Types such as bfloat16 are of the kind of records.
+        if kind in "fiu" or (kind == "V" and "float" in array.dtype.name):
+            return array.astype("float32") if kind == "V" else array
+        if kind == "m" and years:
+            return np.asarray(array / np.timedelta64(1, "us") / (1e6 * YEAR))
+        raise self._refusal(
+            f"is no array of numbers: it holds {_KINDS.get(kind, array.dtype.name)}; "
+            f"give {'years as ' if years else ''}real numbers."
+        )
+
+
+def _shown(names: Sequence[Any]) -> str:
+    return ", ".join(map(str, names[:3])) + ", ..." * (len(names) > 3)
+
+
+def _is_plain(values: Sequence[Any]) -> bool:
+    """Whether nested lists hold nothing but Python's and NumPy's scalars."""
+    return all(
+        _is_plain(one) if type(one) in (list, tuple) else isinstance(one, _SCALARS)
+        for one in values
+    )
