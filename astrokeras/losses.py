@@ -15,6 +15,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.registration import register
 
 
@@ -46,7 +47,7 @@ class _AbundanceLoss(keras.losses.Loss):
         conservation: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         self.stoichiometry = np.asarray(stoichiometry, "float32")
         if self.stoichiometry.ndim != 2:
             msg = (

@@ -10,6 +10,7 @@ from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
 
 
+@np.errstate(under="ignore")  # whoever has NumPy raise: what is so small is zero
 def as_numbers(name: str, values: Any) -> np.ndarray:
     """Return an array of float32.
 
