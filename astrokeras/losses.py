@@ -17,6 +17,7 @@ from astrokeras import arguments
 from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.errors import InputError
+from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.registration import register
 
 
@@ -48,7 +49,7 @@ class _AbundanceLoss(keras.losses.Loss):
         conservation: float = 0.0,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         self.stoichiometry = as_numbers("stoichiometry", stoichiometry)
         if self.stoichiometry.ndim != 2:
             msg = (

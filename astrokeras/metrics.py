@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.registration import register
 
 REDUCTIONS = ("mean", "max")
@@ -29,7 +30,7 @@ class _SpeciesError(keras.metrics.Metric):
         reduction: str = "mean",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         if reduction not in REDUCTIONS:
             msg = f"`reduction` must be one of {REDUCTIONS}. Received: {reduction!r}"
             raise ValueError(msg)

@@ -13,18 +13,12 @@ OLD = Path(__file__).parent / "old"
 STATES = 12_000
 
 
-@pytest.fixture(scope="module")
-def surrogate():
-    return astrokeras.load("grav")
-
-
 @pytest.mark.parametrize(
     "precision",
     ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
 )
-def test_random_states_end_physical_or_without_trust(surrogate, precision):
-    mixed = precision == "mixed_bfloat16"
-    one = safety.in_bfloat16(surrogate) if mixed else surrogate
+def test_random_states_end_physical_or_without_trust(precision):
+    one = astrokeras.load("grav", precision=precision)
     counts = dict(safety.count(one, STATES))
 
     assert sum(found.states for found in counts.values()) >= STATES

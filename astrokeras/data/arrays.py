@@ -76,7 +76,8 @@ def as_numbers(
         ) from error
     if dtype is None or array.dtype == dtype:
         return array
-    with np.errstate(all="ignore"):  # callers check whether values are finite
+    # Callers check whether values are finite; what is too small for a type is zero.
+    with np.errstate(all="ignore"):
         converted = array.astype(dtype)
         lost = converted != array if converted.dtype.kind in "iu" else np.False_
     if lost.any():

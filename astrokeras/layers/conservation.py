@@ -15,6 +15,7 @@ from astrokeras.layers.registration import register
 
 TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
 LEAST = 2e-38  # no abundance is made less, float32 would make zero of it
+LEAST_SHARE = 1e-15  # of a molecule without atoms there may be as many as one likes
 RIDGE = 1e-6  # keeps elements that occur together alone from being told apart
 
 
@@ -89,11 +90,12 @@ class Conservation(keras.layers.Layer):
     def residual(self, abundances: Any, totals: Any) -> Any:
         """Return the largest relative error of the totals, `(...)`."""
         wanted = ops.maximum(totals, TINY)
-        return ops.max(ops.abs(self.totals(abundances) / wanted - 1.0), axis=-1)
+        found = _ratio(self.totals(abundances), wanted)
+        return ops.max(ops.abs(found - 1.0), axis=-1)
 
     def call(self, abundances: Any, totals: Any) -> Any:
         wanted = ops.maximum(totals, TINY)
-        bounded = ops.minimum(abundances, 1.0 / self._largest_share(wanted))
+        bounded = ops.minimum(abundances, _ratio(1.0, self._largest_share(wanted)))
         weights = self._weights(bounded)
         fixed = ops.stop_gradient(bounded), ops.stop_gradient(weights)
         mu = ops.zeros_like(self.totals(fixed[0]))
@@ -107,10 +109,10 @@ class Conservation(keras.layers.Layer):
         """Return the largest share of an element that one molecule is, `(..., S)`."""
         # One element after the other: backends vectorise over the many species.
         shares = [
-            ops.divide(counts, totals[..., i : i + 1])
+            _ratio(ops.convert_to_tensor(counts), totals[..., i : i + 1])
             for i, counts in enumerate(self.stoichiometry.T)
         ]
-        return functools.reduce(ops.maximum, shares)
+        return ops.maximum(functools.reduce(ops.maximum, shares), LEAST_SHARE)
 
     def _weights(self, abundances: Any) -> Any:
         """Return c: the largest share of an element's total that a species carries."""
@@ -126,7 +128,7 @@ class Conservation(keras.layers.Layer):
         """Return the change of mu that a Newton step makes, `(..., elements)`."""
         moved = self._moved(abundances, weights, mu)
         totals = ops.maximum(self.totals(moved), TINY)
-        right = totals * ops.log(wanted / totals)
+        right = totals * ops.log(_ratio(wanted, totals))
         # At the solution `right` is zero, and with it the gradient by the Jacobian.
         jacobian = ops.stop_gradient(ops.matmul(moved * weights, self.products))
         step = self._solve(jacobian, right)
@@ -168,3 +170,13 @@ class Conservation(keras.layers.Layer):
             "power": self.power,
             "limit": self.limit,
         }
+
+
+def _ratio(above: Any, below: Any) -> Any:
+    """Return a quotient of abundances, whose gradient is finite for absent elements.
+
+    A backend may divide by the square of `below`, which float32 rounds to zero under
+    1e-19. This one is the tangent: the same value, the same first derivatives.
+    """
+    fixed = ops.stop_gradient(below)
+    return above / fixed * (2.0 - below / fixed)

@@ -1,8 +1,13 @@
-"""In which precision the dense layers multiply their matrices."""
+"""In which precision dense layers multiply their matrices, and all else computes."""
 
 from astrokeras import arguments
 
 PRECISIONS = ("float32", "mixed_bfloat16")
+OWN_DTYPE = {"dtype": "float32"}
+"""Of a model unless it is told another: Keras' global policy is that of other models.
+
+A model's parts but for its dense layers have the dtype of its weights.
+"""
 
 
 def check_precision(precision: str) -> str:

@@ -18,6 +18,8 @@ COOL = 15.0
 """K, the unit of inverse temperatures."""
 LARGEST = 10.0
 """Of an inverse temperature, in that unit."""
+COLDEST = math.log10(LARGEST / COOL)
+"""Its logarithm, of 1 / K."""
 SHIELDS = (0.7, 1.8, 3.0)
 """How extinction dims photons, exp(-0.7 Av) to exp(-3 Av): the range of photoreactions
 in UMIST (McElroy et al. 2013, A&A 550, A36)."""
@@ -74,12 +76,13 @@ class RateFeatures(keras.layers.Layer):
         """Return the features of `log10 p`, `(..., P)`; each `(..., 1)`."""
         found = []
         for log in self._having("K", logs):
-            inverse = COOL * ops.power(10.0, -log)
-            found.append(ops.minimum(inverse, LARGEST) - 1.0)
+            # Bounded before the power: a gradient through infinity is none.
+            inverse = COOL * ops.power(10.0, ops.minimum(-log, COLDEST))
+            found.append(inverse - 1.0)
             found += [ops.tanh((log - math.log10(one)) / WIDTH) for one in SWITCHES]
         fields = self._having("Habing", logs)
         for log in self._having("mag", logs):
-            extinction = ops.minimum(ops.power(10.0, log), BLACK)
+            extinction = ops.power(10.0, ops.minimum(log, math.log10(BLACK)))
             found.append(2.0 * ops.minimum(extinction, OPAQUE) / OPAQUE - 0.5)
             field = fields[0] if fields else 0.0
             for shield in SHIELDS:

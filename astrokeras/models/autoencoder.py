@@ -8,7 +8,7 @@ from keras import ops
 
 from astrokeras import arguments
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
-from astrokeras.layers.precision import check_precision
+from astrokeras.layers.precision import OWN_DTYPE, check_precision
 from astrokeras.layers.registration import register
 from astrokeras.layers.reversible_dense import ReversibleDense
 from astrokeras.layers.scalers import AffineScaler
@@ -74,7 +74,7 @@ class Autoencoder(keras.Model):
         precision: str = "float32",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         arguments.choice("output", output, *OUTPUTS)
         species = arguments.whole("species", species, low=1)
         latents = arguments.whole("latents", latents, low=1)
@@ -93,17 +93,22 @@ class Autoencoder(keras.Model):
         self.seed = seed
         self.precision = check_precision(precision)
 
+        own = {"dtype": self.variable_dtype}
+
         def norms(name: str, count: int) -> list[keras.layers.Layer]:
+            names = [f"{name}_{i}" for i in range(count)]
             if not normalise:
-                return [keras.layers.Identity(name=f"{name}_{i}") for i in range(count)]
+                return [keras.layers.Identity(name=one, **own) for one in names]
             return [
                 keras.layers.BatchNormalization(
-                    momentum=momentum, epsilon=1e-5, name=f"{name}_{i}"
+                    momentum=momentum, epsilon=1e-5, name=one, **own
                 )
-                for i in range(count)
+                for one in names
             ]
 
-        self.species_scaler = AffineScaler(species, name="species_scaler")
+        self.species_scaler = AffineScaler(
+            species, dtype=self.variable_dtype, name="species_scaler"
+        )
         encoded = [*self.widths, latents]
         self.dense = [
             ReversibleDense(width, dtype=precision, name=f"dense_{i}")
@@ -112,8 +117,8 @@ class Autoencoder(keras.Model):
         self.encoder_norms = norms("encoder_norm", len(widths) + latent_activation)
         self.decoder_norms = norms("decoder_norm", len(widths))
         self.activate = keras.activations.get(activation)
-        self.drop = AnnealedDropout(dropout, seed=seed, name="drop")
-        self.latent_noise = LatentNoise(noise, seed=seed, name="latent_noise")
+        self.drop = AnnealedDropout(dropout, seed=seed, name="drop", **own)
+        self.latent_noise = LatentNoise(noise, seed=seed, name="latent_noise", **own)
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""

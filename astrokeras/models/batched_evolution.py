@@ -120,6 +120,7 @@ class Evolved:
         self.status[rows] = refused[rows, None]
 
 
+@np.errstate(all="ignore")  # what is not finite is flagged, whatever NumPy is told
 def evolve(surrogate: Any, given: Given, wanted: Wanted, batch_size: int) -> Evolved:
     """Evolve tracers in batches of one shape.
 

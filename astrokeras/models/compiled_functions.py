@@ -1,5 +1,6 @@
 """A surrogate's functions, compiled once each, on any backend."""
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,7 @@ class _Program(keras.Model):
     """A function of a model's layers that `predict_on_batch` compiles."""
 
     def __init__(self, model: keras.Model, function: Callable[..., Any]):
-        super().__init__(name="program")
+        super().__init__(name="program", dtype=model.variable_dtype)
         self.model = model
         self.function = function
         self.built = True
@@ -41,7 +42,8 @@ class Programs:
         with self.lock:
             if key not in self.programs:
                 self.programs[key] = _Program(self.model, function)
-            found = self.programs[key].predict_on_batch(inputs)
+            with _own_precision(self.model):
+                found = self.programs[key].predict_on_batch(inputs)
         if isinstance(found, tuple | list):
             return tuple(np.asarray(one) for one in found)
         return np.asarray(found)
@@ -104,6 +106,15 @@ class Programs:
         # TensorFlow would give up on the rank of an argument that has had two.
         key = ("rollout", columns, index is None, conserve, judged, physical.ndim)
         return self._run(key, rollout, *inputs)
+
+
+def _own_precision(model: Any) -> contextlib.AbstractContextManager:
+    """Return a context without PyTorch's autocast, which else rounds every product."""
+    if keras.config.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.autocast(model.weights[0].value.device.type, enabled=False)
 
 
 def _array(columns: Any) -> Any:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from astrokeras import arguments
 from astrokeras.data.tracers.timestep_features import feature_count
+from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.registration import register
@@ -73,7 +74,7 @@ class Emulator(keras.Model):
         precision: str = "float32",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         if isinstance(autoencoder, dict):
             autoencoder = keras.saving.deserialize_keras_object(autoencoder)
         arguments.flags(
@@ -89,9 +90,15 @@ class Emulator(keras.Model):
         self.finetune_autoencoder = finetune_autoencoder
         self.use_timestep = use_timestep
         self.relaxing = relaxing
-        self.rates = None if rates is None else RateFeatures(**rates, name="rates")
+        self.rates = (
+            None
+            if rates is None
+            else RateFeatures(**rates, dtype=self.variable_dtype, name="rates")
+        )
         self.precision = precision
-        self.latent_scaler = AffineScaler(autoencoder.latents, name="latent_scaler")
+        self.latent_scaler = AffineScaler(
+            autoencoder.latents, dtype=self.variable_dtype, name="latent_scaler"
+        )
         cell = ResidualCell(
             autoencoder.latents,
             hidden,
@@ -99,9 +106,10 @@ class Emulator(keras.Model):
             precision,
             relaxing,
             bounds,
+            dtype=self.variable_dtype,
             name="cell",
         )
-        self.recurrence = Recurrence(cell, name="recurrence")
+        self.recurrence = Recurrence(cell, dtype=self.variable_dtype, name="recurrence")
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.registration import register
 from astrokeras.models.emulator import Emulator
 
@@ -25,7 +26,7 @@ class Ensemble(keras.Model):
     """
 
     def __init__(self, members: Sequence[Emulator], **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         self.members = [
             keras.saving.deserialize_keras_object(member)
             if isinstance(member, dict)

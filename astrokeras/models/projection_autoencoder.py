@@ -10,7 +10,7 @@ from astrokeras import arguments
 from astrokeras.errors import InputError
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.orthonormal import Orthonormal
-from astrokeras.layers.precision import check_precision
+from astrokeras.layers.precision import OWN_DTYPE, check_precision
 from astrokeras.layers.registration import register
 from astrokeras.layers.scalers import AffineScaler
 
@@ -64,7 +64,7 @@ class ProjectionAutoencoder(keras.Model):
         precision: str = "float32",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         species = arguments.whole("species", species, low=1)
         latents = arguments.whole("latents", latents, low=1)
         if latents > species:
@@ -81,14 +81,17 @@ class ProjectionAutoencoder(keras.Model):
         self.dropout = dropout
         self.seed = seed
         self.precision = check_precision(precision)
-        self.species_scaler = AffineScaler(species, name="species_scaler")
+        self.species_scaler = AffineScaler(
+            species, dtype=self.variable_dtype, name="species_scaler"
+        )
         self.dense = [
             keras.layers.Dense(width, activation, dtype=precision, name=f"dense_{i}")
             for i, width in enumerate(reversed(self.widths))
         ]
         self.last = keras.layers.Dense(species, dtype=precision, name="last")
-        self.drop = AnnealedDropout(dropout, seed=seed, name="drop")
-        self.latent_noise = LatentNoise(noise, seed=seed, name="latent_noise")
+        own = {"seed": seed, "dtype": self.variable_dtype}
+        self.drop = AnnealedDropout(dropout, name="drop", **own)
+        self.latent_noise = LatentNoise(noise, name="latent_noise", **own)
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""

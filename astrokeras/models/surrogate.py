@@ -24,7 +24,9 @@ from astrokeras.data.tracers.abundance_scaling import (
 from astrokeras.data.tracers.timestep_features import timestep_features
 from astrokeras.errors import InputError, OutsideBoxWarning, UnphysicalWarning
 from astrokeras.layers.conservation import Conservation
+from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.registration import register
+from astrokeras.layers.root import root
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.layers.trust_model import Trust
 from astrokeras.models import input_checks
@@ -142,7 +144,7 @@ class Surrogate(Facts, keras.Model):
         version: int = FORMAT,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**OWN_DTYPE | kwargs)
         if isinstance(emulator, dict):
             emulator = keras.saving.deserialize_keras_object(emulator)
         if isinstance(trust, dict):
@@ -193,16 +195,17 @@ class Surrogate(Facts, keras.Model):
             ),
             "version": version,
         }
-        self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler")
+        own = {"dtype": self.variable_dtype}
+        self.abundance_scaler = AbundanceScaler(floor, name="abundance_scaler", **own)
         self.parameter_scaler = AffineScaler(
-            len(self._facts["parameters"]), log=True, name="parameter_scaler"
+            len(self._facts["parameters"]), log=True, name="parameter_scaler", **own
         )
         low, high = self.limits.species_ranges
         below = 10.0 ** -np.where(low > floor, RANGE_DEX, MARGIN_DEX)
         edges = np.stack([low * below, high * 10.0**RANGE_DEX])
         bounds = scale_abundances(edges, floor, margin=MARGIN_DEX)
         self.decoded_range = np.minimum(bounds, 1.0).astype("float32")
-        self.conservation = Conservation(stoichiometry, name="conservation")
+        self.conservation = Conservation(stoichiometry, name="conservation", **own)
         self.programs = Programs(self)
 
     def build(self, input_shape: Any = None) -> None:
@@ -243,7 +246,7 @@ class Surrogate(Facts, keras.Model):
         if not self.residual_decay_length:
             return latents, ReconstructionResidual()
         moves = ops.diff(ops.concatenate([encoded[:, None], latents], axis=1), axis=1)
-        path = ops.cumsum(ops.sqrt(ops.mean(ops.square(moves), axis=-1)), axis=1)
+        path = ops.cumsum(root(ops.mean(ops.square(moves), axis=-1)), axis=1)
         missed = scaled - self.emulator.decode(encoded)
         return latents, ReconstructionResidual(
             missed, ops.exp(-path / self.residual_decay_length)
@@ -331,7 +334,8 @@ class Surrogate(Facts, keras.Model):
         if not isinstance(self.emulator, Ensemble):
             return ops.zeros_like(latents[..., 0])
         scaled = ops.clip(self.emulator.decode_members(latents), *self.decoded_range)
-        return ops.mean(ops.std(scaled, axis=0), axis=-1) * decades(self.floor)
+        deviation = root(ops.var(scaled, axis=0))  # zero where all are at the floor
+        return ops.mean(deviation, axis=-1) * decades(self.floor)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], **kwargs: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from astrokeras import arguments
 from astrokeras.errors import InputError
+from astrokeras.layers.precision import PRECISIONS
 from astrokeras.models.metadata import check_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
 from astrokeras.system.backend import start_keras
@@ -54,18 +55,27 @@ def read_metadata(name: str | Path) -> dict[str, Any]:
     return check_metadata(path, read_archive(path, "Surrogate"))
 
 
-def load(name: str | Path) -> "Surrogate":
+def load(name: str | Path, precision: str | None = None) -> "Surrogate":
     """Load a surrogate for inference.
+
+    It computes as it was saved, whatever Keras' global policy and `floatx` are.
 
     Args:
         name: A preset's name such as `"grav"`, a run directory or a `.keras` file.
+        precision: Of the products of its dense layers, `"float32"` or, for
+            accelerators, `"mixed_bfloat16"`; by default that of the file.
 
     Returns:
         The `Surrogate`, frozen.
 
     Raises:
-        InputError: If there is no such surrogate or the file is not one.
+        InputError: If there is no such surrogate, the file is not one, or the
+            precision is another.
     """
+    if precision not in (None, *PRECISIONS):
+        raise InputError(
+            f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
+        )
     read_metadata(name)
     path = find_surrogate(name)
 
@@ -74,6 +84,12 @@ def load(name: str | Path) -> "Surrogate":
 
     surrogate = _load(path)
     assert isinstance(surrogate, Surrogate)
+    if precision is not None:
+        from astrokeras.models.copies import copy_model
+
+        surrogate = surrogate.replace(
+            emulator=copy_model(surrogate.emulator, precision)
+        )
     surrogate.trainable = False
     return surrogate
 

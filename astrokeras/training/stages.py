@@ -19,6 +19,7 @@ from astrokeras.data.tracers.hdf5_sandbox import mark_verified
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
+from astrokeras.models.copies import copy_model
 from astrokeras.models.emulator import AnyAutoencoder, Emulator
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
@@ -62,7 +63,7 @@ def train_autoencoder(
         group=group,
     )
     if group.is_chief:
-        _save(_copy(model), run.autoencoder)
+        _save(copy_model(model), run.autoencoder)
 
 
 def train_emulator(
@@ -71,7 +72,7 @@ def train_emulator(
     """Train the emulator through the run's autoencoder and write `surrogate.keras`."""
     settings = config.emulator
     saved = load_autoencoder(run.autoencoder)
-    autoencoder = _copy(saved, config.precision)
+    autoencoder = copy_model(saved, config.precision)
     model = make_emulator(config, cache, autoencoder)
     model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
     sampler = make_window_sampler(config, cache)
@@ -100,7 +101,7 @@ def train_emulator(
         return
     bounds = _latent_bounds(model, cache, config.seed)
     surrogate = make_surrogate(
-        _copy(model, bounds=bounds), cache, settings, sampler.reach
+        copy_model(model, bounds=bounds), cache, settings, sampler.reach
     )
     _save(surrogate, run.surrogate)
 
@@ -308,25 +309,6 @@ def make_surrogate(
     surrogate.build()
     surrogate.parameter_scaler.set_scales(statistics.offset, statistics.scale)
     return surrogate
-
-
-def _copy(
-    model: AnyAutoencoder | Emulator, precision: str = "float32", **settings: Any
-) -> Any:
-    """Return a copy without optimiser and loss, which a model file need not carry.
-
-    Args:
-        model: The model.
-        precision: That of the copy; a file is in float32, whatever trained it.
-        **settings: Arguments that the copy has of its own.
-    """
-    config = model.get_config() | {"precision": precision} | settings
-    if isinstance(model, Emulator):
-        config["autoencoder"] = _copy(model.autoencoder, precision)
-    copy = type(model).from_config(config)
-    copy.build()
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _save(model: keras.Model, path: Path) -> None:

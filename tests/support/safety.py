@@ -135,13 +135,6 @@ def add(
         found.largest = max(found.largest, float(error[trusted].max()))
 
 
-def in_bfloat16(surrogate: Any) -> Any:
-    """Return the surrogate with its dense layers in mixed precision."""
-    from astrokeras.training.stages import _copy
-
-    return surrogate.replace(emulator=_copy(surrogate.emulator, "mixed_bfloat16"))
-
-
 def main() -> None:
     """Print a table of counts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -154,11 +147,9 @@ def main() -> None:
 
     import astrokeras
 
-    surrogate = astrokeras.load(chosen.run)
     wrong = 0
     for precision in ("float32", "mixed_bfloat16"):
-        mixed = precision != "float32"
-        one = in_bfloat16(surrogate) if mixed else surrogate
+        one = astrokeras.load(chosen.run, precision=precision)
         began, states = time.perf_counter(), 0
         for kind, found in count(one, chosen.states, chosen.seed):
             wrong += found.unflagged + found.not_a_score
