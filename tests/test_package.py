@@ -22,7 +22,10 @@ HEAVY = BACKENDS | {"keras", "pandas", "matplotlib", "hydra"}
 LEVELS = [
     {
         "errors",
+        "inputs",
+        "names",
         "resources",
+        "texts",
         "backend",
         "files",
         "interruption",

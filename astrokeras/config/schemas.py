@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 
 class ConfigError(InputError):
@@ -309,7 +310,8 @@ def check(config: Any, prefix: str = "") -> None:
     unknown = sorted(set(vars(config)) - known)
     if unknown:
         raise ConfigError(
-            f"{prefix}{unknown[0]} is no key; there are: {', '.join(sorted(known))}."
+            f"{prefix}{unknown[0]} is no key; there are: {', '.join(sorted(known))}"
+            f"{suggest(unknown[0], sorted(known))}"
         )
     for item in dataclasses.fields(config):
         value, key = getattr(config, item.name), f"{prefix}{item.name}"
@@ -327,7 +329,9 @@ def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
     choices = item.metadata.get("choices")
     if choices and value not in choices:
         allowed = ", ".join(str(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{key} is {value!r}; allowed are: {allowed}.")
+        raise ConfigError(
+            f"{key} is {value!r}; allowed are: {allowed}{suggest(value, choices)}"
+        )
     pattern = item.metadata.get("pattern")
     if pattern and not re.fullmatch(pattern, value):
         raise ConfigError(

@@ -8,6 +8,7 @@ import numpy as np
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
+from astrokeras.names import suggest
 
 
 def as_numbers(name: str, values: Any) -> np.ndarray:
@@ -197,9 +198,10 @@ def choose_columns(
         both = [f"#{name[1:]}", f"@{name[1:]}"] if name[:1] == "$" else [name]
         known = [part for part in both if part in column]
         if not known:
+            remedy = suggest(name, column, "; see its `species`.")
             raise InputError(
                 f"species {name!r} is not among the {len(column)} of this "
-                "surrogate; see its `species`."
+                f"surrogate{remedy}"
             )
         parts.append(known)
     needed = list(dict.fromkeys(part for known in parts for part in known))

@@ -6,6 +6,7 @@ import numpy as np
 
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
+from astrokeras.names import suggest
 
 
 class Facts:
@@ -91,7 +92,10 @@ class Facts:
         """
         if name not in self.initial_conditions:
             known = ", ".join(self.initial_conditions)
-            raise InputError(f"no start is named {name!r}; there are: {known}.")
+            raise InputError(
+                f"no start is named {name!r}; there are: {known}"
+                f"{suggest(name, self.initial_conditions)}"
+            )
         return self.initial_conditions[name]
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astrokeras.errors import InputError
+from astrokeras.inputs import check_input, content
 from astrokeras.models.metadata import check_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
 from astrokeras.system.backend import start_keras
@@ -21,9 +22,16 @@ def find_surrogate(name: str | Path) -> Path:
     """
     path = Path(name)
     if path.suffix == ".keras":
-        if path.is_file():
-            return path
-        raise InputError(f"{path}: no such file; check the path.")
+        check_input(path)
+        return path
+    if path.is_file():
+        remedy = f"rename it to {path.with_suffix('.keras').name}, if it is one"
+        if path.suffix.lower() != ".keras":
+            remedy = "give the .keras file of a run, or the name of a run"
+        kind = content(path) or "a file"
+        raise InputError(
+            f"{path}: is {kind}, and no .keras file by its name; {remedy}."
+        )
     from astrokeras.runs.directory import find_run
 
     run = find_run(name)

@@ -20,6 +20,7 @@ from astrokeras.data.tracers.hdf5 import (
 )
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 __all__ = ["TracerStore", "TracerWriter", "Tracers"]
 
@@ -206,7 +207,7 @@ class TracerStore:
         if split not in file_format.SPLITS:
             raise InputError(
                 f"`split` must be one of {', '.join(file_format.SPLITS)}. "
-                f"Received: split={split!r}"
+                f"Received: split={split!r}{suggest(split, file_format.SPLITS)}"
             )
         if not self.has_split:
             raise InputError(
