@@ -34,12 +34,13 @@ test backend="tensorflow" *options:
 test-all: (test "tensorflow") (test "jax") (test "torch")
 
 # Fuzz the readers of species names and of tracer files, each for so many seconds, and
-# arguments of functions.
+# the arguments of functions, and damage ten thousand tracer files.
 fuzz seconds="600":
     {{bin}}/pip install --quiet ".[fuzz]"
     {{bin}}/python fuzz/species.py -max_total_time={{seconds}}
     {{bin}}/python fuzz/tracers.py -max_total_time={{seconds}}
     {{bin}}/python fuzz/arguments.py --cases 1000000 --calls 10000
+    {{bin}}/python fuzz/damaged.py --files 10000
 
 # Kill trainings, searches, predictions and imports at random, and resume them.
 faults backend="tensorflow" *options:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 LARGEST = 2**31 - 1
 """No count, size or number of a thing is larger."""
@@ -82,7 +83,10 @@ def function(name: str, value: Any) -> Callable[..., Any]:
 def choice(name: str, value: Any, *allowed: str) -> str:
     """Return one of some words."""
     if not isinstance(value, str) or value not in allowed:
-        raise InputError(f"{name} is {shown(value)}; give {' or '.join(allowed)}.")
+        raise InputError(
+            f"{name} is {shown(value)}; give {' or '.join(allowed)}"
+            f"{suggest(value, allowed)}"
+        )
     return value
 
 

@@ -44,3 +44,22 @@ def test_arguments_at_random_are_taken_or_refused(tmp_path, monkeypatch):
     assert {name.partition(" ")[2] for name in tally} >= {"taken", "refused"}
     assert tally["emulate answered"] > 10
     assert {path.name for path in tmp_path.iterdir()} <= {"named.h5"}
+
+
+def test_damaged_files_are_read_or_refused(tmp_path):
+    words = [sys.executable, ROOT / "fuzz" / "damaged.py", "--files=36", "--seed=2"]
+    known = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    done = subprocess.run(
+        words,
+        cwd=tmp_path,
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert '"files": 36, "faults": 0' in done.stdout
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,9 @@ import numpy as np
 from astrokeras.astrochemnet.torch_checkpoint import read_state
 from astrokeras.data.importers.column_roles import uclchem_name
 from astrokeras.errors import InputError
-from astrokeras.system.atomic_files import parse_json, read_array
+from astrokeras.inputs import check_input
+from astrokeras.system.atomic_files import LARGEST_TEXT, parse_json, read_array
+from astrokeras.texts import text_lines
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 
@@ -97,10 +99,9 @@ def read_species(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: If the file is missing, or holds no names or one twice.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of species names.")
+    lines = text_lines(path, LARGEST_TEXT, "file of species names")
+    text = "".join(line for _, line in lines)
     try:
-        text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             stored = parse_json(text)
             names = stored["species"] if isinstance(stored, dict) else stored
@@ -150,6 +151,7 @@ def read_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
 
 
 def _read_latents(path: Path) -> tuple[float, float]:
+    check_input(path)
     try:
         bounds = read_array(path)
         low, high = (float(value) for value in bounds)
@@ -164,8 +166,9 @@ def _read_latents(path: Path) -> tuple[float, float]:
 
 def _read_range_file(path: Path) -> dict[str, tuple[float, float]]:
     """Read `{name: [low, high]}`, or AstroChemNet's `{name: {"min": …, "max": …}}`."""
+    check_input(path, "file of ranges")
     try:
-        stored = parse_json(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8-sig"))
         pairs = {
             name: (entry["min"], entry["max"]) if isinstance(entry, dict) else entry
             for name, entry in stored.items()

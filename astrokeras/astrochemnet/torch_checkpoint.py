@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.inputs import check_input
 
 # The pickle holds names and shapes only; a state dictionary's takes some kilobytes.
 LARGEST_PICKLE = 16 * 2**20
@@ -58,14 +59,13 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
             tensors to be rebuilt.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file.")
+    check_input(path)
     try:
         with zipfile.ZipFile(path) as archive:
             content = _Reader(archive, path.stat().st_size).load()
     except zipfile.BadZipFile as error:
         raise InputError(
-            f"{path}: not a PyTorch checkpoint ({error}); save "
+            f"{path}: not a PyTorch checkpoint ({content(path) or error}); save "
             "`model.state_dict()` again with `torch.save` of PyTorch 1.6 or later."
         ) from error
     except _Refused as error:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from astrokeras import arguments
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 PHASES = {"": "gas", "#": "surface", "@": "bulk"}
 DEFAULT_ELEMENTS = ("H", "HE", "C", "N", "O")
@@ -156,10 +157,13 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
     readings = _readings(body, elements) if len(name) <= _LONGEST else []
     if not readings or len(set(signs)) > 1:
         shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
+        remedy = (
+            "; declare what is missing in `dataset.elements`, or list the column in "
+            "`dataset.drop` if it is no species."
+        )
         raise InputError(
             f"species {shown!r} cannot be read with the elements "
-            f"{', '.join(elements)}; declare what is missing in `dataset.elements`, "
-            "or list the column in `dataset.drop` if it is no species."
+            f"{', '.join(elements)}{suggest(name, _spelled(name, elements), remedy)}"
         )
     if len(readings) == 1:
         # H13CO+ must not pass as thirteen hydrogens where nobody declared 13C.
@@ -176,6 +180,14 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
     ordered = {element: atoms[element] for element in order_elements(set(atoms))}
     charge = len(signs) * (1 if "+" in signs else -1)
     return Species(name, MappingProxyType(ordered), charge, PHASES[sign])
+
+
+def _spelled(name: str, elements: tuple[str, ...]) -> list[str]:
+    """Return the name in capitals and without blanks, if it can be read then."""
+    plain = "".join(name.split()).upper()
+    body = plain.lstrip("#@").rstrip("+-")
+    readable = plain != name and len(name) <= _LONGEST and _readings(body, elements)
+    return [plain] if readable or plain == "E-" else []
 
 
 _Reading = list[tuple[str, int]]

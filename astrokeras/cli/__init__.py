@@ -3,6 +3,8 @@
 A command's module imports Typer alone; what it works with is imported when it runs.
 """
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -170,13 +172,36 @@ def _explain(error: Exception) -> tuple[str, int]:
     return f"{type(error).__name__}: {message} (--debug shows where)", 1
 
 
+def _take_any_text() -> None:
+    """Let no output fail for a letter that the terminal's encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _flush() -> int:
+    """Write what is left of the output, and return the exit code if that fails."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return 0
+    except OSError as error:
+        # Python would fail once more, with a traceback, when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # Nobody reads on, as with `head`.
+            typer.echo(f"Error: the output cannot be written ({error}).", err=True)
+        return 1
+
+
 def main() -> None:
     """Run the command line."""
     keep_memory()
     heed_signals(sys.argv[1:])
+    _take_any_text()
     try:
         app(prog_name="astrokeras")
     except SystemExit as done:
         if done.code in (130, 143):
             leave(int(done.code))
-        raise
+        sys.exit(done.code or _flush())
+    sys.exit(_flush())

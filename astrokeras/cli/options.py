@@ -27,10 +27,14 @@ def refuse_text(file: Path) -> None:
     """Refuse what is a raw file by its looks, such as CSV, as one to be imported."""
     from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
     from astrokeras.errors import InputError
+    from astrokeras.inputs import content
 
     named = file.suffix.lower() in (".h5", ".hdf5", ".hdf")  # Damaged, rather.
     if file.is_file() and not named and not is_hdf5(file):
-        raise InputError(
-            f"{file}: is no tracer file; make one of raw data with "
-            f"`astrokeras data import {file} --out OUT.h5`."
+        kind = content(file)
+        remedy = (
+            f"make one of raw data with `astrokeras data import {file} --out OUT.h5`."
         )
+        if kind and "gzip" not in kind and "Parquet" not in kind:
+            remedy = f"it is {kind}."
+        raise InputError(f"{file}: is no tracer file; {remedy}")

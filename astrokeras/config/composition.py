@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from astrokeras.config.schemas import (
     check,
 )
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 from astrokeras.system.old_names import new_key
 from astrokeras.system.package_data import resource
 
@@ -241,7 +242,46 @@ def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
     if renamed := new_key(key or ""):
         text += f"; {key} is now called {renamed}"
     given = f" (given: {' '.join(overrides)})" if overrides else ""
-    return (
-        f"{named}{text}{given}; every key is listed and explained in the YAML files "
-        "of configs/."
+    remedy = "; every key is listed and explained in the YAML files of configs/."
+    return f"{named}{text}{given}{_suggestion(text, key, overrides, remedy)}"
+
+
+def _suggestion(
+    text: str, key: str | None, overrides: Sequence[str], remedy: str
+) -> str:
+    """Return a remedy that names the variant or key that was meant, if any is close.
+
+    Args:
+        text: Hydra's message.
+        key: The key that it names.
+        overrides: What was given.
+        remedy: What to say where no name is close.
+    """
+    variant = re.search(r"Could not find '[^']*?([^'/]+)'", text)
+    if variant:
+        listed = text.partition("Available options in ")[2].partition(": ")[2].split()
+        return suggest(variant[1], (name.strip(",'") for name in listed), remedy)
+    keys = [one.partition("=")[0].lstrip("+~") for one in overrides]
+    named = (
+        key
+        if key in keys or not keys
+        else next((one for one in keys if re.search(rf"'{re.escape(one)}'", text)), key)
     )
+    if named is None:
+        return remedy
+    known = list(_keys(Config))
+    if "." not in named:  # The end of a key, perhaps, such as `hidden`.
+        inner = [one for one in known if one.rpartition(".")[2] == named.casefold()]
+        known = inner or known
+        if inner:
+            return suggest(inner[0], inner, remedy)
+    return suggest(named, known, remedy)
+
+
+def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
+    """Yield the keys of a configuration: `seed`, `emulator.hidden`."""
+    for item in dataclasses.fields(schema):
+        inner = item.default_factory
+        yield f"{prefix}{item.name}"
+        if dataclasses.is_dataclass(inner):
+            yield from _keys(inner, f"{prefix}{item.name}.")

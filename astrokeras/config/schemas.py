@@ -8,6 +8,7 @@ from typing import Any
 
 from astrokeras.arguments import shown
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 
 class ConfigError(InputError):
@@ -310,7 +311,8 @@ def check(config: Any, prefix: str = "") -> None:
     unknown = sorted(set(vars(config)) - known)
     if unknown:
         raise ConfigError(
-            f"{prefix}{unknown[0]} is no key; there are: {', '.join(sorted(known))}."
+            f"{prefix}{unknown[0]} is no key; there are: {', '.join(sorted(known))}"
+            f"{suggest(unknown[0], sorted(known))}"
         )
     for item in dataclasses.fields(config):
         value, key = getattr(config, item.name), f"{prefix}{item.name}"
@@ -346,7 +348,9 @@ def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
     # An array would answer `in` with an array.
     if choices and not (isinstance(value, str | None) and value in choices):
         allowed = ", ".join(str(choice) for choice in choices if choice is not None)
-        raise ConfigError(f"{key} is {shown(value)}; allowed are: {allowed}.")
+        raise ConfigError(
+            f"{key} is {shown(value)}; allowed are: {allowed}{suggest(value, choices)}"
+        )
     pattern = item.metadata.get("pattern")
     if pattern and not (isinstance(value, str) and re.fullmatch(pattern, value)):
         raise ConfigError(

@@ -20,6 +20,7 @@ from astrokeras.generation.results_log import Journal
 from astrokeras.generation.solver_inputs import Tracks
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.solvers.process import Host
+from astrokeras.solvers.solver import find_file
 from astrokeras.system.atomic_files import written_beside
 
 
@@ -136,7 +137,9 @@ def _chemistry(config: SolverConfig) -> dict[str, Any]:
     """Return what tracers solved before and after an interruption have in common."""
     told = asdict(config)
     del told["time_limit"]
-    told["files"] = {name: hash_file(Path(one)) for name, one in config.files.items()}
+    told["files"] = {
+        key: hash_file(find_file(key, given)) for key, given in config.files.items()
+    }
     return told
 
 

@@ -12,6 +12,7 @@ from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.errors import InputError
 from astrokeras.models.refused import Refused
 from astrokeras.models.training_ranges import Limits
+from astrokeras.names import suggest
 from astrokeras.status import Status
 
 
@@ -276,9 +277,10 @@ def choose_columns(
         both = [f"#{name[1:]}", f"@{name[1:]}"] if name[:1] == "$" else [name]
         known = [part for part in both if part in column]
         if not known:
+            remedy = suggest(name, column, "; see its `species`.")
             raise InputError(
                 f"species {arguments.shown(name)} is not among the {len(column)} of "
-                "this surrogate; see its `species`."
+                f"this surrogate{remedy}"
             )
         parts.append(known)
     needed = list(dict.fromkeys(part for known in parts for part in known))

@@ -7,6 +7,7 @@ import numpy as np
 from astrokeras import arguments
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
+from astrokeras.names import suggest
 
 
 class Facts:
@@ -93,7 +94,8 @@ class Facts:
         if arguments.text("a start", name) not in self.initial_conditions:
             known = ", ".join(self.initial_conditions)
             raise InputError(
-                f"no start is named {arguments.shown(name)}; there are: {known}."
+                f"no start is named {arguments.shown(name)}; there are: {known}"
+                f"{suggest(name, self.initial_conditions)}"
             )
         return self.initial_conditions[name]
 

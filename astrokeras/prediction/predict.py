@@ -1,5 +1,6 @@
 """Predict the tracers of a file, of any size, into another one."""
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -199,7 +200,8 @@ def _write_block(
 
 def read_start(initial: str | Path, target: SurrogateReference) -> np.ndarray:
     """Return the start that is meant, of a CSV file or a surrogate's own, (S,)."""
-    if arguments.path("initial", initial).is_file():
+    arguments.path("initial", initial)
+    if os.path.exists(initial) or os.path.islink(initial):
         return read_initial(initial, target.limits.species, target.limits.floor)
     return target.initial_condition(str(initial))
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.errors import InputError
+from astrokeras.inputs import check_input, refuse_unexpanded
+from astrokeras.names import suggest
 from astrokeras.system.atomic_files import read_json
 from astrokeras.system.old_names import rename_configuration, rename_stage
 from astrokeras.system.package_data import resource
@@ -109,8 +111,12 @@ def find_run(name: str | Path) -> Run:
                 f"{path}: the run has no model yet; finish it with "
                 f"`astrokeras train --resume name={path.name}` and its overrides."
             )
-    known = ", ".join(run.name for run in list_runs()) or "none"
-    raise InputError(f"{name}: no such run or surrogate; known here: {known}.")
+    refuse_unexpanded(Path(name))
+    runs = [run.name for run in list_runs()]
+    raise InputError(
+        f"{name}: no such run or surrogate; known here: {', '.join(runs) or 'none'}"
+        f"{suggest(Path(name).name, runs)}"
+    )
 
 
 def find_data(path: str, key: str) -> Path:
@@ -127,8 +133,15 @@ def find_data(path: str, key: str) -> Path:
     for candidate in (Path(path), shipped / path):
         if candidate.is_file():
             return candidate
-    names = ", ".join(sorted(p.name for p in shipped.iterdir() if p.suffix != ".md"))
+    names = sorted(p.name for p in shipped.iterdir() if p.suffix != ".md")
+    try:
+        check_input(Path(path))
+    except InputError as error:
+        cause = str(error).removeprefix(f"{Path(path)}: ")
+        if "no such file;" not in cause:  # It is there, and no file, or nearly there.
+            raise InputError(f"{key} is {path!r}: {cause}") from error
+    remedy = "; give a path, or make a tracer file with `astrokeras data import`."
     raise InputError(
-        f"{key} is {path!r}: no such file, here or among those that ship ({names}); "
-        "give a path, or make a tracer file with `astrokeras data import`."
+        f"{key} is {path!r}: no such file, here or among those that ship "
+        f"({', '.join(names)}){suggest(path, names, remedy)}"
     )

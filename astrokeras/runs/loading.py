@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from astrokeras import arguments
 from astrokeras.errors import InputError
+from astrokeras.inputs import check_input, content
 from astrokeras.layers.precision import PRECISIONS
 from astrokeras.models.metadata import check_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
@@ -23,9 +24,16 @@ def find_surrogate(name: str | Path) -> Path:
     """
     path = arguments.path("the surrogate", name)
     if path.suffix == ".keras":
-        if path.is_file():
-            return path
-        raise InputError(f"{path}: no such file; check the path.")
+        check_input(path)
+        return path
+    if path.is_file():
+        remedy = f"rename it to {path.with_suffix('.keras').name}, if it is one"
+        if path.suffix.lower() != ".keras":
+            remedy = "give the .keras file of a run, or the name of a run"
+        kind = content(path) or "a file"
+        raise InputError(
+            f"{path}: is {kind}, and no .keras file by its name; {remedy}."
+        )
     from astrokeras.runs.directory import find_run
 
     run = find_run(name)

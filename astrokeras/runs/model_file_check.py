@@ -12,6 +12,7 @@ from typing import Any
 
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.errors import InputError
+from astrokeras.inputs import content
 from astrokeras.system.atomic_files import parse_json
 
 WEIGHTS = "model.weights.h5"
@@ -49,9 +50,11 @@ def read_archive(path: Path, *kinds: str) -> dict[str, Any]:
         raise
     # A damaged archive makes zipfile raise almost anything.
     except Exception as error:
+        kind = content(path)
+        kind = f"it is {kind}" if kind and "zip" not in kind else str(error)
         raise InputError(
-            f"{path}: is no Keras model file, or a damaged one ({error}); "
-            "fetch or make it again."
+            f"{path}: is no Keras model file, or a damaged one ({kind}); fetch or make "
+            "it again."
         ) from error
     if kind not in [f"astrokeras>{one}" for one in kinds]:
         wanted = " or ".join(kinds)

@@ -15,6 +15,7 @@ from astrokeras.data.tracers.block import Tracers
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
+from astrokeras.names import suggest
 from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import find_surrogate, load, read_metadata
 
@@ -68,7 +69,8 @@ class SurrogateReference:
         if name not in self.initial_conditions:
             raise InputError(
                 f"{name!r} is neither a file nor a start of surrogate {self.name!r}; "
-                f"its starts are: {', '.join(self.initial_conditions) or 'none'}."
+                f"its starts are: {', '.join(self.initial_conditions) or 'none'}"
+                f"{suggest(name, self.initial_conditions)}"
             )
         return self.initial_conditions[name]
 
@@ -128,7 +130,7 @@ def match_columns(store: TracerStore, target: SurrogateReference) -> np.ndarray:
         raise InputError(
             f"{store.path}: dataset 'parameters' lacks {', '.join(missing)}, it holds "
             f"{', '.join(store.parameters)}; surrogate {target.name!r} needs "
-            f"{', '.join(limits.parameters)}."
+            f"{', '.join(limits.parameters)}{suggest(missing[0], store.parameters)}"
         )
     columns = [store.parameters.index(name) for name in limits.parameters]
     for unit, column in zip(limits.units, columns, strict=True):
@@ -157,9 +159,12 @@ def match_species(where: str, found: Sequence[str], wanted: Sequence[str]) -> No
             for verb, names in (("lacks", lacking), ("has besides", surplus))
             if names
         ]
+        remedy = "; use a file of the same network."
+        if lacking and surplus:
+            remedy = suggest(surplus[0], lacking, remedy)
         raise InputError(
             f"{where} differs from the surrogate's {len(wanted)} names: it "
-            f"{' and '.join(parts)}; use a file of the same network."
+            f"{' and '.join(parts)}{remedy}"
         )
     place = next(i for i, name in enumerate(wanted) if found[i] != name)
     raise InputError(

@@ -18,8 +18,8 @@ from astrokeras.solvers.solver import (
     Solver,
     SolverError,
     describe_tolerances,
+    find_file,
 )
-from astrokeras.system.package_data import resource
 
 SECONDS = 3.15576e7
 """Of a Julian year."""
@@ -176,17 +176,10 @@ class Kinetics:
 
 
 def _find(config: SolverConfig, name: str) -> Path:
-    """Return a file of the configuration: where we work, or of a folder `configs`."""
+    """Return a file of the configuration that must be named."""
     given = config.files.get(name)
     if not given:
         raise InputError(
             f"solver.files.{name} is missing: {FILES[name]}; give its path."
         )
-    folders = (Path(), Path("configs/solver"), resource("configs") / "solver")
-    for folder in folders:
-        if (folder / given).is_file():
-            return folder / given
-    raise InputError(
-        f"solver.files.{name} is {given!r}: no such file, here or in configs/solver; "
-        "correct the path."
-    )
+    return find_file(name, given)

@@ -1,6 +1,6 @@
 """Reactions from a CSV file with the columns of UCLCHEM's, each checked for balance."""
 
-import csv
+import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from pathlib import Path
 from astrokeras.chemistry.species import Species, find_elements, parse_species
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import LARGEST_TEXT
+from astrokeras.texts import read_table
 
 TWO_BODY = "TWOBODY"
 KINDS = {
@@ -106,18 +107,12 @@ def list_species(reactions: Sequence[Reaction]) -> tuple[str, ...]:
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return line number and cells of each row."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of reactions; check the path.")
-    if path.stat().st_size > LARGEST_TEXT:
-        raise InputError(f"{path}: is too large for a network; check the path.")
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file, skipinitialspace=True, restval="")
-            header = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = header
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is no CSV file ({error}); check the path.") from None
+    table = read_table(path, LARGEST_TEXT, "file of reactions")
+    header = table[0][1] if table else []
+    rows = [
+        (line, dict(itertools.zip_longest(header, cells[: len(header)], fillvalue="")))
+        for line, cells in table[1:]
+    ]
     lacking = [n for n in (*REACTANTS, *PRODUCTS, *COEFFICIENTS) if n not in header]
     if lacking or not rows:
         fault = f"lacks column {lacking[0]!r}" if lacking else "holds no reaction"

@@ -4,12 +4,15 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from astrokeras.config import SolverConfig
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError, WorkError
+from astrokeras.inputs import check_input
+from astrokeras.system.package_data import resource
 
 KINDS = {
     "uclchem": "astrokeras.solvers.uclchem:UCLCHEM",
@@ -124,3 +127,24 @@ def make_solver(config: SolverConfig) -> Solver:
             f"solver.kind is {config.kind!r}: {error}; correct the name or install it."
         ) from error
     return found(config)
+
+
+def find_file(key: str, given: str) -> Path:
+    """Return a file that `solver.files` names: where we work, or one that ships.
+
+    Args:
+        key: Its key, for messages.
+        given: A path, or the name of what lies in `configs/solver/`, ours or the
+            package's.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for folder in (Path(), Path("configs/solver"), resource("configs") / "solver"):
+        if (folder / given).is_file():
+            return folder / given
+    try:
+        check_input(Path(given), "file, here or in configs/solver")
+    except InputError as error:
+        raise InputError(f"solver.files.{key} is {given!r}: {error}") from error
+    return Path(given)

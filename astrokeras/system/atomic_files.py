@@ -16,6 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.inputs import refuse_unexpanded
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a text file that is read at once: JSON of a run, initial abundances."""
@@ -33,6 +34,7 @@ def check_out(path: Path, given: Path, overwrite: bool) -> None:
         InputError: If there is a directory or a file of this name, or no file can be
             made there.
     """
+    refuse_unexpanded(path)
     # Not those of `Path`: they raise where a directory must not be searched.
     if os.path.isdir(path):
         raise InputError(f"{path}: is a directory; give the name of a file.")
@@ -155,7 +157,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     found = None
     if path.stat().st_size <= LARGEST_TEXT:
         with contextlib.suppress(ValueError):
-            found = parse_json(path.read_text(encoding="utf-8"))
+            found = parse_json(path.read_text(encoding="utf-8-sig"))
     if not isinstance(found, dict):
         raise InputError(f"{path}: is not a JSON object; {remedy}.")
     return found

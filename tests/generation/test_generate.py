@@ -16,10 +16,11 @@ from processes import started, wait_for
 from toy_solver import RATE, Toy
 
 from astrokeras.config import compose_generation
+from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
-from astrokeras.generation.generate import generate
+from astrokeras.generation.generate import _chemistry, generate
 from astrokeras.generation.results_log import Journal
 from astrokeras.prediction.resumable_output import ResumableOutput
 
@@ -555,3 +556,16 @@ def test_a_journal_drops_the_record_that_was_being_written(tmp_path):
         path.write_bytes(damaged)
         with Journal(path, 4, 2) as journal:
             assert journal.done.tolist() == [True, False, True, True]
+
+
+def test_the_files_of_a_solver_are_found_before_they_are_hashed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no small/reactions.csv lies
+    solver = compose_generation(["solver=network"]).solver
+
+    files = _chemistry(solver)["files"]
+
+    shipped = ROOT / "configs" / "solver" / solver.files["reactions"]
+    assert files["reactions"] == hash_file(shipped)
+    solver.files["reactions"] = "none.csv"
+    with pytest.raises(InputError, match=r"solver\.files\.reactions is 'none\.csv'"):
+        _chemistry(solver)

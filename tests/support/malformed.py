@@ -6,6 +6,7 @@ ships), `raw.h5` and `table.h5` (pandas' two layouts), `run.csv` (UCLCHEM's outp
 `initial.csv` and the preset as `mine.keras`.
 """
 
+import gzip
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -581,7 +582,6 @@ def raw_files() -> Iterator[Case]:
         "numbers alone": lambda rows: rows[1:],
         "a word": lambda rows: [*rows[:5], rows[5].replace("E", "x"), *rows[6:]],
         "a short row": lambda rows: [*rows[:5], rows[5][:40], *rows[6:]],
-        "semicolons": lambda rows: [row.replace(",", ";") for row in rows],
         "NaN": lambda rows: [
             *rows[:5],
             rows[5][: rows[5].rindex(",")] + ", nan",
@@ -590,10 +590,14 @@ def raw_files() -> Iterator[Case]:
         "one row twice": lambda rows: [*rows[:5], rows[4], *rows[5:]],
         "bytes": lambda rows: bytes(range(128, 256)) * 9,
         "NUL": lambda rows: b"Time, Density\n1\x00, 2\n",
-        "UTF-16": lambda rows: "\n".join(rows).encode("utf-16"),
+        "UTF-16 without its mark": lambda rows: "\n".join(rows).encode("utf-16-le"),
     }
     for name, make in lines.items():
         yield Case("raw", f"CSV of {name}", csv, ("run.csv",), text("run.csv", make))
+    for name, (make, said) in tables().items():
+        yield Case(
+            "raw", f"table of {name}", csv, ("run.csv", said), text("run.csv", make)
+        )
     for unit, said in {
         "Density=stone": ("raw_units.Density", "stone", "g/cm^3"),
         "density=g/cm3": ("raw_units.density", "Density"),
@@ -616,7 +620,12 @@ def raw_files() -> Iterator[Case]:
     yield Case("raw", "columns of two lengths", flow, ("flow.x", "3 rows"), columns)
     given = {
         "nothing there": ("none.h5", "none.h5: no such file"),
-        "a folder": (".", ".: no such file"),
+        "a folder": (".", "it is a folder; give the path of a file in it"),
+        "a similar name": ("Raw.h5", "did you mean 'raw.h5'?"),
+        "no such folder": ("none/raw.h5", "its folder none is not there"),
+        "a device": ("/dev/null", "it is a pipe or a device"),
+        "a URL": ("https://example.org/raw.h5", "it is a URL; download it"),
+        "a tilde": ("~/none/raw.h5", "'~' is replaced by shells alone"),
         "the same twice": ("raw.h5 raw.h5", "given twice"),
     }
     for name, (files, said) in given.items():
@@ -624,11 +633,77 @@ def raw_files() -> Iterator[Case]:
         yield Case("raw", f"import of {name}", words, (said,))
 
 
+def tables() -> dict[str, tuple[Callable[[list[str]], Any], str]]:
+    """Return what is done to the lines of a CSV file, and what must be said of it."""
+
+    def last(cell: str) -> Callable[[list[str]], Any]:
+        """Put another cell at the end of line 6."""
+
+        def make(rows: list[str]) -> None:
+            rows[5] = rows[5][: rows[5].rindex(",") + 1] + cell
+
+        return make
+
+    def mixed(rows: list[str]) -> None:
+        rows[:] = [row.replace(",", ";") for row in rows]
+        rows[5] = rows[5].replace(".", ",")
+
+    missing = "line 6: column 'E-' is {!r}, which stands for a value that is missing"
+    blanks = "begins with 'Time Density"
+    return {
+        "no value as -": (last("-"), missing.format("-")),
+        "no value as n/a": (last("n/a"), missing.format("n/a")),
+        "thousands in quotes": (last('"1,500.0"'), "separates thousands"),
+        "thousands": (last("1,500.0"), "line 6: has 20 cells, the header 19 names"),
+        "a cell more": (
+            lambda rows: [rows[0], *(f"0, {row}" for row in rows[1:])],
+            "line 2: has 20 cells, the header 19 names",
+        ),
+        "units below": (
+            lambda rows: [rows[0], ",".join(["K"] * 19), *rows[1:]],
+            "line 2: column 'Time' is 'K', not a number",
+        ),
+        "a row in a comment": (
+            lambda rows: [*rows[:5], f"# {rows[5]}", *rows[6:]],
+            "line 6: column 'Time' is '#",
+        ),
+        "mixed decimals": (mixed, "a comma in line 6 and a point in line 2"),
+        "two separators": (
+            lambda rows: [rows[0].replace(",", ";", 3), *rows[1:]],
+            "its header has commas and semicolons",
+        ),
+        "blanks": (lambda rows: [" ".join(r.split(",")) for r in rows], blanks),
+        "Latin-1": (
+            lambda rows: "\n".join([*rows, "\xe9"]).encode("latin-1"),
+            "save it as UTF-8",
+        ),
+        "Git LFS": (
+            lambda rows: b"version https://git-lfs.github.com/spec/v1\noid x\n",
+            "a pointer of Git LFS, not the data (`git lfs pull`)",
+        ),
+        "a web page": (lambda rows: b"<!DOCTYPE html>\n<html>", "a web page"),
+        "a pickle": (lambda rows: b"\x80\x04K\x01.", "a pickle, which is never opened"),
+        "no bytes": (lambda rows: b"", "empty (0 bytes)"),
+        "half a gzip": (
+            lambda rows: gzip.compress("\n".join(rows).encode())[:200],
+            "cannot be unpacked by gzip",
+        ),
+        "small letters": (
+            lambda rows: [rows[0].replace(" CO,", " co,"), *rows[1:]],
+            "species 'co' cannot be read",
+        ),
+        "a similar column": (
+            lambda rows: [rows[0].replace(" gasTemp", " gas_Temp"), *rows[1:]],
+            "did you mean 'gas_Temp'?",
+        ),
+    }
+
+
 def starts() -> Iterator[Case]:
     """Initial abundances that are none."""
     words = (*PREDICT, "--initial", "initial.csv")
     spoilt: dict[str, tuple[Callable[[list[str]], Any], str]] = {
-        "empty": (lambda rows: b"", "holds 0 rows"),
+        "empty": (lambda rows: b"", "empty (0 bytes)"),
         "names alone": (lambda rows: rows[:1], "holds 1 rows"),
         "two rows": (lambda rows: [*rows, rows[1]], "holds 3 rows"),
         "a number less": (
@@ -667,7 +742,7 @@ def starts() -> Iterator[Case]:
             lambda rows: [rows[0] + ",H", rows[1] + ",0.1"],
             "'H' twice",
         ),
-        "bytes": (lambda rows: bytes(range(128, 256)), "is not a CSV file"),
+        "bytes": (lambda rows: bytes(range(128, 256)), "nor text in UTF-8"),
         "one huge cell": (lambda rows: b"x" * 200_000, "is not a CSV file"),
     }
     for name, (make, said) in spoilt.items():

@@ -7,6 +7,7 @@ from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.csv_table import Table
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 # UCLCHEM's and AstroChemNet's bookkeeping, never a species.
 _BOOKKEEPING = {
@@ -105,10 +106,11 @@ def find_columns(
     wanted = {"Time": "Time"} | dict(config.parameters)
     missing = [raw for raw in wanted.values() if raw.casefold() not in place]
     if missing:
+        remedy = "; correct the file or `dataset.parameters`."
         raise InputError(
             f"{table.name}: column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-            f"missing (it has {_listed(names)}); correct the file or "
-            "`dataset.parameters`."
+            f"missing (it has {_listed(names)})"
+            f"{suggest(missing[0], names, remedy)}"
         )
     tracer = place.get("tracer", place.get("model"))
     simulation = place.get("simulation")
@@ -174,9 +176,12 @@ def match_species(
     if lacking or extra:
         faults = [f"lacks {_listed(lacking)}"] * bool(lacking)
         faults += [f"has {_listed(extra)} beyond them"] * bool(extra)
+        remedy = "; take files of one network."
+        if lacking and extra:
+            remedy = suggest(extra[0], lacking, remedy)
         raise InputError(
             f"{where}: does not hold the {len(expected)} species of {whose}: it "
-            f"{' and '.join(faults)}; take files of one network."
+            f"{' and '.join(faults)}{remedy}"
         )
     position = {name: index for index, name in enumerate(names)}
     return [position[name] for name in expected]

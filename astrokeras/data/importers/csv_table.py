@@ -2,20 +2,29 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 
 from astrokeras.data.arrays import as_column
 from astrokeras.errors import InputError
+from astrokeras.texts import (
+    find_separator,
+    mixed_decimals,
+    not_a_number,
+    split_cells,
+    text_lines,
+)
 
 ROWS = 8192
 """Rows that are looked at together."""
 
 # Fortran leaves out the E of an exponent of three digits: 1.00000-101.
 _EXPONENT = re.compile(r"(?<=[0-9.])(?=[+-][0-9]{3}(?![0-9]))")
+# Its double precision has D for E.
+_DOUBLE = re.compile(r"(?<=[0-9.])[dD](?=[+-]?[0-9])")
 
 
 class Table(Protocol):
@@ -39,33 +48,36 @@ class Table(Protocol):
 class CsvTable:
     """A CSV file with a header, such as UCLCHEM's own output; read front to back.
 
+    Columns are separated by commas, semicolons or tabs; see `texts.text_lines` for
+    encodings and compression.  Names may be quoted, decimals have a comma where the
+    columns are separated by something else.
+
     Args:
         path: The file.
 
     Raises:
-        InputError: If it is missing, empty or no text.
+        InputError: If it is missing, empty, no text, or can be read in two ways.
     """
 
     def __init__(self, path: Path):
         self.name = str(path)
         self._path = path
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; check the path.")
-        try:
-            with path.open(encoding="utf-8") as file:
-                self.columns = tuple(name.strip() for name in _header(file))
-                self.rows = sum(1 for line in file if line.strip())
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path}: is neither HDF5 nor text; check the path."
-            ) from error
+        numbered = text_lines(path)
+        _, header = next(numbered, (0, ""))
+        self._separator = find_separator(path, header)
+        self.columns = _names(split_cells(path, header, self._separator))
+        self.rows = 0
+        mixed = mixed_decimals(self._separator, self._counted(numbered))
         if len(self.columns) < 2 or not self.rows:
             raise InputError(
                 f"{path}: needs a header of comma-separated names and a row of "
-                "numbers; write it with UCLCHEM's outputFile."
+                f"numbers, and begins with {header.strip()[:80]!r}; write it with "
+                "UCLCHEM's outputFile."
             )
+        if mixed:
+            raise InputError(f"{path}: {mixed}")
         self._lines: Iterator[str] = iter(())
-        self._line = 0
+        self._line, self._text, self._wanted = 0, "", list[int]()
         self._position = self.rows + 1
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
@@ -76,23 +88,57 @@ class CsvTable:
             self._lines, start - self._position, stop - self._position
         )
         self._position = stop
+        self._wanted = list(columns)
         try:
-            return np.loadtxt(lines, delimiter=",", usecols=list(columns), ndmin=2)
+            return np.loadtxt(
+                lines,
+                delimiter=self._separator,
+                usecols=self._wanted,
+                ndmin=2,
+                comments=None,
+                quotechar='"',
+            )
+        except InputError:
+            raise
         except (ValueError, IndexError) as error:
-            # NumPy counts rows from where it began, and columns that it was asked for.
-            reason = re.sub(r" at row .*", "", " ".join(str(error).split()))
-            raise InputError(
-                f"{self.name}: line {self._line}: {reason}; every row needs "
-                f"{len(self.columns)} numbers, correct the file."
-            ) from error
+            raise self._fault(self._text, " ".join(str(error).split())) from error
+
+    def _counted(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+        for numbered in lines:
+            self.rows += 1
+            yield numbered
 
     def _open(self) -> Iterator[str]:
-        with self._path.open(encoding="utf-8") as file:
-            numbered = enumerate(file, start=1)
-            lines = ((number, line) for number, line in numbered if line.strip())
-            next(lines)  # The header.
-            for self._line, line in lines:
-                yield _EXPONENT.sub("E", line)
+        lines = text_lines(self._path)
+        next(lines)  # The header.
+        for self._line, self._text in lines:
+            line = self._text
+            # A row with a cell more would be read one column off.
+            if line.count(self._separator) != len(self.columns) - 1 or '"' in line:
+                cells = split_cells(self._path, line, self._separator)
+                if len(cells) != len(self.columns):
+                    raise self._fault(line, "")
+            if self._separator != ",":
+                line = line.replace(",", ".")
+            yield _DOUBLE.sub("E", _EXPONENT.sub("E", line))
+
+    def _fault(self, line: str, reason: str) -> InputError:
+        """Return what is wrong with a row: its first cell that is no number."""
+        cells = split_cells(self._path, line, self._separator)
+        where, wanted = f"{self.name}: line {self._line}:", len(self.columns)
+        if len(cells) != wanted:
+            return InputError(
+                f"{where} has {len(cells)} cells, the header {wanted} names; every row "
+                f"needs {wanted} numbers without decimal commas, correct the file."
+            )
+        for column in self._wanted:
+            cell = _DOUBLE.sub("E", _EXPONENT.sub("E", cells[column]))
+            try:
+                float(cell)
+            except ValueError:
+                told = not_a_number(cells[column])
+                return InputError(f"{where} column {self.columns[column]!r} {told}.")
+        return InputError(f"{where} {reason}; correct the file.")
 
 
 class FrameTable:
@@ -162,8 +208,12 @@ class ReorderedTable:
         return self._values[start:stop, list(columns)]
 
 
-def _header(file: TextIO) -> list[str]:
-    for line in file:
-        if line.strip():
-            return line.rstrip().rstrip(",").split(",")
-    return []
+def _names(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a header; a comment sign in front of it is no name's."""
+    if not cells:
+        return ()
+    first = cells[0]
+    # #H2O is a surface species.
+    if first.startswith("# ") or first.casefold() == "#time":
+        first = first[1:].strip().strip('"')
+    return (first, *cells[1:])

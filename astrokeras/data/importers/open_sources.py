@@ -22,6 +22,7 @@ from astrokeras.data.tracers.hdf5 import open_hdf5
 from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.inputs import check_input
 
 Source = Any
 """A path, a DataFrame, or UCLCHEM's pair of DataFrames."""
@@ -108,8 +109,7 @@ def _open_file(
         return RawTracers(table, config, findings, cleaned, single, physics)
 
     layout = config.layout
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path.")
+    check_input(path)
     if layout in ("auto", "columns") and is_parquet(path):
         return [raw(ParquetTable(path), single=True)]
     if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):

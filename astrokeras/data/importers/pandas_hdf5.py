@@ -13,6 +13,7 @@ import numpy as np
 
 from astrokeras.data.tracers.file_format import plain_dataset
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 _NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING"}
 # Opcodes that build lists of strings and numbers and can call nothing.
@@ -179,8 +180,9 @@ def plain_group(file: h5py.File, key: str) -> h5py.Group:
     group = file.get(key) if isinstance(link, h5py.HardLink) else None
     if not isinstance(group, h5py.Group):
         found = ", ".join(frame_keys(file)) or "none"
+        remedy = "; check the file and `dataset.layout`."
         raise InputError(
-            f"{file.filename}: has no pandas frame {key!r} (frames: {found}); check "
-            "the file and `dataset.layout`."
+            f"{file.filename}: has no pandas frame {key!r} (frames: {found})"
+            f"{suggest(key, frame_keys(file), remedy)}"
         )
     return group

@@ -12,6 +12,7 @@ from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 
 class RawTracers:
@@ -258,9 +259,10 @@ def _find_factors(config: DatasetConfig) -> np.ndarray:
     wanted = {"Time": "yr"} | _units(config)
     unknown = [name for name in config.raw_units if name not in wanted]
     if unknown:
+        remedy = "; correct the name, or add it to `dataset.parameters`."
         raise InputError(
             f"dataset.raw_units.{unknown[0]}: there is no such parameter, there are "
-            f"{', '.join(wanted)}; correct the name, or add it to `dataset.parameters`."
+            f"{', '.join(wanted)}{suggest(unknown[0], wanted, remedy)}"
         )
     raw = wanted | dict(config.raw_units)
     return np.array([factor(name, raw[name], unit) for name, unit in wanted.items()])

@@ -11,6 +11,7 @@ from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.hdf5_sandbox import unreadable
 from astrokeras.errors import InputError
+from astrokeras.inputs import check_input, content
 
 __all__ = ["open_hdf5", "plain", "read_rows", "row_numbers", "unreadable"]
 
@@ -21,10 +22,9 @@ def open_hdf5(path: Path) -> h5py.File:
     Raises:
         InputError: If it is missing, not HDF5, truncated or not safe to read.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path.")
+    check_input(path)
     if not hdf5_sandbox.is_hdf5(path):
-        raise unreadable(path, "it has not the signature of HDF5")
+        raise unreadable(path, "it has not the signature of HDF5", content(path))
     hdf5_sandbox.check_file(path)
     try:
         file = h5py.File(path, "r")

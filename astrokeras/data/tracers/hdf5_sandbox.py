@@ -78,12 +78,30 @@ def forget() -> None:
     _known.clear()
 
 
-def unreadable(path: Path | str, error: object) -> InputError:
-    """Return the one-line error for a file that HDF5 cannot read."""
+def unreadable(path: Path | str, error: object, kind: str = "") -> InputError:
+    """Return the one-line error for a file that HDF5 cannot read.
+
+    Args:
+        path: The file.
+        error: What HDF5 says.
+        kind: What the file is instead, if that is known.
+    """
     reason = " ".join(str(error).split())
+    if "unable to lock file" in reason:
+        return InputError(
+            f"{path}: is held open by another process, which may be writing it "
+            f"({reason}); close it there, or wait for its end."
+        )
+    if "already open for write" in reason:
+        return InputError(
+            f"{path}: is marked as open for writing: a process writes it, or was "
+            f"killed doing so ({reason}); wait for its end, or try `h5clear -s` on a "
+            "copy."
+        )
+    kind = kind or "another kind of file, truncated or damaged"
     return InputError(
-        f"{path}: cannot be read as HDF5, it is another kind of file, truncated or "
-        f"damaged ({reason}); fetch or make it again."
+        f"{path}: cannot be read as HDF5, it is {kind} ({reason}); fetch or make it "
+        "again."
     )
 
 

@@ -1,13 +1,14 @@
 """Initial abundances from a CSV file with species as columns."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 from astrokeras.system.atomic_files import LARGEST_TEXT
+from astrokeras.texts import not_a_number, read_table
 
 
 def read_initial(
@@ -29,36 +30,20 @@ def read_initial(
             holds a value that is no abundance.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of initial abundances; check the path.")
-    if path.stat().st_size > LARGEST_TEXT:
-        raise InputError(
-            f"{path}: has {path.stat().st_size} bytes, too many for one row of "
-            "abundances; give the network's own file."
-        )
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: is not a CSV file ({error}); give a row of species names and one "
-            "of abundances."
-        ) from error
+    rows = [cells for _, cells in read_table(path, LARGEST_TEXT, "file of abundances")]
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
         raise InputError(
             f"{path}: holds {len(rows)} rows; it must hold a row of species names and "
             "one of abundances, of the same length."
         )
     values: dict[str, float] = {}
-    for name, text in zip((cell.strip() for cell in rows[0]), rows[1], strict=True):
+    for name, text in zip(*rows, strict=True):
         if name in values:
             raise InputError(f"{path}: holds {name!r} twice; remove one.")
         try:
-            values[name] = float(text)
+            values[name] = float(text.replace("D", "E"))
         except ValueError as error:
-            raise InputError(
-                f"{path}: {name} is {text[:80]!r}, not a number; correct the file."
-            ) from error
+            raise InputError(f"{path}: {name} {not_a_number(text)}.") from error
         if not 0 <= values[name] <= 1:
             raise InputError(
                 f"{path}: {name} is {values[name]:g}; an abundance lies in [0, 1], "
@@ -66,9 +51,12 @@ def read_initial(
             )
     missing = [name for name in species if name not in values]
     if missing:
+        remedy = suggest(
+            missing[0], sorted(set(values) - set(species)), "; add these columns."
+        )
         raise InputError(
             f"{path}: lacks {len(missing)} of {len(species)} species, first "
-            f"{', '.join(missing[:3])}; add these columns."
+            f"{', '.join(missing[:3])}{remedy}"
         )
     others = {"SURFACE", "BULK", *species}
     extra = [name for name, x in values.items() if name not in others and x > floor]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from astrokeras.errors import InputError
+from astrokeras.names import suggest
 
 HYDROGEN = 1.6735e-24  # g
 MEAN_MASS = 1.4 * HYDROGEN
@@ -76,10 +77,11 @@ def factor(name: str, unit: str, target: str) -> float:
     kind = {_plain(known): value for known, value in _kind(target).items()}
     if _plain(unit) not in kind:
         known = ", ".join(_kind(target)) or "nothing but itself"
+        remedy = "; or give a positive number to multiply by."
         raise InputError(
             f"dataset.raw_units.{name} is {unit!r}; {name} is wanted in "
-            f"{target or 'no unit'!r}, and converted from: {known}; or give a "
-            "positive number to multiply by."
+            f"{target or 'no unit'!r}, and converted from: {known}"
+            f"{suggest(unit, _kind(target), remedy)}"
         )
     return kind[_plain(unit)] / kind[_plain(target)]
 

@@ -247,7 +247,7 @@ def test_csv_with_words_names_the_line(tmp_path, refused, monkeypatch, row, word
     text.insert(1, "")
     path.write_text("\n".join(text))
     message = refused(path, split=False)
-    assert f"run.csv: line {row + 2}: could not convert string '{word}'" in message
+    assert f"run.csv: line {row + 2}: column 'E-' is {word!r}, not a number" in message
     assert "row 0" not in message
 
 
