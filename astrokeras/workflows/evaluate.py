@@ -12,6 +12,7 @@ import numpy as np
 from astrokeras.chemistry.species import PHASES
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.manifest import EVALUATION, check_names
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.prediction.tracer_rollout import name_starts, roll_out
 from astrokeras.runs.model_card import write_card
@@ -144,6 +145,8 @@ def _find_folder(
         folder = Path("evaluations") / f"{target.name}-{tracers.stem}-{split}"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a directory for the report.")
+    own = target.run is not None and folder == target.run.path
+    check_names(folder, (*EVALUATION, "card.md") if own else EVALUATION)
     return folder
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from astrokeras.errors import WorkError
+from astrokeras.manifest import claim
 from astrokeras.system.atomic_files import whole_file, write_text
 from astrokeras.workflows.plots import Examples, draw_all, phase_of
 
@@ -166,6 +167,8 @@ def write_report(
     drawn = draw_all(evaluation.details, species, phases, step, examples, trust)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
+        figures = [f"figures/{name}.png" for name in drawn]
+        claim(folder, "evaluation", ["metrics.json", "report.html", *figures])
         images = {}
         for name, figure in drawn.items():
             buffer = io.BytesIO()
