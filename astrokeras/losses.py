@@ -13,12 +13,12 @@ import keras
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 
 
 def _element_dex(y_true: Any, y_pred: Any, matrix: Any, decades: float) -> Any:

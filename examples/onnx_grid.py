@@ -24,7 +24,7 @@ cells, steps, years = 1000, 100, np.full(1000, 200.0, "f4")
 species = {name: i for i, name in enumerate(about["species"])}
 x = np.tile(np.array(about["start"], "f4"), (cells, 1))
 # The graph checks nothing, so the code does: intervals here, parameters below.
-shortest, longest = about["step"]
+shortest, longest = about["dt_range"]
 if not shortest <= years.min() <= years.max() <= longest:
     sys.exit(f"Intervals are from {shortest:.3e} to {longest:.3e} yr.")
 low, high = np.array(

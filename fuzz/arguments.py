@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments as checks
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import Config, SplitConfig, check, compose
@@ -34,9 +33,10 @@ from astrokeras.data.tracers.units import factor
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models import input_checks
+from astrokeras.models.status import Status
 from astrokeras.models.training_ranges import Limits
 from astrokeras.runs.loading import find_surrogate
-from astrokeras.status import Status
+from astrokeras.system import arguments as checks
 from astrokeras.system.package_data import resource
 from astrokeras.tuning.search_space import check_value
 

@@ -7,7 +7,6 @@ from test_trust import make_trust
 from tiny import PARAMETERS, STEP, make_tracers, write_tracers
 
 import astrokeras
-from astrokeras import arguments
 from astrokeras.config import Config, SplitConfig, check
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.data.tracers.split import assign_split, make_split
@@ -16,8 +15,9 @@ from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.trust_model import RISKS, Trust
 from astrokeras.losses import DexLoss
 from astrokeras.models.autoencoder import Autoencoder
-from astrokeras.status import RISKS as BITS
-from astrokeras.status import Status, of_risks
+from astrokeras.models.status import RISKS as BITS
+from astrokeras.models.status import Status, of_risks
+from astrokeras.system import arguments
 
 NAN = float("nan")
 ALL = {"return_sigma": True, "return_trust": True, "return_status": True}

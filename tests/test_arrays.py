@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.timestep_features import coarsen
 from astrokeras.data.tracers.writer import TracerWriter

@@ -20,10 +20,10 @@ from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input, content
-from astrokeras.names import suggest
 from astrokeras.runs.directory import find_data, find_run
 from astrokeras.runs.loading import find_surrogate
+from astrokeras.system.close_names import suggest
+from astrokeras.system.input_paths import check_input, content
 
 PROGRAM = "from astrokeras.cli import main; main()"
 

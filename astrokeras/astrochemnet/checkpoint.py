@@ -15,9 +15,9 @@ import numpy as np
 from astrokeras.astrochemnet.torch_checkpoint import read_state
 from astrokeras.data.importers.column_roles import uclchem_name
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input
 from astrokeras.system.atomic_files import LARGEST_TEXT, parse_json, read_array
-from astrokeras.texts import text_lines
+from astrokeras.system.input_paths import check_input
+from astrokeras.system.text_files import text_lines
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,10 @@ from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import Run
 from astrokeras.runs.provenance import origin
+from astrokeras.system.folder_replacement import recover, written_folder
+from astrokeras.system.manifest import check_folder
+
+KINDS = ("run", "evaluation")
 
 
 def write_run(
@@ -35,18 +38,24 @@ def write_run(
         labels: What the files lack.
         path: The directory.
         sources: The files that the weights came from, for the provenance.
-        overwrite: Whether an existing directory may be replaced.
+        overwrite: Whether an existing run may be replaced.
 
     Returns:
         The run.
 
     Raises:
-        InputError: If the labels do not fit the weights, or the directory exists.
+        InputError: If the labels do not fit the weights, the directory exists, or it
+            is to be replaced and holds anything but a run.
     """
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: exists; choose another --out, or --overwrite it.")
-    if path.exists() and not any(path.glob("*.keras")):
-        raise InputError(f"{path}: exists and is no run; choose another --out.")
+    recover(path)
+    if os.path.lexists(path):
+        if not overwrite:
+            raise InputError(
+                f"{path}: exists; choose another --out, or --overwrite it."
+            )
+        if path.is_dir() and not any(path.glob("*.keras")):
+            raise InputError(f"{path}: exists and is no run; choose another --out.")
+        check_folder(path, *KINDS)
     surrogate = build_surrogate(checkpoint, labels)
 
     from omegaconf import OmegaConf
@@ -56,21 +65,13 @@ def write_run(
     facts["imported"] = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sources
     }
-    beside = Run(path.with_name(f"{path.name}.partial-{os.getpid()}"))
-    try:
-        beside.path.mkdir(parents=True)
+    with written_folder(path, *KINDS) as folder:
+        beside = Run(folder)
         surrogate.save(beside.surrogate)
         surrogate.emulator.autoencoder.save(beside.autoencoder)
         beside.config.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         beside.provenance.write_text(json.dumps(facts, indent=1))
         (beside.path / "card.md").write_text(_card(path.name, labels))
-        if path.exists():
-            former = path.with_name(f"{beside.path.name}.former")
-            path.replace(former)
-            shutil.rmtree(former)
-        beside.path.replace(path)
-    finally:
-        shutil.rmtree(beside.path, ignore_errors=True)
     return Run(path)
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input
+from astrokeras.system.input_paths import check_input
 
 # The pickle holds names and shapes only; a state dictionary's takes some kilobytes.
 LARGEST_PICKLE = 16 * 2**20

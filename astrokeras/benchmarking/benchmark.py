@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from astrokeras import arguments
 from astrokeras.config import Config
 from astrokeras.errors import InputError
+from astrokeras.system import arguments
 from astrokeras.system.backend import start_keras
 from astrokeras.training.preflight import check_backend, check_intervals
 

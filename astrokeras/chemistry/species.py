@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from astrokeras import arguments
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system import arguments
+from astrokeras.system.close_names import suggest
 
 PHASES = {"": "gas", "#": "surface", "@": "bulk"}
 DEFAULT_ELEMENTS = ("H", "HE", "C", "N", "O")

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.chemistry.species import find_elements, order_elements, parse_species
+from astrokeras.system import arguments
 
 
 def stoichiometric_matrix(

@@ -22,7 +22,7 @@ def export(
         typer.Option(help="Solved tracers to check with; the run's own by default."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a folder that exists.")
+        bool, typer.Option("--overwrite", help="Replace an export that exists.")
     ] = False,
 ) -> None:
     """Write encode, decode, step and rollout for other codes, and check each."""

@@ -27,7 +27,7 @@ def refuse_text(file: Path) -> None:
     """Refuse what is a raw file by its looks, such as CSV, as one to be imported."""
     from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
     from astrokeras.errors import InputError
-    from astrokeras.inputs import content
+    from astrokeras.system.input_paths import content
 
     named = file.suffix.lower() in (".h5", ".hdf5", ".hdf")  # Damaged, rather.
     if file.is_file() and not named and not is_hdf5(file):

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from astrokeras import arguments
 from astrokeras.config import schemas
 from astrokeras.config.schemas import (
     AutoencoderConfig,
@@ -25,7 +24,8 @@ from astrokeras.config.schemas import (
     check,
 )
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system import arguments
+from astrokeras.system.close_names import suggest
 from astrokeras.system.old_names import new_key
 from astrokeras.system.package_data import resource
 
@@ -281,7 +281,7 @@ def _suggestion(
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
     """Yield the keys of a configuration: `seed`, `emulator.hidden`."""
     for item in dataclasses.fields(schema):
-        inner = item.default_factory
+        inner: Any = item.default_factory
         yield f"{prefix}{item.name}"
         if dataclasses.is_dataclass(inner):
             yield from _keys(inner, f"{prefix}{item.name}.")

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from astrokeras.arguments import shown
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.arguments import shown
+from astrokeras.system.close_names import suggest
 
 
 class ConfigError(InputError):

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.data.tracers.file_format import SPLITS
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.evaluation.baselines import predict_baseline
@@ -52,6 +51,7 @@ from astrokeras.runs.surrogate_reference import (
     find_surrogate_reference,
 )
 from astrokeras.runs.training_overlap import own_tracers
+from astrokeras.system import arguments
 
 BATCH = 64
 
@@ -212,7 +212,7 @@ def _run(
             from astrokeras.system.progress import tracer_bar
 
             advance = stack.enter_context(tracer_bar("Evaluating"))
-        parts = [*tests.rollouts, *([tests.stress] if tests.stress else [])]
+        parts: list[Any] = [*tests.rollouts, *([tests.stress] if tests.stress else [])]
         for block in context.blocks():
             for i, part in enumerate(parts, 1):
                 part.update(block)

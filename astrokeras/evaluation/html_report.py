@@ -33,6 +33,7 @@ from astrokeras.plotting.error_plots import (
 from astrokeras.plotting.plot_style import STYLE
 from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
 from astrokeras.system.atomic_files import whole_file, write_text
+from astrokeras.system.manifest import claim
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,6 +107,8 @@ def write_report(
     drawn = draw_figures(evaluation, time_step, examples)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
+        figures = [f"figures/{name}.png" for name in drawn]
+        claim(folder, "evaluation", ["metrics.json", "report.html", *figures])
         images = {}
         for name, figure in drawn.items():
             buffer = io.BytesIO()

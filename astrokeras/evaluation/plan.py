@@ -16,6 +16,7 @@ from astrokeras.runs.surrogate_reference import (
     match_columns,
 )
 from astrokeras.runs.training_overlap import find_known, is_trained_on
+from astrokeras.system.manifest import EVALUATION, check_names
 
 BLOCK = 32  # tracers read at a time
 
@@ -130,6 +131,8 @@ def report_folder(
         folder = Path("evaluations") / f"{target.name}-{tracers.stem}-{split}"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a directory for the report.")
+    own = target.run is not None and folder == target.run.path
+    check_names(folder, (*EVALUATION, "card.md") if own else EVALUATION)
     return folder
 
 

@@ -3,7 +3,6 @@
 import importlib
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from astrokeras.runs.surrogate_reference import (
 )
 from astrokeras.runs.training_overlap import own_tracers
 from astrokeras.system.backend import select_backend
+from astrokeras.system.folder_replacement import recover, written_folder
+from astrokeras.system.manifest import check_folder
 from astrokeras.system.progress import report
 
 BACKENDS = {"onnx": "tensorflow", "savedmodel": "tensorflow", "torch": "torch"}
@@ -74,22 +75,25 @@ def export(
         out: The folder; `exports/RUN-FORMAT` by default.
         tracers: A solved tracer file to check with; by default the one that the run
             was trained on.
-        overwrite: Whether a folder that exists is replaced.
+        overwrite: Whether an export that exists is replaced.
 
     Returns:
         The folder and the differences.
 
     Raises:
-        InputError: For an unknown format, a folder that exists, or a file that does not
-            suit the surrogate.
+        InputError: For an unknown format, a folder that exists, one to replace that
+            holds anything but an export, or a file that does not suit the surrogate.
         WorkError: If what was written does not agree; it is removed.
     """
     if to not in TARGETS:
         raise InputError(f"unknown format {to!r}; use {', '.join(TARGETS)}.")
     target = find_surrogate_reference(run)
     folder = Path(out or Path("exports") / f"{target.name}-{to}")
-    if folder.exists() and not overwrite:
-        raise InputError(f"{folder}: exists; choose another or pass --overwrite.")
+    recover(folder)
+    if os.path.lexists(folder):
+        if not overwrite:
+            raise InputError(f"{folder}: exists; choose another or pass --overwrite.")
+        check_folder(folder, "export")
     with TracerStore(tracers or own_tracers(target)) as store:
         sample = _take_sample(store, target)
     select_backend(BACKENDS.get(to))
@@ -97,18 +101,12 @@ def export(
 
     surrogate = target.load()
     target_format = importlib.import_module(WRITERS[to])
-    beside = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
+    with written_folder(folder, "export") as beside:
         report(f"Writing {to} ...")
         target_format.write(surrogate, make_graphs(surrogate), beside)
         (beside / "about.json").write_text(json.dumps(describe(surrogate), indent=1))
         functions = target_format.read(beside)
         differences = _compare(surrogate, functions, sample)
-        _replace(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return Export(folder, differences)
 
 
@@ -120,7 +118,7 @@ def describe(surrogate: Any) -> dict[str, Any]:
         "units",
         "elements",
         "parameter_ranges",
-        "step",
+        "dt_range",
         "t_max",
     )
     config = surrogate.get_config()
@@ -138,12 +136,6 @@ def show(done: Export) -> None:
         apart = ", ".join(f"{value:.0e}" for value in by_batch.values())
         print(f"{name:8} {apart} {unit}")
     print(done.folder)
-
-
-def _replace(beside: Path, folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    beside.replace(folder)
 
 
 def _take_sample(store: TracerStore, target: SurrogateReference) -> Tracers:

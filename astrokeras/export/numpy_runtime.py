@@ -205,7 +205,7 @@ class Surrogate:
         p = self._affine("parameters", logs)
         told = [p]
         if self.facts["use_timestep"]:
-            length = np.log10(years / self.about["step"][0])[..., None]
+            length = np.log10(years / self.about["dt_range"][0])[..., None]
             told += [0 * p, 0 * p, length]
         if self.facts["rates"]:
             told += self._rates(logs, **self.facts["rates"])

@@ -8,20 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.config import GenerationConfig, SolverConfig
 from astrokeras.data.importers.trajectory_table import opened_tracks
 from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.data.tracers.split import make_split, split_attributes
-from astrokeras.errors import WorkError
+from astrokeras.errors import InputError, WorkError
 from astrokeras.generation.dask_pool import check_scheduler, connect, solve_all
 from astrokeras.generation.results_log import Journal
 from astrokeras.generation.solver_inputs import Tracks
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import find_file
+from astrokeras.system import arguments
 from astrokeras.system.atomic_files import written_beside
+
+FAILURE_COLUMNS = ("tracer", "simulation", "row", "seconds", "reason")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def generate(
         workers = arguments.whole("workers", workers, low=1)
     parts = ResumableOutput(arguments.path("out", out), "generation")
     parts.check(arguments.path("tracks", tracks), resume, overwrite)
+    _check_failures(_failures_path(parts.out))
     with opened_tracks(tracks, config.dataset, warn) as store:
         with Host(config.solver) as host:
             given = Tracks(store, host, config, initial, Path(tracks))
@@ -179,9 +182,25 @@ def _solve(
             tell(done, failed, total)
 
 
+def _failures_path(out: Path) -> Path:
+    return out.with_name(f"{out.name}.failed.csv")
+
+
+def _check_failures(path: Path) -> None:
+    """Refuse to replace a file that is no list of failures."""
+    if not path.exists():
+        return
+    header = ",".join(FAILURE_COLUMNS).encode()
+    if not path.is_file() or not path.read_bytes().startswith(header):
+        raise InputError(
+            f"{path}: is in the way of the list of tracers that fail and is none; move "
+            "it away, or give another name."
+        )
+
+
 def _write_failures(store: TracerStore, journal: Journal, out: Path) -> Path | None:
     """List the tracers that failed beside the file, or remove an older list."""
-    path = out.with_name(f"{out.name}.failed.csv")
+    path = _failures_path(out)
     if not journal.failed.any():
         path.unlink(missing_ok=True)
         return None
@@ -190,7 +209,7 @@ def _write_failures(store: TracerStore, journal: Journal, out: Path) -> Path | N
         open(beside, "w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(("tracer", "simulation", "row", "seconds", "reason"))
+        writer.writerow(FAILURE_COLUMNS)
         for row, reason in journal.failures():
             ids = store.tracer[row], store.simulation[row], row
             writer.writerow((*ids, f"{journal.seconds[row]:.1f}", reason))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import write_rows
@@ -21,6 +20,7 @@ from astrokeras.runs.surrogate_reference import (
     find_surrogate_reference,
     match_columns,
 )
+from astrokeras.system import arguments
 from astrokeras.system.atomic_files import check_out
 
 TRAIN = SPLITS.index("train")

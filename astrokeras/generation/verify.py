@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.config import GenerationConfig
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers, TracerStore
@@ -17,6 +16,7 @@ from astrokeras.generation.misreadings import AS_IS, Hypothesis, suppose
 from astrokeras.generation.solver_inputs import Tracks, told
 from astrokeras.solvers.process import Host
 from astrokeras.solvers.solver import SolverError
+from astrokeras.system import arguments
 
 INTERVALS = 5
 """Solved in a row: what a stored start lacks, below its floor or after its last digit,

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras import arguments
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 
 MOST = 0.999  # of the inputs may be dropped: what stays is divided by the rest
 

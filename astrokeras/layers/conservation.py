@@ -8,10 +8,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 
 TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
 LEAST = 2e-38  # no abundance is made less, float32 would make zero of it

@@ -1,6 +1,6 @@
 """In which precision dense layers multiply their matrices, and all else computes."""
 
-from astrokeras import arguments
+from astrokeras.system import arguments
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 OWN_DTYPE = {"dtype": "float32"}

@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras import arguments
 from astrokeras.layers.precision import check_precision
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 
 # Latents lie within 10 times their spread; so do equilibria, and no rollout explodes.
 REACH = 10.0

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras import arguments
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 
 
 @register

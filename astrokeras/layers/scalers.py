@@ -6,15 +6,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     scale_abundances,
     unscale_abundances,
 )
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 
 
 @register

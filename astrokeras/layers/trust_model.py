@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras import arguments
 from astrokeras.layers.registration import register
+from astrokeras.system import arguments
 from astrokeras.system.old_names import TRUST, rename_keys
 
 NORMAL = 1.6448536  # half of the 90 % interval of a normal distribution, in sigma

@@ -6,12 +6,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras import arguments
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.precision import OWN_DTYPE, check_precision
 from astrokeras.layers.registration import register
 from astrokeras.layers.reversible_dense import ReversibleDense
 from astrokeras.layers.scalers import AffineScaler
+from astrokeras.system import arguments
 
 OUTPUTS = ("linear", "sigmoid")
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.arrays import as_numbers
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.models import input_checks
+from astrokeras.models.status import Status, outside
 from astrokeras.models.training_ranges import LEAST_TRUST
 from astrokeras.models.trust_assessment import TrustAssessment, judge
-from astrokeras.status import Status, outside
 
 UNPHYSICAL = 1e-3  # conserved totals of a state may be off by this much
 

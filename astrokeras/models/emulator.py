@@ -7,7 +7,6 @@ import keras
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras import arguments
 from astrokeras.data.tracers.timestep_features import feature_count
 from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.rate_features import RateFeatures
@@ -17,6 +16,7 @@ from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.scalers import AffineScaler
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
+from astrokeras.system import arguments
 from astrokeras.system.old_names import EMULATOR, rename_keys
 
 AnyAutoencoder = Autoencoder | ProjectionAutoencoder

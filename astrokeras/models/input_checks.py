@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
-from astrokeras.models.refused import Refused
+from astrokeras.models.refused_tracers import Refused
+from astrokeras.models.status import Status
 from astrokeras.models.training_ranges import Limits
-from astrokeras.names import suggest
-from astrokeras.status import Status
+from astrokeras.system import arguments
+from astrokeras.system.close_names import suggest
 
 
 def check_tracers(

@@ -6,13 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from astrokeras import arguments
 from astrokeras.errors import InputError
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.orthonormal import Orthonormal
 from astrokeras.layers.precision import OWN_DTYPE, check_precision
 from astrokeras.layers.registration import register
 from astrokeras.layers.scalers import AffineScaler
+from astrokeras.system import arguments
 
 
 @register

@@ -13,14 +13,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     RANGE_DEX,
     decades,
     scale_abundances,
 )
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.data.tracers.timestep_features import timestep_features
 from astrokeras.errors import InputError, OutsideBoxWarning, UnphysicalWarning
 from astrokeras.layers.conservation import Conservation
@@ -42,6 +41,7 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.metadata import FORMAT
 from astrokeras.models.surrogate_facts import Facts
+from astrokeras.system import arguments
 from astrokeras.system.old_names import SURROGATE, rename_keys
 
 ROWS = 8192  # states encoded or decoded at once
@@ -368,7 +368,8 @@ class Surrogate(Facts, keras.Model):
         """Evolve tracers.
 
         Arrays may be labelled or have units, which count, and must not be masked: see
-        `astrokeras.data.arrays.as_numbers`. This holds for what `fallback` returns too.
+        `data.tracers.labelled_arrays.as_numbers`. This holds for what `fallback`
+        returns too.
 
         Args:
             initial: Abundances of state 0 relative to H nuclei, `(N, S)` or `(S,)`, or
@@ -402,7 +403,7 @@ class Surrogate(Facts, keras.Model):
                 state of less trust than 0.5; it returns abundances `(n, T+1, S)`,
                 which take the place of those predicted, with sigma 0 and trust 1.
             return_status: Whether the status follows, `(N, T+1 or len(times))`, uint8:
-                the sum of what speaks against a state, see `astrokeras.status`; 0 is
+                the sum of what speaks against a state, see `models.status.Status`; 0 is
                 fine. 1 a parameter outside the trained range, 2 the time, 4 unlike
                 training, 8 a large expected error, 16 element totals not restored, 32
                 bad input, 64 solved by the fallback. Without calibration only the

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
-from astrokeras.names import suggest
+from astrokeras.system import arguments
+from astrokeras.system.close_names import suggest
 
 
 class Facts:

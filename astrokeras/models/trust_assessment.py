@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import status
+from astrokeras.models import status
 from astrokeras.models.training_ranges import LEAST_TRUST
 
 

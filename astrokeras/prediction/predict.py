@@ -12,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
@@ -28,6 +27,7 @@ from astrokeras.runs.surrogate_reference import (
     find_surrogate_reference,
     match_columns,
 )
+from astrokeras.system import arguments
 
 FINE, OUTSIDE, NOT_FINITE, DOUBTFUL = 0, 1, 2, 3
 STATUS = (

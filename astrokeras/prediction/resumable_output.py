@@ -10,6 +10,7 @@ from typing import Any
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import check_out, read_json, write_text
 from astrokeras.system.folder_lock import hold
+from astrokeras.system.manifest import PARTS, check_names, claim, forget, remove
 
 
 class ResumableOutput:
@@ -40,7 +41,8 @@ class ResumableOutput:
 
         Raises:
             InputError: As `check_out` does, if there is an interrupted prediction that
-                is neither resumed nor replaced, or none to resume.
+                is neither resumed nor replaced, or none to resume, or if the folder
+                holds files of the same names that are something else's.
         """
         begun = self.facts.is_file()
         if resume and not begun:
@@ -55,6 +57,7 @@ class ResumableOutput:
                 f"{self.folder}: holds an interrupted {self.work}; go on with "
                 "--resume, or begin anew with --overwrite."
             )
+        check_names(self.folder, PARTS)
 
     @contextmanager
     def opened(self, facts: dict[str, Any], resume: bool) -> Iterator[None]:
@@ -72,6 +75,7 @@ class ResumableOutput:
                 self._compare(facts)
             else:
                 self._clear()
+                claim(self.folder, self.work, PARTS)
                 write_text(self.facts, json.dumps(facts))
             yield
             self._clear()
@@ -93,7 +97,6 @@ class ResumableOutput:
                 )
 
     def _clear(self) -> None:
-        # Without its facts it is no interrupted work any more.
-        self.facts.unlink(missing_ok=True)
-        for path in (*self.folder.glob("*.h5*"), *self.folder.glob("*.journal")):
-            path.unlink()
+        # The facts go first: without them it is no interrupted work any more.
+        remove(self.folder, PARTS)
+        forget(self.folder)

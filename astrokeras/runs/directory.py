@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input, refuse_unexpanded
-from astrokeras.names import suggest
 from astrokeras.system.atomic_files import read_json
+from astrokeras.system.close_names import suggest
+from astrokeras.system.folder_replacement import KEPT, recover
+from astrokeras.system.input_paths import check_input, refuse_unexpanded
 from astrokeras.system.old_names import rename_configuration, rename_stage
 from astrokeras.system.package_data import resource
 
@@ -103,12 +104,17 @@ def find_run(name: str | Path) -> Run:
     """
     candidates = [Path(name), *(folder / name for folder in run_folders())]
     for path in candidates:
-        if path.is_dir() and any(path.glob("*.keras")):
+        if _holds_model(path):
             return Run(path)
     for path in candidates:
+        recover(path)
+        if _holds_model(path):
+            return Run(path)
         if (path / "config.yaml").is_file():
+            former = (path / KEPT / "surrogate.keras").is_file()
+            kept = f", the former one is kept in {path / KEPT}" * former
             raise InputError(
-                f"{path}: the run has no model yet; finish it with "
+                f"{path}: the run has no model yet{kept}; finish it with "
                 f"`astrokeras train --resume name={path.name}` and its overrides."
             )
     refuse_unexpanded(Path(name))
@@ -117,6 +123,10 @@ def find_run(name: str | Path) -> Run:
         f"{name}: no such run or surrogate; known here: {', '.join(runs) or 'none'}"
         f"{suggest(Path(name).name, runs)}"
     )
+
+
+def _holds_model(path: Path) -> bool:
+    return path.is_dir() and any(path.glob("*.keras"))
 
 
 def find_data(path: str, key: str) -> Path:

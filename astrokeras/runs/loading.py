@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from astrokeras import arguments
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input, content
 from astrokeras.layers.precision import PRECISIONS
 from astrokeras.models.metadata import check_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
+from astrokeras.system import arguments
 from astrokeras.system.backend import start_keras
+from astrokeras.system.input_paths import check_input, content
 
 if TYPE_CHECKING:
     from astrokeras.models.emulator import AnyAutoencoder
@@ -93,7 +93,7 @@ def load(name: str | Path, precision: str | None = None) -> "Surrogate":
     surrogate = _load(path)
     assert isinstance(surrogate, Surrogate)
     if precision is not None:
-        from astrokeras.models.copies import copy_model
+        from astrokeras.models.model_copy import copy_model
 
         surrogate = surrogate.replace(
             emulator=copy_model(surrogate.emulator, precision)

@@ -5,6 +5,7 @@ from typing import Any
 from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import read_metadata
 from astrokeras.system.atomic_files import write_text
+from astrokeras.system.manifest import claim
 
 FIGURES = {
     "dex": "mean error, dex",
@@ -31,6 +32,7 @@ def write_card(run: Run) -> None:
         _figures(metrics),
         _origin(origin),
     ]
+    claim(run.path, "run", ["card.md"])
     write_text(run.path / "card.md", "\n\n".join(part for part in parts if part) + "\n")
 
 

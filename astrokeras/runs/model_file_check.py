@@ -12,8 +12,8 @@ from typing import Any
 
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.errors import InputError
-from astrokeras.inputs import content
 from astrokeras.system.atomic_files import parse_json
+from astrokeras.system.input_paths import content
 
 WEIGHTS = "model.weights.h5"
 # The configuration of 333 species is 60 kB; this bound leaves room for thousands.

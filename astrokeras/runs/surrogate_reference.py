@@ -15,9 +15,9 @@ from astrokeras.data.tracers.block import Tracers
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
-from astrokeras.names import suggest
 from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import find_surrogate, load, read_metadata
+from astrokeras.system.close_names import suggest
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from astrokeras.chemistry.species import Species, find_elements, parse_species
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import LARGEST_TEXT
-from astrokeras.texts import read_table
+from astrokeras.system.text_files import read_table
 
 TWO_BODY = "TWOBODY"
 KINDS = {

@@ -11,7 +11,7 @@ import numpy as np
 from astrokeras.config import SolverConfig
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError, WorkError
-from astrokeras.inputs import check_input
+from astrokeras.system.input_paths import check_input
 from astrokeras.system.package_data import resource
 
 KINDS = {

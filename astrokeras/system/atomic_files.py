@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.inputs import refuse_unexpanded
+from astrokeras.system.input_paths import refuse_unexpanded
 
 LARGEST_TEXT = 64 * 2**20
 """Bytes of a text file that is read at once: JSON of a run, initial abundances."""
@@ -72,16 +72,40 @@ def check_space(path: Path, size: int) -> None:
 def partial_name(path: Path) -> Path:
     """Return the name beside a file's that this process writes it under.
 
-    Such files of processes that are no more, because they were killed, are removed.
+    Such files, or folders, of processes that were killed are removed.
     """
-    host = socket.gethostname()
-    stem = f"{path.name}.partial-{host}-"
-    for old in path.parent.glob(f"{glob.escape(stem)}*"):
-        number = old.name.removeprefix(stem).removesuffix(path.suffix)
-        if number.isdigit() and not _runs(int(number)):
-            old.unlink(missing_ok=True)
+    stem = f"{path.name}.partial"
+    for old in path.parent.glob(f"{glob.escape(stem)}-*"):
+        number = old.name.rpartition("-")[2].removesuffix(path.suffix)
+        own = number == str(os.getpid())
+        if not own and is_left_behind(old.name.removesuffix(path.suffix), stem):
+            discard(old)
     # Keras wants the suffix of its own files.
-    return path.with_name(f"{stem}{os.getpid()}{path.suffix}")
+    return path.with_name(f"{stem}-{socket.gethostname()}-{os.getpid()}{path.suffix}")
+
+
+def is_left_behind(name: str, stem: str, elsewhere: bool = False) -> bool:
+    """Whether a name, `STEM-HOST-PROCESS`, is of a process that is no more, or of ours.
+
+    Args:
+        name: The name.
+        stem: How it begins.
+        elsewhere: What is said of processes on other machines.
+    """
+    host, _, number = name.removeprefix(f"{stem}-").rpartition("-")
+    if not (host and number.isdigit()):
+        return False
+    if host != socket.gethostname():
+        return elsewhere
+    return int(number) == os.getpid() or not _runs(int(number))
+
+
+def discard(path: Path) -> None:
+    """Remove a file, a link, or a folder; what links lead to stays."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:

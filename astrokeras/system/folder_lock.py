@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from astrokeras.errors import InputError
 
 NAME = ".lock"
+OURS = re.compile(r"process \d+ on .*\s*")
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What file systems say that know no locks; there nothing keeps others out.
@@ -83,6 +85,13 @@ def _acquire(folder: Path) -> int:
         if _is_at(lock, path):
             break
         os.close(lock)  # it was removed between opening and locking
+    content = os.pread(lock, 1000, 0).decode(errors="replace")
+    if content and not OURS.fullmatch(content):
+        os.close(lock)
+        raise InputError(
+            f"{path}: is in the way and was not written by astrokeras; move it "
+            "away, or choose another folder."
+        )
     with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
         os.truncate(lock, 0)
         os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from astrokeras import arguments
 from astrokeras.errors import WorkError
+from astrokeras.system import arguments
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

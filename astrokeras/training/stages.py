@@ -19,9 +19,9 @@ from astrokeras.data.tracers.hdf5_sandbox import mark_verified
 from astrokeras.losses import DexLoss, ReferenceLoss
 from astrokeras.metrics import Dex
 from astrokeras.models.autoencoder import Autoencoder
-from astrokeras.models.copies import copy_model
 from astrokeras.models.emulator import AnyAutoencoder, Emulator
 from astrokeras.models.ensemble import Ensemble
+from astrokeras.models.model_copy import copy_model
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.monitoring.example_tracers import WATCHED

@@ -3,7 +3,6 @@
 What can be refused is refused here, before Keras is imported; `stages` does the rest.
 """
 
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -18,6 +17,8 @@ from astrokeras.runs.provenance import check_autoencoder, check_finished, record
 from astrokeras.system.atomic_files import write_text
 from astrokeras.system.backend import select_device, start_keras
 from astrokeras.system.folder_lock import hold
+from astrokeras.system.folder_replacement import drop_aside, set_aside
+from astrokeras.system.manifest import EVALUATION, check_names, claim, run_names
 from astrokeras.system.progress import report
 from astrokeras.training.distribution import ProcessGroup
 from astrokeras.training.ensemble_training import record_members, train_members
@@ -27,6 +28,8 @@ from astrokeras.training.preflight import (
     check_profile,
     prepare_data,
 )
+
+KEPT_WITH_AUTOENCODER = ("history.json", "history.csv", "provenance.json")
 
 
 def train(
@@ -48,7 +51,8 @@ def train(
         stages: `autoencoder`, `emulator` or both, in this order.
         mode: `preprocess` makes the training cache only, `train` needs it, `both`.
         resume: Whether to go on from the run's checkpoints.
-        overwrite: Whether an existing run of this name may be replaced.
+        overwrite: Whether an existing run of this name may be replaced. It is kept in
+            the folder until the new one is finished.
         device: `cpu`, `gpu`, or what is there.
         calibrated: Whether the surrogate gets error bars and trust scores.
 
@@ -57,8 +61,9 @@ def train(
 
     Raises:
         InputError: For wrong input, an existing run without `resume` or `overwrite`,
-            an emulator without a trained autoencoder, or a run that another process
-            trains.
+            an emulator without a trained autoencoder, a run that another process
+            trains, or a file in its folder that has the name of one of a run's and was
+            not written by this package.
         WorkError: If training diverges.
     """
     select_device(device)
@@ -85,12 +90,14 @@ def train(
         start_keras(device)
         group.start_devices(config, stages)
         _train_stages(config, cache, source, run, stages, resume, group)
-        if run.surrogate.is_file() and group.is_chief:
-            if calibrated:
-                from astrokeras.training.stages import calibrate_surrogate
+        if group.is_chief:
+            if run.surrogate.is_file():
+                if calibrated:
+                    from astrokeras.training.stages import calibrate_surrogate
 
-                calibrate_surrogate(config, source, run)
-            write_card(run)
+                    calibrate_surrogate(config, source, run)
+                write_card(run)
+            drop_aside(run.path)
     return run
 
 
@@ -107,10 +114,7 @@ def _train_stages(
     from astrokeras.training.stages import train_autoencoder, train_emulator
 
     if group.is_chief:
-        run.path.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            _clear(run, stages)
-            _write_config(run, config)
+        _begin(run, config, stages, resume)
     work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
     made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
     for stage in stages:
@@ -147,13 +151,8 @@ def _train_ensemble(
 ) -> Run:
     """Train all members, then write their ensemble."""
     run = Run(Path(config.runs_dir) / config.name)
-    if run.surrogate.is_file() and not (resume or overwrite):
-        raise InputError(
-            f"{run.path}: the run has a trained ensemble; choose another name=..., or "
-            "replace it with --overwrite."
-        )
-    run.path.mkdir(parents=True, exist_ok=True)
-    _write_config(run, config)
+    _check_ensemble(run, stages, resume, overwrite)
+    _begin(run, config, stages, resume)
     members = train_members(
         config,
         run,
@@ -165,6 +164,7 @@ def _train_ensemble(
         device=device,
         calibrated=False,
     )
+    _write_config(run, config)  # of a resumed one, now that all members agree with it
     if "emulator" in stages:
         from astrokeras.training.stages import calibrate_surrogate, combine
 
@@ -172,26 +172,33 @@ def _train_ensemble(
         calibrate_surrogate(config, source, run)
         record_members(run, config, members)
         write_card(run)
+    drop_aside(run.path)
     return run
 
 
+def _check_ensemble(
+    run: Run, stages: Sequence[str], resume: bool, overwrite: bool
+) -> None:
+    """Refuse to replace an ensemble, a member or a single run without being asked."""
+    if run.surrogate.is_file() and not (resume or overwrite):
+        raise InputError(
+            f"{run.path}: the run has a trained ensemble; choose another name=..., or "
+            "replace it with --overwrite."
+        )
+    for one in (run, *map(Run, sorted(run.path.glob("members/*")))):
+        check_names(one.path, run_names(stages))
+        _check_begun(one, stages, resume or overwrite)
+
+
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:
-    made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
-    for stage in stages:
-        started = made[stage].is_file() or run.checkpoint(stage).is_dir()
-        if started and not (resume or overwrite):
-            raise InputError(
-                f"{run.path}: the run has a trained or interrupted {stage}; choose "
-                "another name=..., or --resume it, or replace it with --overwrite."
-            )
+    check_names(run.path, run_names(stages))
+    _check_begun(run, stages, resume or overwrite)
     if "autoencoder" not in stages and not run.autoencoder.is_file():
         raise InputError(
             f"{run.autoencoder}: the emulator needs a trained autoencoder; "
             f"run `astrokeras train autoencoder name={run.name}` first."
         )
-    begun = any(
-        made[stage].is_file() or run.checkpoint(stage).is_dir() for stage in stages
-    )
+    begun = any(_is_begun(run, stage) for stage in stages)
     # Killed in its first epoch, a run has its configuration alone.
     begun |= run.config.is_file() and "autoencoder" in stages
     if resume and not begun:
@@ -200,19 +207,36 @@ def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -
         )
 
 
-def _clear(run: Run, stages: Sequence[str]) -> None:
-    """Remove what the stages will make anew, and what was made of it."""
-    made = [run.surrogate, run.metrics, run.path / "report.html", run.path / "card.md"]
-    folders = [run.checkpoint("emulator"), run.tensorboard / "emulator"]
-    folders.append(run.path / "figures")
-    if "autoencoder" in stages:
-        made += [run.autoencoder, run.path / "history.json", run.path / "history.csv"]
-        made.append(run.provenance)
-        folders += [run.checkpoint("autoencoder"), run.tensorboard / "autoencoder"]
-    for path in made:
-        path.unlink(missing_ok=True)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+def _check_begun(run: Run, stages: Sequence[str], allowed: bool) -> None:
+    for stage in stages:
+        if _is_begun(run, stage) and not allowed:
+            raise InputError(
+                f"{run.path}: the run has a trained or interrupted {stage}; choose "
+                "another name=..., or --resume it, or replace it with --overwrite."
+            )
+
+
+def _is_begun(run: Run, stage: str) -> bool:
+    made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
+    return made[stage].is_file() or run.checkpoint(stage).is_dir()
+
+
+def _begin(run: Run, config: Config, stages: Sequence[str], resume: bool) -> None:
+    """Make the folder ready: what the stages make anew, and what was made of it, goes.
+
+    What astrokeras did not write stays where it is, or was refused.
+    """
+    run.path.mkdir(parents=True, exist_ok=True)
+    names = run_names(stages)
+    if not resume:
+        # Those of the autoencoder stay with it, as does the former configuration
+        # until the new one is written.
+        kept = () if "autoencoder" in stages else KEPT_WITH_AUTOENCODER
+        names_aside = [name for name in names if name not in kept]
+        set_aside(run.path, ["figures/*.png", *names_aside])
+    claim(run.path, "run", [name for name in names if name not in EVALUATION])
+    if not (resume and run.config.is_file()):
+        _write_config(run, config)
 
 
 def _write_config(run: Run, config: Config) -> None:

@@ -2,12 +2,12 @@
 
 import json
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from astrokeras.system.atomic_files import write_text
+from astrokeras.system.manifest import remove
 from astrokeras.tuning.search_space import to_overrides
 from astrokeras.tuning.trials import STAGES, Result, Search
 
@@ -25,7 +25,7 @@ def write_best(search: Search) -> None:
     """
     from omegaconf import OmegaConf
 
-    shutil.rmtree(search.path / "configs", ignore_errors=True)
+    remove(search.path, ["configs/*/best-*.yaml"])
     for rank, result in enumerate(_best(search), 1):
         config = search.configure(result.values, full=True)
         for group in _groups(search):

@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,8 +15,9 @@ from astrokeras.runs.directory import Run, find_run
 from astrokeras.runs.provenance import check_autoencoder
 from astrokeras.system.atomic_files import write_text
 from astrokeras.system.backend import select_device, start_keras
-from astrokeras.system.folder_lock import NAME as LOCK
 from astrokeras.system.folder_lock import hold
+from astrokeras.system.folder_replacement import drop_aside, set_aside
+from astrokeras.system.manifest import SEARCH, check_names, claim
 from astrokeras.system.progress import report
 from astrokeras.training.preflight import check_backend, check_intervals, prepare_data
 from astrokeras.training.train import train
@@ -47,7 +47,8 @@ def tune(
         overrides: Hydra's, of the group `tuner` and of the configuration that the
             trials vary.
         resume: Whether to go on with an interrupted search.
-        overwrite: Whether an existing search of this name may be replaced.
+        overwrite: Whether an existing search of this name may be replaced. It is kept
+            in the folder until the new one is finished.
         device: `cpu`, `gpu`, or what is there.
         team: This process' part in a search by several; alone by default.
 
@@ -56,7 +57,8 @@ def tune(
 
     Raises:
         InputError: For wrong input, an existing search without `resume` or
-            `overwrite`, or one that another process is at.
+            `overwrite`, one that another process is at, or a file in its folder that
+            has the name of one of a search's and was not written by this package.
         WorkError: If every trial failed, or the chief does not answer.
     """
     team = team or Team()
@@ -79,6 +81,7 @@ def tune(
             if not any(one.val_dex is not None for one in search.results()):
                 raise WorkError(_all_failed(search))
             write_best(search)
+            drop_aside(search.path)
     else:
         await_file(search.facts, team)
         _check_facts(search, facts)
@@ -138,6 +141,7 @@ def _check_search(
         raise InputError(
             f"{search.path}: there is nothing to resume; start without --resume."
         )
+    check_names(search.path, SEARCH)
     if resume:
         _check_facts(search, facts)
 
@@ -159,27 +163,16 @@ def _prepare(
 ) -> None:
     """Make what all trials share: the training cache, and one autoencoder."""
     if overwrite:
-        _clear(search)
+        # What workers wait for goes first, and no trial is taken for one of the new.
+        set_aside(search.path)
     _, cache = prepare_data(config, search.stages)
     search.path.mkdir(parents=True, exist_ok=True)
+    claim(search.path, "search", SEARCH)
     if search.settings.stage == "emulator":
         _prepare_autoencoder(search)
         check_autoencoder(search.autoencoder, cache)
     # The last thing: it is what workers wait for.
     write_text(search.facts, json.dumps(facts, indent=1))
-
-
-def _clear(search: Search) -> None:
-    """Remove a search but for the lock that is held; what workers wait for goes first.
-
-    Killed meanwhile, it cannot be resumed, and no other trial is taken for one of it.
-    """
-    search.facts.unlink(missing_ok=True)
-    for path in search.path.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != LOCK:
-            path.unlink(missing_ok=True)
 
 
 def _prepare_autoencoder(search: Search) -> None:

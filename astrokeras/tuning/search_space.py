@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from astrokeras import arguments
 from astrokeras.config import (
     Config,
     ConfigError,
@@ -16,6 +15,7 @@ from astrokeras.config import (
     TunerConfig,
     check_field,
 )
+from astrokeras.system import arguments
 
 OF_TYPE: dict[Any, str] = {int: "int", float: "float", bool: "bool"}
 BESIDE = ("seed", "precision")

@@ -13,6 +13,7 @@ from astrokeras.config import Config, TunerConfig, compose
 from astrokeras.errors import InputError, WorkError
 from astrokeras.runs.directory import Run
 from astrokeras.system.atomic_files import write_text, written_beside
+from astrokeras.system.manifest import claim, remove, stage_names
 from astrokeras.system.progress import report
 from astrokeras.training.train import train
 from astrokeras.tuning.search_space import to_overrides
@@ -173,9 +174,14 @@ def share_autoencoder(source: Run, run: Run) -> None:
     if run.autoencoder.is_file():
         return
     run.path.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source.provenance, run.provenance)
-    with written_beside(run.autoencoder) as beside:
-        shutil.copy(source.autoencoder, beside)
+    claim(run.path, "run", [run.provenance.name, run.autoencoder.name])
+    pairs = {
+        source.provenance: run.provenance,
+        source.autoencoder: run.autoencoder,  # the last one: it tells that all is there
+    }
+    for given, path in pairs.items():
+        with written_beside(path) as beside:
+            shutil.copy(given, beside)
 
 
 def validation_dex(run: Run, stage: str) -> float:
@@ -205,7 +211,9 @@ def _train(search: Search, config: Config, run: Run) -> float:
     if not math.isfinite(dex):
         raise WorkError(f"the validation error is {dex}.")
     # Nobody resumes a trial that ended, and an optimiser's state is large.
-    shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    for stage in search.stages:
+        names = stage_names(stage)
+        remove(run.path, [one for one in names if one.startswith("checkpoints/")])
     return dex
 
 

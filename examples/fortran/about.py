@@ -12,7 +12,7 @@ from pathlib import Path
 
 folder = Path(sys.argv[1])
 about = json.loads((folder / "about.json").read_text())
-lines = [(len(about["species"]), len(about["parameters"]), *about["step"])]
+lines = [(len(about["species"]), len(about["parameters"]), *about["dt_range"])]
 lines += [(name, *about["parameter_ranges"][name]) for name in about["parameters"]]
 lines += zip(about["species"], about["start"], strict=True)
 (folder / "about.txt").write_text("".join(" ".join(map(str, x)) + "\n" for x in lines))

@@ -242,9 +242,17 @@ def test_a_run_is_replaced_only_when_asked(checkpoints, tmp_path):
     with pytest.raises(InputError, match="exists and is no run"):
         write_run(checkpoint, labels, path, checkpoints, overwrite=True)
     (path / "surrogate.keras").touch()
+    with pytest.raises(InputError, match=r"surrogate.keras: is no file of a run that"):
+        write_run(checkpoint, labels, path, checkpoints, overwrite=True)
+    (path / "surrogate.keras").unlink()
+    path.rmdir()
+    write_run(checkpoint, labels, path, checkpoints)
+    (path / "card.md").unlink()
     write_run(checkpoint, labels, path, checkpoints, overwrite=True)
 
     assert (path / "card.md").is_file()
+    assert "run" in {one.name for one in tmp_path.iterdir()}
+    assert not list(tmp_path.glob("run.*"))
 
 
 def test_another_number_of_species_is_refused(checkpoints):

@@ -112,7 +112,7 @@ def assert_onnx_says_what_it_is(folder):
     told = session.get_modelmeta().custom_metadata_map
     told = {key: json.loads(value) for key, value in told.items()}
     assert told["species"] == list(SPECIES)
-    assert told["step"] == [10.0, 1000.0]
+    assert told["dt_range"] == [10.0, 1000.0]
     assert (told["graph"], told["opset"]) == ("rollout", 18)
 
 
@@ -191,15 +191,21 @@ def test_a_graph_that_differs_is_not_kept(rng, path, tmp_path, monkeypatch):
 
 
 def test_a_folder_is_replaced_only_if_asked(rng, path, tmp_path, quick):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "mine").touch()
+    out, surrogate = tmp_path / "out", make_projection(rng)
+    export(surrogate, "numpy", out, path)
+    (out / "surrogate.npz").write_bytes(b"old")
     with pytest.raises(InputError, match="exists; choose another or pass --overwrite"):
-        export(make_projection(rng), "numpy", out, path)
-    assert (out / "mine").exists()
+        export(surrogate, "numpy", out, path)
+    assert (out / "surrogate.npz").read_bytes() == b"old"
 
-    export(make_projection(rng), "numpy", out, path, overwrite=True)
-    assert not (out / "mine").exists()
+    export(surrogate, "numpy", out, path, overwrite=True)
+
+    assert (out / "surrogate.npz").read_bytes() != b"old"
+    assert {one.name for one in tmp_path.iterdir()} == {"tiny.h5", "out"}
+    (out / "mine").touch()
+    with pytest.raises(InputError, match=r"mine: is no file of an export .*; move it"):
+        export(surrogate, "numpy", out, path, overwrite=True)
+    assert (out / "mine").exists()
 
 
 def test_an_unknown_format_or_activation_is_refused(rng, path, tmp_path):

@@ -7,7 +7,7 @@ from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.csv_table import Table
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.close_names import suggest
 
 # UCLCHEM's and AstroChemNet's bookkeeping, never a species.
 _BOOKKEEPING = {

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from astrokeras.data.arrays import as_column
+from astrokeras.data.tracers.labelled_arrays import as_column
 from astrokeras.errors import InputError
-from astrokeras.texts import (
+from astrokeras.system.text_files import (
     find_separator,
     mixed_decimals,
     not_a_number,

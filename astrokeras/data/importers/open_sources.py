@@ -22,7 +22,7 @@ from astrokeras.data.tracers.hdf5 import open_hdf5
 from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input
+from astrokeras.system.input_paths import check_input
 
 Source = Any
 """A path, a DataFrame, or UCLCHEM's pair of DataFrames."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from astrokeras.data.tracers.file_format import plain_dataset
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.close_names import suggest
 
 _NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING"}
 # Opcodes that build lists of strings and numbers and can call nothing.

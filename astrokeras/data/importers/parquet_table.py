@@ -8,8 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.data.arrays import as_column
 from astrokeras.data.tracers.file_format import plain_dataset
+from astrokeras.data.tracers.labelled_arrays import as_column
 from astrokeras.errors import InputError
 
 MAGIC = b"PAR1"

@@ -12,7 +12,7 @@ from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.close_names import suggest
 
 
 class RawTracers:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import file_format
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 
 PER_STATE = {"abundances": "f4", "physical": "f4", "time": "f8"}

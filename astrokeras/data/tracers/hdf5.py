@@ -6,12 +6,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.hdf5_sandbox import unreadable
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input, content
+from astrokeras.system import arguments
+from astrokeras.system.input_paths import check_input, content
 
 __all__ = ["open_hdf5", "plain", "read_rows", "row_numbers", "unreadable"]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
 from astrokeras.system.atomic_files import LARGEST_TEXT
-from astrokeras.texts import not_a_number, read_table
+from astrokeras.system.close_names import suggest
+from astrokeras.system.text_files import not_a_number, read_table
 
 
 def read_initial(

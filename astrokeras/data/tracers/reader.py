@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers, check_values
@@ -20,6 +19,7 @@ from astrokeras.data.tracers.hdf5 import (
 )
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.system import arguments
 
 __all__ = ["TracerStore", "TracerWriter", "Tracers"]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.config import SplitConfig, check
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError, WorkError
+from astrokeras.system import arguments
 from astrokeras.system.atomic_files import written_beside
 
 

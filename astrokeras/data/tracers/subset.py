@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from astrokeras import arguments
 from astrokeras.data.tracers.block import PER_STATE, Tracers
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.timestep_features import coarsen, is_linear
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.system import arguments
 
 _LEVEL = 9  # Written once, fetched and read by many.
 # Bytes of an HDF5 file beside its compressed chunks, generously: names and

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.arrays import as_numbers
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 
 

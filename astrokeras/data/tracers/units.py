@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.close_names import suggest
 
 HYDROGEN = 1.6735e-24  # g
 MEAN_MASS = 1.4 * HYDROGEN

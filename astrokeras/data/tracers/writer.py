@@ -9,11 +9,11 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from astrokeras import arguments
-from astrokeras.data.arrays import as_numbers
 from astrokeras.data.tracers import file_format, hdf5_sandbox
 from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, UNITS, Tracers
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError, WorkError
+from astrokeras.system import arguments
 from astrokeras.system.atomic_files import check_space, partial_name
 
 

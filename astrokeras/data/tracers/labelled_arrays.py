@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data import foreign
+from astrokeras.data.tracers import foreign_arrays as foreign
 from astrokeras.data.tracers.units import YEAR
 from astrokeras.errors import InputError
 

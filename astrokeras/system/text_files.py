@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from astrokeras.errors import InputError
-from astrokeras.inputs import check_input, content
+from astrokeras.system.input_paths import check_input, content
 
 LONGEST_LINE = 2**24
 """Characters of a line; a packed file may claim more than memory holds."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.status import Status
+from astrokeras.models.status import Status
 
 NAMED = 5  # tracers whose numbers a message tells
 

@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.close_names import suggest
 
 _URL = re.compile(r"(?i)(https?|ftp|s3|gs|file|sftp|ssh):/")
 _LISTED = 10_000

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.names import suggest
+from astrokeras.system.close_names import suggest
 
 LARGEST = 2**31 - 1
 """No count, size or number of a thing is larger."""
