@@ -19,12 +19,11 @@ from conftest import BACKEND
 
 import astrokeras
 from astrokeras import config
+from astrokeras.system.old_names import new_key
 
 OLD = Path(__file__).parent / "old"
 VERSION = "0.1.0"
 
-RENAMED: dict[str, str] = {}
-"""Old keys of the configuration, such as `emulator.native_step_fraction`, and their names today."""
 BARS_AND_TRUST = {"return_sigma": True, "return_trust": True}
 """How `emulate` is asked for error bars and trust scores."""
 NUMPY_READER = "astrokeras.export.numpy_runtime"
@@ -71,7 +70,7 @@ def overrides(name):
 def renamed(word):
     """Return a key or an override by today's name of the key."""
     key, equals, value = word.partition("=")
-    return f"{RENAMED.get(key, key)}{equals}{value}"
+    return f"{new_key(key) or key}{equals}{value}"
 
 
 def answers(name):
@@ -201,7 +200,7 @@ def test_an_old_search_is_shown_and_resumed(command):
     for found in (shown, resumed):
         for one, known in zip(found["trials"], trials, strict=True):
             assert one["val_dex"] == known["val_dex"]
-            tried = {RENAMED.get(key, key): v for key, v in known["values"].items()}
+            tried = {renamed(key): v for key, v in known["values"].items()}
             assert one["values"] == tried
 
 
@@ -244,7 +243,7 @@ def flat(values, prefix=""):
         if isinstance(value, dict) and value:
             found |= flat(value, f"{name}.")
         else:
-            found[RENAMED.get(name, name)] = value
+            found[renamed(name)] = value
     return found
 
 
