@@ -212,7 +212,8 @@ def _run(
             from astrokeras.system.progress import tracer_bar
 
             advance = stack.enter_context(tracer_bar("Evaluating"))
-        parts: list[Any] = [*tests.rollouts, *([tests.stress] if tests.stress else [])]
+        parts: list[Rollout | StressTests] = [*tests.rollouts]
+        parts += [tests.stress] if tests.stress else []
         for block in context.blocks():
             for i, part in enumerate(parts, 1):
                 part.update(block)

@@ -19,14 +19,26 @@ def path(tmp_path):
     return tmp_path / "tracers.h5"
 
 
-def test_report_is_complete_and_self_contained(path, tmp_path):
+@pytest.fixture
+def trusting():
+    """A calibrated stand-in, whose scores do not depend on the length of a rollout."""
+
+    def score(initial, physical):
+        return np.tile(
+            np.where(np.arange(physical.shape[1] + 1) > 5, 0.4, 0.6), (len(initial), 1)
+        )
+
+    return Trusting(np.full(len(SPECIES), 0.1), score, error=0.05)
+
+
+def test_report_is_complete_and_self_contained(path, trusting, tmp_path):
     folder = tmp_path / "report"
-    result = evaluate(StandIn(0.01, 0.02), path, out=folder)
+    result = evaluate(trusting, path, out=folder)
 
     stored = json.loads((folder / "metrics.json").read_text())
     assert stored["dex"] == result.metrics["dex"]
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 6
     assert not re.search(r"(src|href)\s*=\s*\"?https?:|<script|@import", page)
     assert "#CH3OH" in page
     drawn = sorted(file.name for file in (folder / "figures").iterdir())
@@ -34,6 +46,7 @@ def test_report_is_complete_and_self_contained(path, tmp_path):
         "conservation.png",
         "error_by_step.png",
         "reconstruction.png",
+        "sent_back.png",
         "trajectories.png",
         "worst_species.png",
     ]
@@ -44,31 +57,19 @@ def test_report_is_complete_and_self_contained(path, tmp_path):
     assert not list(folder.rglob("*partial*"))
 
 
-def trust_scores(initial, physical):
-    return np.tile(1 / (1 + np.arange(9) / 5.5), (len(initial), 1))
-
-
 @pytest.mark.parametrize("stress", [False, True])
 def test_stress_tests_join_report_table_and_json_if_they_ran(
-    path, tmp_path, capsys, stress
+    path, trusting, capsys, stress
 ):
-    surrogate = Trusting(np.full(len(SPECIES), 0.1), trust_scores, error=0.05)
-    if stress:
-        # Its scores are those of nine states, however long the rollout.
-        surrogate.score = lambda x, p: np.tile(
-            trust_scores(x, p)[:, :1], p.shape[1] + 1
-        )
-    found = evaluate(surrogate, path, out=tmp_path / "report", stress=stress)
+    found = evaluate(trusting, path, report=False, stress=stress)
 
     show(found)
     printed = " ".join(capsys.readouterr().out.split())
-    page = (tmp_path / "report" / "report.html").read_text()
-    stored = json.loads((tmp_path / "report" / "metrics.json").read_text())
-    assert page.count("data:image/png;base64,") == 6
-    for text in (page, printed):
+    for text in (render_page(found, {}), printed):
         assert ("10000 steps with parameters held" in text) == stress
         assert ("parameters mixed between tracers" in text) == stress
         assert "90 % error bars cover" in text
+    stored = json.loads(found.to_json())
     assert ("long" in stored) == ("wrong" in stored["trust"]) == stress
 
 
@@ -87,4 +88,5 @@ def test_everything_is_escaped(path):
     )
 
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 5
+    # Title, heading, surrogate and file of the headline, note, and species.
+    assert page.count("&lt;script&gt;") == 6
