@@ -244,9 +244,9 @@ def test_a_signal_ends_what_does_not_hear_it(tmp_path, number):
     code = """
 import sys
 import numpy as np
-from astrokeras import interruption
-interruption.PATIENCE = 0.5
-interruption.heed_signals(["--threads", "1", "tune", "name=x y"])
+from astrokeras.system import signals
+signals.PATIENCE = 0.5
+signals.heed_signals(["--threads", "1", "tune", "name=x y"])
 matrix = np.random.default_rng(0).normal(size=(6000, 6000))
 print("deaf", flush=True)
 np.linalg.svd(matrix)
@@ -266,8 +266,8 @@ np.linalg.svd(matrix)
 def test_a_signal_that_garbage_collection_swallows_is_sent_again(tmp_path):
     code = """
 import time
-from astrokeras import interruption
-interruption.heed_signals([])
+from astrokeras.system import signals
+signals.heed_signals([])
 class Garbage:
     def __del__(self):
         print("collecting", flush=True)
@@ -276,8 +276,8 @@ garbage = Garbage()
 try:
     del garbage
     time.sleep(60)
-except interruption.Terminated:
-    interruption.leave(7)
+except signals.Terminated:
+    signals.leave(7)
 """
     with started(folder=tmp_path, code=code) as process:
         assert process.stdout.readline() == "collecting\n"

@@ -6,7 +6,7 @@ of this file and nowhere else.
 """
 
 import dataclasses
-import importlib
+import importlib.util
 import json
 import tarfile
 from pathlib import Path
@@ -26,8 +26,6 @@ VERSION = "0.1.0"
 
 BARS_AND_TRUST = {"return_sigma": True, "return_trust": True}
 """How `emulate` is asked for error bars and trust scores."""
-NUMPY_READER = "astrokeras.export.numpy_runtime"
-"""The module that reads what `export --to numpy` writes."""
 
 NAMES = ("projection", "dense", "ensemble")
 SCHEMAS = {"collapse": "collapse_schema", "turbulent": "turbulent_schema"}
@@ -220,8 +218,13 @@ def test_variants_that_an_old_search_wrote_are_trained(command):
 
 def test_an_old_export_is_read(files):
     (initial, physical, years), known = answers("projection")
-    reader = importlib.import_module(NUMPY_READER)
     (path,) = files.glob("exports/*/surrogate.npz")
+    # An export brings its reader along.
+    spec = importlib.util.spec_from_file_location(
+        "numpy_reader", path.with_name("numpy_reader.py")
+    )
+    reader = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reader)
     steps = np.broadcast_to(np.diff(years), physical.shape[:2])
 
     found = reader.Surrogate(path).rollout(initial, physical, steps)

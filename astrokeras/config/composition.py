@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.config import schemas
+from astrokeras.config.old_variants import with_new_names
 from astrokeras.config.schemas import (
     AutoencoderConfig,
     CollapseConfig,
@@ -161,9 +162,6 @@ def _compose(
     root: str, overrides: Sequence[str], config_dir: Path | None
 ) -> tuple[Any, Path]:
     """Return the objects of a root, and the folder of `config.yaml`."""
-    import hydra
-    from omegaconf import OmegaConf
-
     overrides = arguments.texts("overrides", overrides)
     if config_dir is not None:
         config_dir = arguments.path("config_dir", config_dir)
@@ -173,6 +171,18 @@ def _compose(
     shipped = resource("configs")
     folders = [config_dir, Path("configs"), shipped]
     found = [path.resolve() for path in folders if path and path.is_dir()]
+    with with_new_names(found) as found:
+        return _compose_from(found, root, overrides)
+
+
+def _compose_from(
+    found: Sequence[Path], root: str, overrides: Sequence[str]
+) -> tuple[Any, Path]:
+    """Return what Hydra composes of folders with variants, searched in this order."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    store = _schemas()
     home = next(path for path in found if (path / "config.yaml").is_file())
     if root == "config" and home != found[0]:
         # Hydra looks for the root before it knows the search path.
@@ -216,6 +226,8 @@ def _for_hydra(overrides: Sequence[str]) -> list[str]:
     spelled = []
     for override in overrides:
         key, equals, value = override.partition("=")
+        if new := new_key(key):
+            key, override = new, f"{new}{equals}{value}"
         if equals and key in lists and value.isdigit():
             override = f"{key}=[{value}]"
         if OPEN.match(key):
@@ -239,8 +251,6 @@ def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
         text += (
             f", which has {', '.join(item.name for item in dataclasses.fields(kind))}"
         )
-    if renamed := new_key(key or ""):
-        text += f"; {key} is now called {renamed}"
     given = f" (given: {' '.join(overrides)})" if overrides else ""
     remedy = "; every key is listed and explained in the YAML files of configs/."
     return f"{named}{text}{given}{_suggestion(text, key, overrides, remedy)}"

@@ -116,11 +116,24 @@ def test_own_variant_with_a_misspelt_key(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("emulator.timed=true", "emulator.timed is now called emulator.use_timestep"),
-        ("members=3", "members is now called ensemble_size"),
-        ("emulator.fit.resident=never", "now called emulator.fit.device_cache"),
+        ("emulator.timed=false", "emulator.use_timestep=false"),
+        ("members=3", "ensemble_size=3"),
+        ("emulator.fit.resident=never", "emulator.fit.device_cache=never"),
     ],
 )
-def test_an_old_key_is_refused_with_its_new_name(old, new):
-    with pytest.raises(ConfigError, match=new):
-        compose([old])
+def test_an_old_key_is_the_new_one(old, new):
+    assert compose([old]) == compose([new]) != compose()
+
+
+def test_a_users_file_with_old_keys_is_read(tmp_path):
+    (tmp_path / "emulator").mkdir()
+    variant = tmp_path / "emulator" / "mine.yaml"
+    variant.write_text(
+        "defaults: [default, _self_]\njoint: false\nfit: {resident: never}\n"
+    )
+
+    emulator = compose(["emulator=mine"], tmp_path).emulator
+
+    assert not emulator.finetune_autoencoder
+    assert emulator.fit.device_cache == "never"
+    assert "joint" in variant.read_text()

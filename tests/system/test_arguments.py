@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from test_models import SPECIES, make_surrogate
-from test_trust import make_trust
-from tiny import PARAMETERS, STEP, make_tracers, write_tracers
+from surrogates import make_surrogate, make_trust
+from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 import astrokeras
 from astrokeras.config import Config, SplitConfig, check

@@ -33,8 +33,8 @@ LIMITS = Limits(
     SPECIES,
     PARAMETERS,
     UNITS,
-    step=(STEP, STEP),
-    duration=1200.0,
+    dt_range=(STEP, STEP),
+    t_max=1200.0,
     parameter_ranges=dict.fromkeys(PARAMETERS, (1e-9, 1e9)),
     species_ranges=np.tile([[1e-20], [1.0]], S),
 )
