@@ -167,7 +167,6 @@ def _compose(
         config_dir = arguments.path("config_dir", config_dir)
         if not config_dir.is_dir():
             raise InputError(f"config_dir is {config_dir}; give a folder that exists.")
-    store = _schemas()
     shipped = resource("configs")
     folders = [config_dir, Path("configs"), shipped]
     found = [path.resolve() for path in folders if path and path.is_dir()]
