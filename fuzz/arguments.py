@@ -331,8 +331,8 @@ class Caller:
     """
 
     def __init__(self, draw: Draw, settings: int):
-        sys.path.insert(0, str(TESTS))
-        from test_trust import PARAMETERS, SPECIES, make_surrogate, make_trust
+        sys.path.insert(0, str(TESTS / "support"))
+        from surrogates import PARAMETERS, SPECIES, make_surrogate, make_trust
 
         self.draw, self.names, self.parameters = draw, SPECIES, len(PARAMETERS)
         plain = make_surrogate(draw.rng, use_timestep=True, step=(50.0, 200.0))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gradients import check_slopes, gradient
 from keras import ops
-from test_models import make_surrogate
+from surrogates import make_surrogate
 from tiny import make_tracers
 
 import astrokeras
