@@ -335,7 +335,7 @@ class Caller:
         from surrogates import PARAMETERS, SPECIES, make_surrogate, make_trust
 
         self.draw, self.names, self.parameters = draw, SPECIES, len(PARAMETERS)
-        plain = make_surrogate(draw.rng, use_timestep=True, step=(50.0, 200.0))
+        plain = make_surrogate(draw.rng, use_timestep=True, dt_range=(50.0, 200.0))
         self.surrogates = [plain, plain.replace(trust=make_trust(draw.rng))]
         self.settings = [self._settings(i) for i in range(settings)]
 
