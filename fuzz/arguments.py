@@ -49,7 +49,7 @@ LIMITS = Limits(
     parameters=PARAMETERS,
     units=("cm^-3", "mag"),
     step=(50.0, 200.0),
-    duration=1000.0,
+    t_max=1000.0,
     parameter_ranges={"Density": (1.0, 1e4), "Av": (0.1, 10.0)},
     species_ranges=np.array([[1e-20] * 5, [0.5] * 5]),
 )
@@ -350,7 +350,7 @@ class Caller:
             "moving": draw.likely(0.2),
             "options": {
                 "species": draw.one(None, "CO", ["$H2O", "E-"]),
-                "times": draw.one(None, None, [-1], [0], [steps, 0]),
+                "state_indices": draw.one(None, None, [-1], [0], [steps, 0]),
                 "batch_size": draw.one(2, 256),
                 "conserve": draw.one(None, False),
                 "return_sigma": judged,
