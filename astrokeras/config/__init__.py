@@ -13,7 +13,7 @@ from astrokeras.config.composition import (
     compose_tuner,
 )
 from astrokeras.config.dataset import DatasetConfig, SplitConfig
-from astrokeras.config.fields import ConfigError, check, check_field
+from astrokeras.config.fields import ConfigError, check, check_field, dotted_keys
 from astrokeras.config.generation import (
     CollapseConfig,
     GenerationConfig,
@@ -57,4 +57,5 @@ __all__ = [
     "compose_generation",
     "compose_tracks",
     "compose_tuner",
+    "dotted_keys",
 ]

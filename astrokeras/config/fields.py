@@ -43,6 +43,16 @@ def layer_sizes(*default: int) -> Any:
     return field(default_factory=lambda: list(default), metadata={"range": (1, 65536)})
 
 
+def dotted_keys(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dictionary, with keys such as `fit.epochs`."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        key = f"{prefix}{name}"
+        is_group = isinstance(value, dict) and value
+        flat |= dotted_keys(value, f"{key}.") if is_group else {key: value}
+    return flat
+
+
 def check(config: Any, prefix: str = "") -> None:
     """Check every field of nested dataclasses against its declared range or choices.
 

@@ -15,7 +15,6 @@ from tensorboard.util.tensor_util import make_ndarray
 from tiny import SPECIES, make_tracers, overrides, write_tracers
 
 import astrokeras
-from astrokeras.callbacks import Checkpoint
 from astrokeras.config import ConfigError, compose
 from astrokeras.data.pipeline.training_cache import prepare
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler
@@ -24,6 +23,7 @@ from astrokeras.monitoring.callback import Board
 from astrokeras.monitoring.event_files import PATTERN, EventWriter, cut
 from astrokeras.monitoring.example_tracers import Sample
 from astrokeras.runs.directory import Run
+from astrokeras.training.checkpoint import Checkpoint
 from astrokeras.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
