@@ -341,7 +341,8 @@ def test_a_diverged_training_is_a_failed_session(folder):
     config = compose(overrides(folder, "name=diverged"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "astrokeras.callbacks.math", SimpleNamespace(isfinite=lambda value: False)
+            "astrokeras.callbacks.math",
+            SimpleNamespace(isfinite=lambda value: False, inf=float("inf")),
         )
         with pytest.raises(WorkError, match="diverged in epoch 1"):
             train(config)
