@@ -1,7 +1,7 @@
-"""Losses on scaled abundances: the bounded one in dex, and AstroChemNet's.
+"""Losses on scaled abundances: one in dex with bounded gradients, and AstroChemNet's.
 
-Both return one value per state, so that Keras weighs and averages them, and both run
-in float32 whatever the policy of the model.
+Both return a value per state, which Keras weights and averages, and both compute in
+float32 whatever the dtype policy of the model.
 """
 
 import math
@@ -24,22 +24,22 @@ from astrokeras.system import arguments
 def _element_dex(y_true: Any, y_pred: Any, matrix: Any, decades: float) -> Any:
     """Return |log10 n_e(p) - log10 n_e(x)| of each element, `(..., elements)`.
 
-    `n` are the element totals of scaled abundances, `10^(decades (s - 1)) @ matrix`.
+    The element totals of scaled abundances s are n = `10^(decades (s - 1)) @ matrix`.
     """
 
     def totals(scaled: Any) -> Any:
         abundances = ops.exp((scaled - 1.0) * (decades * math.log(10.0)))
-        # An element that no species of a state carries must not become log10(0).
+        # The total of an element may be zero, and log10(0) must not occur.
         return ops.log10(ops.maximum(ops.matmul(abundances, matrix), 1e-30))
 
     return ops.abs(totals(y_pred) - totals(y_true))
 
 
 class _AbundanceLoss(keras.losses.Loss):
-    """A sum of named terms, with the decades and the stoichiometric matrix they need.
+    """Base of losses that are a sum of named terms.
 
-    `terms(y_true, y_pred)` returns those whose weight is not zero, weighted, of each
-    state: what the loss consists of.
+    `terms(y_true, y_pred)` returns, for each state, the weighted terms whose weight is
+    not zero.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class DexLoss(_AbundanceLoss):
         mean_s (sqrt(e_s^2 + width^2) - width) + tail * sqrt(mean_s e_s^2)
         + conservation * mean_e |log10 n_e(p) - log10 n_e(x)|
 
-    It is linear in large errors and quadratic below `width`. Where the truth is at the
-    floor it is known only to be at most the floor: with `censored` a prediction below
-    costs nothing there, as in a Tobit model (Tobin 1958, Econometrica 26, 24), as long
-    as it is within the half decade below that a surrogate hands out.
+    It is linear in large errors and quadratic below `width`. A true abundance at the
+    floor is only known to be at most the floor: with `censored`, a prediction below the
+    floor then costs nothing, as in a Tobit model (Tobin 1958, Econometrica 26, 24), as
+    long as it lies within half a decade of the floor, as the output of surrogates does.
 
     Args:
         stoichiometry: Atom counts, `(species, elements)`.
@@ -97,8 +97,8 @@ class DexLoss(_AbundanceLoss):
         width: Error in dex below which the loss is quadratic.
         tail: Weight of the root mean square over species.
         conservation: Weight of the element totals.
-        censored: Whether predictions within half a decade below the floor are free
-            where the truth is at it.
+        censored: Whether predictions within half a decade below the floor cost nothing
+            where the true abundance is at the floor.
         **kwargs: Base loss arguments.
     """
 
@@ -154,8 +154,9 @@ class ReferenceLoss(_AbundanceLoss):
     Args:
         stoichiometry: Atom counts, `(species, elements)`.
         decades: Decades between floor and 1, the unit of the scaled abundances.
-        weight: w; with w = decades the terms are ratios of abundances, less one.
-        conservation: 1e2 for its autoencoder, 5e2 for its emulator.
+        weight: w; with w = `decades` the terms are ratios of abundances minus 1.
+        conservation: Weight of the element totals; AstroChemNet uses 1e2 for the
+            autoencoder and 5e2 for the emulator.
         **kwargs: Base loss arguments.
     """
 

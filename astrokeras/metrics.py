@@ -1,4 +1,4 @@
-"""Errors per species as Keras metrics, on scaled abundances."""
+"""Keras metrics on scaled abundances: the mean error of each species."""
 
 import math
 from typing import Any
@@ -19,7 +19,7 @@ class _SpeciesError(keras.metrics.Metric):
     Args:
         species: Number of species.
         decades: Decades between floor and 1, the unit of the scaled abundances.
-        reduction: `"mean"` over species or `"max"`, the worst species.
+        reduction: `"mean"` over species, or `"max"` for the worst species.
         **kwargs: Base metric arguments.
     """
 
@@ -37,7 +37,7 @@ class _SpeciesError(keras.metrics.Metric):
         self.species = species
         self.decades = decades
         self.reduction = reduction
-        # Sums, so that those of several devices may be added.
+        # Keras adds the variables of several devices, so the state is a sum.
         self.total = self.add_variable((species,), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
         self.mean = self.add_variable((species,), "zeros", name="mean")
@@ -52,10 +52,10 @@ class _SpeciesError(keras.metrics.Metric):
         if sample_weight is None:
             count = ops.cast(ops.shape(error)[0], self.dtype)
         else:
-            # A weight tells which states count; how much is the loss' affair.
+            # Every state with a positive weight counts the same.
             weight = ops.reshape(ops.cast(sample_weight > 0, self.dtype), (-1, 1))
             error, count = error * weight, ops.sum(weight)
-        # Batch means first: float32 sums of 1e9 states would lose their small terms.
+        # A running mean: float32 sums over 1e9 states would lose small terms.
         self.count.assign_add(count)
         share = ops.sum(error, axis=0) - count * self.mean
         self.mean.assign_add(share / ops.maximum(self.count, 1.0))
@@ -83,7 +83,7 @@ class _SpeciesError(keras.metrics.Metric):
 
 @register
 class Dex(_SpeciesError):
-    """Mean |log10 p - log10 x|, in dex, with predictions brought into the scale."""
+    """Mean |log10 p - log10 x| in dex, with predictions clipped to the scale."""
 
     def error(self, truth: Any, prediction: Any) -> Any:
         return ops.abs(prediction - truth) * self.decades
@@ -91,7 +91,7 @@ class Dex(_SpeciesError):
 
 @register
 class RelativeError(_SpeciesError):
-    """Mean |p - x| / x, AstroChemNet's validation loss; decided by the worst."""
+    """Mean |p - x| / x, AstroChemNet's validation loss; large errors dominate it."""
 
     def error(self, truth: Any, prediction: Any) -> Any:
         ratio = (prediction - truth) * (self.decades * math.log(10.0))

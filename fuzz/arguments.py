@@ -24,8 +24,15 @@ import numpy as np
 
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.config import Config, SplitConfig, check, compose
-from astrokeras.config.schemas import CollapseConfig, SolverConfig, TunerConfig
+from astrokeras.config import (
+    CollapseConfig,
+    Config,
+    SolverConfig,
+    SplitConfig,
+    TunerConfig,
+    check,
+    compose,
+)
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.hdf5 import row_numbers
 from astrokeras.data.tracers.split import make_split

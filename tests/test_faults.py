@@ -91,7 +91,7 @@ def test_a_stage_that_was_killed_at_its_end_is_ended(folder, monkeypatch, moment
     config = compose(overrides(folder, *short))
     with monkeypatch.context() as patch:
         if moment == "history":
-            patch.setattr("astrokeras.callbacks.HistoryWriter.write", killed)
+            patch.setattr("astrokeras.training.checkpoint.HistoryWriter.write", killed)
         else:
             patch.setattr("astrokeras.training.train.record", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -351,7 +351,7 @@ def test_a_training_goes_on_when_there_is_space_again(folder, cli, monkeypatch):
     size = (whole.checkpoint("autoencoder") / "epoch-4.npz").stat().st_size
     words = ["train", "autoencoder", *overrides(folder)]
     monkeypatch.setattr(sys, "argv", ["astrokeras", *words])
-    from astrokeras.callbacks import Checkpoint
+    from astrokeras.training.checkpoint import Checkpoint
 
     end = Checkpoint.on_epoch_end
 

@@ -1,4 +1,4 @@
-"""How fast this machine trains and emulates, beside what its arithmetic allows."""
+"""Speed of training and emulation, compared with the limit of matrix products."""
 
 import json
 import os
@@ -11,16 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from astrokeras.config import Config
+from astrokeras.config import STAGES, Config
 from astrokeras.errors import InputError
 from astrokeras.system import arguments
 from astrokeras.system.backend import start_keras
-from astrokeras.training.preflight import check_backend, check_intervals
+from astrokeras.training.preflight import check_backend, check_timesteps
 
-STAGES = ("autoencoder", "emulator")
 WORK = (*STAGES, "rollout")
-# Of UCLCHEM 3.5 on one core: 297 steps in 13 s, the median of the shipped data. It is
-# not measured here.
+# Steps per second of UCLCHEM 3.5 on one core: 297 steps in 13 s, the median of the
+# shipped data. This rate is not measured here.
 SOLVER_STEPS = 23.0
 PRODUCT_SIZE = 2048
 
@@ -28,10 +27,10 @@ PRODUCT_SIZE = 2048
 def measure_products(repeats: int = 7, size: int = PRODUCT_SIZE) -> float:
     """Return this machine's rate of float32 matrix products by NumPy, operations/s.
 
-    NumPy uses as many threads as it was told to at its start, as `--threads` says.
+    `--threads` sets the number of NumPy's threads before NumPy is imported.
 
     Args:
-        repeats: Measured products, after one that does not count.
+        repeats: Number of measured products, after one that is not measured.
         size: Rows and columns of the matrices.
     """
     import numpy as np
@@ -51,34 +50,36 @@ def benchmark(
     count: int = 2000,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Measure trainings as configured and rollouts of a surrogate.
+    """Measure the speed of trainings and of rollouts of a surrogate.
 
     Args:
-        config: The configuration of the trainings.
+        config: Configuration of the trainings.
         run: Name or directory of the surrogate that is rolled out.
         tracers: A solved tracer file with a split.
-        work: What to measure, of `WORK`.
-        repeats: Measured calls, after one that compiles.
-        count: Tracers of a rollout.
-        device: `cpu`, `gpu`, or what is there.
+        work: The workloads to measure, a subset of `WORK`.
+        repeats: Number of measured calls, after one that compiles.
+        count: Number of tracers in a rollout.
+        device: `cpu` or `gpu`; by default a GPU if there is one.
 
     Returns:
-        The backend and, under `rows`, for each piece of work its name
-        and unit, `flops` (operations of the products of one unit), `rate` (median,
-        low, high), `limit` (rate at which the machine's matrix products alone would
-        allow), `share` of it, and seconds of the `first` call, compilation included.
+        The backend and, under `rows`, for each workload its name and unit, `flops`
+        (operations of the matrix products of one unit), `rate` (median, low, high),
+        `limit` (the rate if only the matrix products took time), the `share` of the
+        limit that is reached, and the seconds of the `first` call with compilation.
 
     Raises:
-        InputError: For unknown work or a wrong file.
+        InputError: For an unknown workload or a wrong file.
     """
     repeats = arguments.whole("repeats", repeats, low=1)
     count = arguments.whole("count", count, low=1)
     unknown = [name for name in work if name not in WORK]
     if unknown:
-        raise InputError(f"unknown work {unknown[0]!r}; choose of {', '.join(WORK)}.")
+        raise InputError(
+            f"unknown workload {unknown[0]!r}; choose from {', '.join(WORK)}."
+        )
     stages = [stage for stage in STAGES if stage in work]
     check_backend(config, stages)
-    check_intervals(config)
+    check_timesteps(config)
     start_keras(device)
     import keras
 
@@ -102,26 +103,22 @@ def benchmark(
             makers.append(lambda: workloads.train_emulator(config, cache))
         if "rollout" in work:
             surrogate = astrokeras.load(run)
-            some = surrogate.species[:10]
-            asked: list[dict[str, Any]] = [
+            outputs: list[dict[str, Any]] = [
                 {},
-                {"species": some},
+                {"species": surrogate.species[:10]},
                 {"state_indices": [-1]},
             ]
             makers += [
-                partial(workloads.roll_out, surrogate, tracers, count, **kinds)
-                for kinds in asked
+                partial(workloads.roll_out, surrogate, tracers, count, **output)
+                for output in outputs
             ]
         for make in makers:
             rows.append(_measure(make(), repeats))
-    return {
-        "backend": keras.config.backend(),
-        "rows": rows,
-    }
+    return {"backend": keras.config.backend(), "rows": rows}
 
 
 def _measure(workload: Any, repeats: int) -> dict[str, Any]:
-    """Measure one piece of work, with the machine's products before and after."""
+    """Measure a workload, and the machine's matrix products before and after it."""
     first = _repeat(workload.run, 1, warm_up=0)[0]
     before = measure_products()
     rates = [workload.work / taken for taken in _repeat(workload.run, repeats)]
@@ -146,7 +143,7 @@ def _measure(workload: Any, repeats: int) -> dict[str, Any]:
 def _repeat(
     function: Callable[[], object], repeats: int, warm_up: int = 1
 ) -> list[float]:
-    """Return the wall seconds of repeated calls, after some that do not count."""
+    """Return the wall time of repeated calls in seconds, after unmeasured ones."""
     for _ in range(warm_up):
         function()
     taken = []
@@ -158,7 +155,7 @@ def _repeat(
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Print the figures as a table, and on stderr what they are relative to."""
+    """Print the results as a table, and on stderr the limit that they refer to."""
     print(
         f"{'':28}{'rate':>12}{'low … high':>22}{'kFLOP each':>12}"
         f"{'of the limit':>14}{'first':>9}"
@@ -182,15 +179,16 @@ def show(figures: dict[str, Any]) -> None:
     print(
         f"{figures['backend']}; the limit is {min(products):.0f} to "
         f"{max(products):.0f} GFLOP/s of float32 matrix products (NumPy), measured "
-        "beside each row at the same threads.",
+        "before and after each row with the same number of threads.",
         file=sys.stderr,
     )
 
 
 def to_json(figures: dict[str, Any]) -> str:
-    """Return the figures as JSON."""
+    """Return the results as JSON."""
     return json.dumps(figures, indent=1)
 
 
 def _short(rate: float) -> str:
+    """Return a rate in thousands or millions."""
     return f"{rate / 1e3:,.1f} k" if rate < 1e6 else f"{rate / 1e6:,.2f} M"

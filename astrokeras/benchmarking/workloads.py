@@ -1,7 +1,7 @@
-"""The work whose speed matters, and the arithmetic that it cannot do without.
+"""Workloads of the benchmark, and the number of their floating-point operations.
 
-A floating-point operation is one multiplication or addition of a matrix product;
-activations, losses and the optimiser come on top and count as time alone.
+Only multiplications and additions of matrix products count as operations. Activations,
+losses and the optimiser add to the time, but not to the operations.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,28 +24,28 @@ from astrokeras.models.emulator import AnyAutoencoder, Emulator
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.runs.surrogate_reference import find_surrogate_reference, match_columns
-from astrokeras.training.fit import compile_model
-from astrokeras.training.stages import (
+from astrokeras.training.builders import (
     make_autoencoder,
     make_emulator,
     make_loss,
     make_metric,
     make_window_sampler,
 )
+from astrokeras.training.fit import compile_model
 
-BATCHES = 16  # a measured call of a training has about so many
+BATCHES = 16  # approximate number of batches in a measured call of a training
 
 
 @dataclass
 class Workload:
-    """A piece of work that can be repeated.
+    """A training or a rollout whose speed is measured.
 
     Attributes:
-        name: What it is.
-        unit: What is counted: `rows` (states) or `steps` (of a tracer).
-        work: Units of one call.
+        name: Name of the workload.
+        unit: Unit of the work: `rows` (states) or `steps` (of a tracer).
+        work: Units in one call.
         flops: Floating-point operations of the matrix products of one unit.
-        run: Does it once.
+        run: Function that does the work once.
     """
 
     name: str
@@ -56,18 +56,18 @@ class Workload:
 
 
 def product_flops(sizes: Sequence[int]) -> int:
-    """Return the operations of a chain of dense layers, one row through all."""
+    """Return the operations of a row that passes through a chain of dense layers."""
     return 2 * sum(a * b for a, b in pairwise(sizes))
 
 
 @dataclass(frozen=True)
 class CoderFlops:
-    """Operations of an autoencoder's products, one state.
+    """Operations of an autoencoder's matrix products for one state.
 
     Attributes:
-        encoder: From abundances to latents.
-        decoder: From latents to `width` species.
-        first: Of the product with the abundances, whose gradient nobody needs.
+        encoder: Operations from abundances to latents.
+        decoder: Operations from latents to `width` species.
+        first: Operations of the first product, whose input needs no gradient.
     """
 
     encoder: int
@@ -76,15 +76,15 @@ class CoderFlops:
 
     @classmethod
     def of(cls, model: AnyAutoencoder, width: int | None = None) -> "CoderFlops":
-        """Count those of an autoencoder, all species by default."""
+        """Count the operations of an autoencoder, by default for all species."""
         species, latents, hidden = model.species, model.latents, model.widths
         width = width or species
         decoder = product_flops([latents, *hidden[::-1], width])
         if isinstance(model, ProjectionAutoencoder):
-            # Coordinates of what the network says, and the directions' share of u. For
-            # some species the coordinates come from the last hidden layer.
-            said = species if width == species else hidden[0]
-            decoder += product_flops([said, latents, width])
+            # The network's output is projected onto the latents' directions and back.
+            # For some species, the projection starts from the last hidden layer.
+            projected = species if width == species else hidden[0]
+            decoder += product_flops([projected, latents, width])
             encoder = first = product_flops([species, latents])
         else:
             encoder = product_flops([species, *hidden, latents])
@@ -93,10 +93,10 @@ class CoderFlops:
 
 
 def train_autoencoder(config: Config, cache: Cache) -> Workload:
-    """Return the training of the autoencoder, as `fit` runs it, input included.
+    """Return the training of the autoencoder by `fit`, with its input pipeline.
 
-    Operations: a product forwards, one for the kernel's gradient and one for the
-    input's, which the first layer does not need, in the encoder and in the decoder.
+    Operations of each layer: a product forwards, one for the gradient of the kernel,
+    and one for the gradient of the input, which the first layer does not need.
     """
     settings = config.autoencoder
     model = make_autoencoder(config, cache)
@@ -111,11 +111,12 @@ def train_autoencoder(config: Config, cache: Cache) -> Workload:
 
 
 def train_emulator(config: Config, cache: Cache) -> Workload:
-    """Return the training of the emulator, as `fit` runs it, input included.
+    """Return the training of the emulator by `fit`, with its input pipeline.
 
-    Operations: three products of the cell a step, two of what the parameters drive;
-    of each state that is compared, the decoder's product forwards and its input's
-    gradient, and with `joint` the kernels' gradients too; the encoder a window.
+    Operations: per step, three products of the cell, and two of the layer that takes
+    the parameters; per state in the loss, the decoder forwards and the gradient of its
+    input, with `finetune_autoencoder` also those of its kernels; per window, the
+    encoder.
     """
     settings = config.emulator
     model = make_emulator(config, cache, make_autoencoder(config, cache))
@@ -152,22 +153,22 @@ def roll_out(
     species: Sequence[str] | None = None,
     state_indices: Sequence[int] | None = None,
 ) -> Workload:
-    """Return rollouts in physical units, of the file's tracers again and again.
+    """Return a rollout in physical units of tracers from a file.
 
     Args:
         surrogate: The surrogate.
-        tracers: A tracer file.
+        tracers: A tracer file, whose tracers are repeated until there are enough.
         count: Number of tracers.
-        species: Names of the species asked for, all by default.
-        state_indices: Numbers of the states asked for, all by default.
+        species: Names of the returned species, all by default.
+        state_indices: Indices of the returned states, all by default.
     """
     with TracerStore(tracers) as store:
         columns = match_columns(store, find_surrogate_reference(surrogate))
         full = np.flatnonzero(store.length == store.states)
         if not len(full):
             raise InputError(
-                f"{tracers}: no tracer lasts for all {store.states} states of the "
-                "file; give another one."
+                f"{tracers}: no tracer has all {store.states} states of the file; give "
+                "another file."
             )
         block = store.read(full[:count])
     index = np.arange(count) % len(block)
@@ -198,9 +199,9 @@ def _step_flops(emulator: Emulator, width: int, decoded: float, steps: int) -> f
 
     Args:
         emulator: The emulator.
-        width: Species that are decoded.
-        decoded: Share of the states that are.
-        steps: Of the rollout, whose state 0 is encoded.
+        width: Number of decoded species.
+        decoded: Fraction of the states that are decoded.
+        steps: Number of steps of the rollout, over which the encoder is divided.
     """
     latents = emulator.latents
     cell = product_flops([latents, *emulator.hidden, latents])
@@ -213,7 +214,7 @@ def _step_flops(emulator: Emulator, width: int, decoded: float, steps: int) -> f
 def _epochs(
     model: keras.Model, sampler: Sampler, settings: FitConfig
 ) -> tuple[Callable[[], object], int]:
-    """Return what trains for some epochs, and how many these are."""
+    """Return a function that trains for some epochs, and their number."""
     count = max(1, round(BATCHES / sampler.steps))
     epoch = EpochNumber()
     dataset = batches(sampler, epoch, fits_on_device(settings.device_cache, [sampler]))

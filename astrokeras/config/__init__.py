@@ -1,8 +1,8 @@
-"""The configuration: structured schemas, composed by Hydra from `configs/`.
+"""Configuration: dataclasses that Hydra composes from the YAML files of `configs/`.
 
-Every key is a field of a schema with its type, its default and, in the metadata, the
-range or the choices that are allowed. YAML files under `configs/` hold the variants, a
-folder `configs/` in the working directory comes before the package's own.
+Every key is a field of a dataclass with its type, its default and, in the metadata, its
+allowed range or choices. YAML files under `configs/` hold the variants; a folder
+`configs/` in the working directory takes precedence over the package's own.
 """
 
 from astrokeras.config.composition import (
@@ -12,30 +12,28 @@ from astrokeras.config.composition import (
     compose_tracks,
     compose_tuner,
 )
-from astrokeras.config.schemas import (
-    AutoencoderConfig,
-    BoardConfig,
+from astrokeras.config.dataset import DatasetConfig, SplitConfig
+from astrokeras.config.fields import ConfigError, check, check_field, dotted_keys
+from astrokeras.config.generation import (
     CollapseConfig,
-    Config,
-    ConfigError,
-    DatasetConfig,
+    GenerationConfig,
+    SolverConfig,
+    TracksConfig,
+    TurbulentConfig,
+)
+from astrokeras.config.run import BoardConfig, Config, TrainingConfig
+from astrokeras.config.stages import (
+    STAGES,
+    AutoencoderConfig,
     EmulatorConfig,
     FitConfig,
-    GenerationConfig,
     LossConfig,
-    RangeConfig,
-    SolverConfig,
-    SplitConfig,
-    TracksConfig,
-    TrainingConfig,
-    TunerConfig,
-    TurbulentConfig,
-    check,
-    check_field,
 )
+from astrokeras.config.tuner import RangeConfig, TunerConfig
 
 __all__ = [
     "GROUPS",
+    "STAGES",
     "AutoencoderConfig",
     "BoardConfig",
     "CollapseConfig",
@@ -59,4 +57,5 @@ __all__ = [
     "compose_generation",
     "compose_tracks",
     "compose_tuner",
+    "dotted_keys",
 ]

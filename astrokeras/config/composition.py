@@ -1,4 +1,4 @@
-"""Hydra's composition of the schemas with the variants of `configs/`."""
+"""Composition of the configuration by Hydra, from `configs/` and overrides."""
 
 import dataclasses
 import functools
@@ -8,22 +8,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from astrokeras.config import schemas
-from astrokeras.config.old_variants import with_new_names
-from astrokeras.config.schemas import (
-    AutoencoderConfig,
+from astrokeras.config.dataset import DatasetConfig
+from astrokeras.config.fields import ConfigError, check
+from astrokeras.config.generation import (
     CollapseConfig,
-    Config,
-    ConfigError,
-    DatasetConfig,
-    EmulatorConfig,
     GenerationConfig,
     SolverConfig,
     TracksConfig,
-    TunerConfig,
     TurbulentConfig,
-    check,
 )
+from astrokeras.config.old_variants import with_new_names
+from astrokeras.config.run import Config
+from astrokeras.config.stages import AutoencoderConfig, EmulatorConfig
+from astrokeras.config.tuner import TunerConfig
 from astrokeras.errors import InputError
 from astrokeras.system import arguments
 from astrokeras.system.close_names import suggest
@@ -33,9 +30,9 @@ from astrokeras.system.package_data import resource
 OPEN = re.compile(
     r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"
 )
-"""Keys below which names are free."""
+"""Dictionaries of the configuration in which any key is allowed."""
 LONGEST = 500
-"""Letters of a message of Hydra's that are shown."""
+"""Number of characters after which a message of Hydra is cut."""
 GROUPS = {
     "dataset": DatasetConfig,
     "autoencoder": AutoencoderConfig,
@@ -47,13 +44,13 @@ GROUPS = {
 SCHEMAS = {
     "tracks": {"collapse_schema": CollapseConfig, "turbulent_schema": TurbulentConfig}
 }
-"""Of groups whose variants have keys of their own, beside what `GROUPS` names."""
+"""Further schemas of groups whose variants have keys of their own."""
 ROOTS = {
     "search_root": {"tuner": "default"},
     "generation_root": {"dataset": "uclchem", "solver": "uclchem"},
     "tracks_root": {"tracks": "collapse"},
 }
-"""Roots beside `config.yaml`: groups alone, each with its variant by default."""
+"""Roots besides `config.yaml`: the groups that they compose, with default variants."""
 
 
 def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Config:
@@ -61,16 +58,17 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
 
     Args:
         overrides: Hydra's overrides, such as `dataset=grav` or `emulator.window=128`.
-        config_dir: Folder with more variants, searched first. The user's own folder,
-            `configs/` in the working directory, comes next, then the package's.
+        config_dir: Folder with more variants, which is searched first. The folder
+            `configs/` in the working directory comes next, then the package's own.
 
     Returns:
         The composed configuration, as nested dataclasses.
 
     Raises:
         ConfigError: For an unknown key or variant, a wrong type or a value out of
-            range: one line that names the key, the value and what is allowed.
-        InputError: If there is no such folder, or the overrides are no list of texts.
+            range: one line that names the key, the value and the allowed values.
+        InputError: If the folder does not exist, or the overrides are not a list of
+            strings.
     """
     composed, home = _compose("config", overrides, config_dir)
     if not isinstance(composed, Config):
@@ -87,15 +85,15 @@ def compose_tuner(
     """Compose and check the settings of a search, the group `tuner`.
 
     Args:
-        overrides: Such as `tuner=emulator` or `tuner.trials=50`.
+        overrides: Hydra's overrides, such as `tuner=emulator` or `tuner.trials=50`.
         config_dir: See `compose`.
 
     Raises:
         ConfigError: As `compose` does.
     """
     (settings,) = _compose_groups("search_root", overrides, config_dir)
-    for path, tried in settings.space.items():
-        check(tried, f"tuner.space {path} ")
+    for path, values in settings.space.items():
+        check(values, f"tuner.space {path} ")
     return settings
 
 
@@ -105,7 +103,7 @@ def compose_generation(
     """Compose and check the groups `dataset` and `solver`.
 
     Args:
-        overrides: Such as `dataset=turbulent` or `solver.reltol=1e-6`.
+        overrides: Hydra's, such as `dataset=turbulent` or `solver.reltol=1e-6`.
         config_dir: See `compose`.
 
     Raises:
@@ -121,11 +119,11 @@ def compose_tracks(
 
     Args:
         kind: A variant, such as "turbulent".
-        overrides: Such as `tracks.simulations=10`.
+        overrides: Hydra's overrides, such as `tracks.simulations=10`.
         config_dir: See `compose`.
 
     Raises:
-        ConfigError: As `compose` does, and for limits that are none.
+        ConfigError: As `compose` does, and for limits other than two positive numbers.
     """
     chosen = [f"tracks={kind}", *overrides]
     (settings,) = _compose_groups("tracks_root", chosen, config_dir)
@@ -146,7 +144,7 @@ def compose_tracks(
 def _compose_groups(
     root: str, overrides: Sequence[str], config_dir: Path | None
 ) -> list[Any]:
-    """Return the checked groups of one of `ROOTS`, in its order."""
+    """Return the checked groups of a root of `ROOTS`, in its order."""
     composed, _ = _compose(root, overrides, config_dir)
     for group in ROOTS[root]:
         if not isinstance(composed[group], GROUPS[group]):
@@ -161,47 +159,46 @@ def _compose_groups(
 def _compose(
     root: str, overrides: Sequence[str], config_dir: Path | None
 ) -> tuple[Any, Path]:
-    """Return the objects of a root, and the folder of `config.yaml`."""
+    """Return the composed objects of a root, and the folder of `config.yaml`."""
     overrides = arguments.texts("overrides", overrides)
     if config_dir is not None:
         config_dir = arguments.path("config_dir", config_dir)
         if not config_dir.is_dir():
             raise InputError(f"config_dir is {config_dir}; give a folder that exists.")
-    shipped = resource("configs")
-    folders = [config_dir, Path("configs"), shipped]
-    found = [path.resolve() for path in folders if path and path.is_dir()]
-    with with_new_names(found) as found:
-        return _compose_from(found, root, overrides)
+    candidates = [config_dir, Path("configs"), resource("configs")]
+    folders = [path.resolve() for path in candidates if path and path.is_dir()]
+    with with_new_names(folders) as folders:
+        return _compose_from(folders, root, overrides)
 
 
 def _compose_from(
-    found: Sequence[Path], root: str, overrides: Sequence[str]
+    folders: Sequence[Path], root: str, overrides: Sequence[str]
 ) -> tuple[Any, Path]:
     """Return what Hydra composes of folders with variants, searched in this order."""
     import hydra
     from omegaconf import OmegaConf
 
-    store = _schemas()
-    home = next(path for path in found if (path / "config.yaml").is_file())
-    if root == "config" and home != found[0]:
+    store = _schema_store()
+    home = next(path for path in folders if (path / "config.yaml").is_file())
+    if root == "config" and home != folders[0]:
         # Hydra looks for the root before it knows the search path.
         root = "own_config"
         store.store(name=root, node=OmegaConf.load(home / "config.yaml"))
-    search = ",".join(f'"file://{path}"' for path in found[1:])
+    search = ",".join(f'"file://{path}"' for path in folders[1:])
     try:
-        with hydra.initialize_config_dir(str(found[0]), version_base="1.3"):
+        with hydra.initialize_config_dir(str(folders[0]), version_base="1.3"):
             composed = hydra.compose(
                 root, overrides=[*_for_hydra(overrides), f"hydra.searchpath=[{search}]"]
             )
         return OmegaConf.to_object(composed), home
-    # Beside their own errors these raise whatever a wrong file makes them stumble on.
+    # Besides their own errors, Hydra and OmegaConf let any error of a wrong file pass.
     except Exception as error:
         raise ConfigError(_one_line(error, overrides)) from error
 
 
 @functools.cache
-def _schemas() -> Any:
-    """Return Hydra's store, which knows what the YAML files must agree with."""
+def _schema_store() -> Any:
+    """Return Hydra's store with the dataclasses that the YAML files must match."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
@@ -216,10 +213,10 @@ def _schemas() -> Any:
 
 
 def _for_hydra(overrides: Sequence[str]) -> list[str]:
-    """Spell overrides as Hydra wants them.
+    """Return overrides in the spelling that Hydra requires.
 
-    A single number stands for a list of one, as in `emulator.window=128`, and names are
-    added where any are allowed, as in `solver.constants.zeta=10`.
+    A single number stands for a list of one, as in `emulator.window=128`, and keys are
+    marked as additions where any key is allowed, as in `solver.constants.zeta=10`.
     """
     lists = {"emulator.window", "emulator.hidden", "autoencoder.widths"}
     spelled = []
@@ -236,20 +233,17 @@ def _for_hydra(overrides: Sequence[str]) -> list[str]:
 
 
 def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
-    """Return what a person needs of Hydra's message of many lines."""
+    """Return the cause of an error of Hydra, the key and a remedy, in one line."""
     while error.__cause__ is not None and type(error).__name__.startswith("Config"):
         error = error.__cause__
     key = getattr(error, "full_key", None)
     text = " ".join(str(error).split()).split(" full_key:")[0]
     text = text.split(" Config search path:")[0].split("\nSee https")[0][:LONGEST]
     named = f"configuration key {key!r}: " if key and key not in text else ""
-    kind = vars(schemas).get(
-        getattr(getattr(error, "object_type", None), "__name__", "")
-    )
-    if "not in" in text and dataclasses.is_dataclass(kind):
-        text += (
-            f", which has {', '.join(item.name for item in dataclasses.fields(kind))}"
-        )
+    schema = getattr(error, "object_type", None)
+    if "not in" in text and dataclasses.is_dataclass(schema):
+        names = ", ".join(item.name for item in dataclasses.fields(schema))
+        text += f", which has {names}"
     given = f" (given: {' '.join(overrides)})" if overrides else ""
     remedy = "; every key is listed and explained in the YAML files of configs/."
     return f"{named}{text}{given}{_suggestion(text, key, overrides, remedy)}"
@@ -258,37 +252,33 @@ def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
 def _suggestion(
     text: str, key: str | None, overrides: Sequence[str], remedy: str
 ) -> str:
-    """Return a remedy that names the variant or key that was meant, if any is close.
+    """Return a remedy with the closest variant or key, if any is close.
 
     Args:
         text: Hydra's message.
-        key: The key that it names.
-        overrides: What was given.
-        remedy: What to say where no name is close.
+        key: The key that the message names.
+        overrides: The overrides that the user gave.
+        remedy: The remedy if no name is close.
     """
     variant = re.search(r"Could not find '[^']*?([^'/]+)'", text)
     if variant:
         listed = text.partition("Available options in ")[2].partition(": ")[2].split()
         return suggest(variant[1], (name.strip(",'") for name in listed), remedy)
-    keys = [one.partition("=")[0].lstrip("+~") for one in overrides]
-    named = (
-        key
-        if key in keys or not keys
-        else next((one for one in keys if re.search(rf"'{re.escape(one)}'", text)), key)
-    )
-    if named is None:
+    given = [word.partition("=")[0].lstrip("+~") for word in overrides]
+    if given and key not in given:
+        key = next((name for name in given if f"'{name}'" in text), key)
+    if key is None:
         return remedy
     known = list(_keys(Config))
-    if "." not in named:  # The end of a key, perhaps, such as `hidden`.
-        inner = [one for one in known if one.rpartition(".")[2] == named.casefold()]
-        known = inner or known
+    if "." not in key:  # This may be the last part of a key, such as `hidden`.
+        inner = [name for name in known if name.rpartition(".")[2] == key.casefold()]
         if inner:
             return suggest(inner[0], inner, remedy)
-    return suggest(named, known, remedy)
+    return suggest(key, known, remedy)
 
 
 def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the keys of a configuration: `seed`, `emulator.hidden`."""
+    """Yield the keys of a configuration, such as `seed` and `emulator.hidden`."""
     for item in dataclasses.fields(schema):
         inner: Any = item.default_factory
         yield f"{prefix}{item.name}"

@@ -1,8 +1,8 @@
-"""What TensorBoard shows of a training, on every backend, without TensorFlow.
+"""TensorBoard callback: writes a training's event files, without TensorFlow.
 
-Numbers come after each epoch, and cost nothing that training does not compute anyway.
-Every few epochs the model is looked at more closely, on a few validation tracers that
-are always the same. Neither draws a random number or changes a variable.
+Scalars are written after each epoch, from values that the training computes anyway.
+Every few epochs, predictions for a fixed sample of validation tracers are written too.
+The callback draws no random numbers and changes no variables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,20 +25,20 @@ PERCENTILES = (50, 90, 99)
 
 
 class Board(keras.callbacks.Callback):
-    """Writes a stage's training for TensorBoard.
+    """Writes the training of a stage for TensorBoard.
 
-    It comes before the callbacks that change learning rate and strengths, and writes
-    those that the epoch was trained with; and before the checkpoint, so that every
-    epoch of a checkpoint is shown.
+    It must come before the callbacks that change the learning rate and strengths, so
+    that it writes the values of the epoch, and before the checkpoint, so that every
+    epoch of a checkpoint is written.
 
     Args:
-        folder: Where the event files go.
-        loss: Whose `terms` are shown.
-        metric: Error of each species, over all validation tracers.
+        folder: Folder of the event files.
+        loss: The loss, whose `terms` are written.
+        metric: The error of each species over all validation tracers.
         layers: Layers with a weight `strength`.
-        sample: For the closer look.
-        every: Epochs between two of these, 0 for none.
-        first: Finished epochs; what the folder holds of later ones is removed.
+        sample: Validation tracers for predictions.
+        every: Epochs between two predictions, 0 for none.
+        first: Number of finished epochs; records of later epochs are removed.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Board(keras.callbacks.Callback):
         self._write(self._species_percentiles(), number, "val_dex_species")
         last = number == self.params["epochs"]
         if self.every and (number == 1 or number % self.every == 0 or last):
-            self._look(number)
+            self._write_predictions(number)
         self.writer.flush()
 
     def close(self) -> None:
@@ -92,27 +92,28 @@ class Board(keras.callbacks.Callback):
     def _write(
         self, figures: Mapping[str, float], number: int, group: str = ""
     ) -> None:
-        """Write numbers; TensorBoard shows those of a group together."""
+        """Write scalars; TensorBoard shows those of a group together."""
         assert self.writer is not None
         for name, value in figures.items():
             tag = f"{group}/{name}" if group else name
             self.writer.scalar(tag, float(value), number)
 
     def _schedule(self) -> dict[str, float]:
-        found = {"learning_rate": self.model.optimizer.learning_rate}
-        found |= {layer.name: layer.strength for layer in self.layers}
-        # They may live on several devices.
+        """Return the learning rate and the strengths of noise and dropout."""
+        values = {"learning_rate": self.model.optimizer.learning_rate}
+        values |= {layer.name: layer.strength for layer in self.layers}
+        # The variables may live on several devices.
         convert = keras.ops.convert_to_numpy
-        return {name: float(convert(value)) for name, value in found.items()}
+        return {name: float(convert(value)) for name, value in values.items()}
 
     def _species_percentiles(self) -> dict[str, float]:
-        """Return percentiles over species of what `val_dex` is the mean of."""
+        """Return percentiles over species of the errors, whose mean is `val_dex`."""
         errors = self.metric.per_species()
-        found = {f"p{p}": np.percentile(errors, p) for p in PERCENTILES}
-        return found | {"worst": errors.max()}
+        percentiles = {f"p{p}": np.percentile(errors, p) for p in PERCENTILES}
+        return percentiles | {"worst": errors.max()}
 
-    def _look(self, number: int) -> None:
-        """Write what needs predictions, on the sample."""
+    def _write_predictions(self, number: int) -> None:
+        """Write loss terms, conservation, errors and a picture of the sample."""
         assert self.writer is not None
         sample, floor = self.sample, self.sample.cache.floor
         scaled = self.model.predict_on_batch(sample.inputs)
@@ -125,14 +126,14 @@ class Board(keras.callbacks.Callback):
         metrics = ErrorMetrics(species, truth.shape[1], self.matrix, self.elements)
         metrics.add(truth, predicted, sample.length)
         errors, detail = metrics.tracer_dex, metrics.detail()
-        off = dict(zip(detail.elements, detail.element_mean, strict=True))
-        self._write(off, number, "val_conservation")
+        conservation = dict(zip(detail.elements, detail.element_mean, strict=True))
+        self._write(conservation, number, "val_conservation")
         self.writer.histogram("val_dex_species", self.metric.per_species(), number)
         picture = draw(sample, truth, predicted, errors, detail)
         self.writer.image("tracers", picture, number)
 
     def _terms(self, scaled: np.ndarray) -> dict[str, float]:
-        """Return the weighted terms of the loss, mean over the sample's states."""
+        """Return the weighted terms of the loss, averaged over the sample's states."""
         terms = self.loss.terms(
             keras.ops.convert_to_tensor(self.sample.truth),
             keras.ops.convert_to_tensor(scaled),

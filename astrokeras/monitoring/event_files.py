@@ -1,6 +1,6 @@
-"""TensorBoard's event files, written with NumPy and its protocol buffers alone.
+"""Event files of TensorBoard, written with NumPy and TensorBoard's protocol buffers.
 
-TensorBoard's own writers import TensorFlow wherever that is installed, which costs
+TensorBoard's own writers import TensorFlow wherever it is installed, which costs
 seconds and memory on another backend.
 """
 
@@ -28,7 +28,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 PATTERN = "events.out.tfevents.*"
 BUCKETS = 30
-# A record: its length and a checksum of that, the event, a checksum of it.
+# Bytes before and after an event: its length with a checksum, and a checksum of it.
 HEADER, FOOTER = 12, 4
 _numbers = count()
 
@@ -37,8 +37,8 @@ class EventWriter:
     """Writes one event file; TensorBoard reads those of a folder in order of time.
 
     Args:
-        folder: Where the file goes; TensorBoard calls it a run.
-        ending: Of the file's name.
+        folder: Folder of the file, which TensorBoard calls a run.
+        ending: Ending of the file's name.
     """
 
     def __init__(self, folder: Path, ending: str = ""):
@@ -51,12 +51,12 @@ class EventWriter:
         self.write(Event(file_version="brain.Event:2"))
 
     def write(self, event: Any) -> None:
-        """Append an event, at the present time unless it has its own."""
+        """Append an event, with the present time unless it has a time."""
         event.wall_time = event.wall_time or time.time()
         self._records.write(event.SerializeToString())
 
     def tensor(self, tag: str, value: Any, step: int, metadata: Any) -> None:
-        """Append a tensor, of which the metadata say whose plugin's it is."""
+        """Append a tensor; the metadata name the plugin that shows it."""
         event = Event(step=step)
         event.summary.value.add(tag=tag, tensor=value, metadata=metadata)
         self.write(event)
@@ -68,7 +68,7 @@ class EventWriter:
         self.tensor(tag, make_tensor_proto(np.float32(value)), step, metadata)
 
     def histogram(self, tag: str, values: ArrayLike, step: int) -> None:
-        """Append how finite values are distributed over 30 intervals of one width."""
+        """Append a histogram of the finite values, with 30 bins of equal width."""
         finite = np.asarray(values, "float64")
         counts, edges = np.histogram(finite[np.isfinite(finite)], BUCKETS)
         buckets = np.stack([edges[:-1], edges[1:], counts], axis=-1)
@@ -77,7 +77,7 @@ class EventWriter:
         self.tensor(tag, make_tensor_proto(buckets), step, metadata)
 
     def image(self, tag: str, png: bytes, step: int) -> None:
-        """Append a picture, PNG, which tells its width and height in bytes 16 to 23."""
+        """Append a picture in PNG format, whose bytes 16 to 23 are width and height."""
         width, height = struct.unpack(">II", png[16:24])
         value = make_tensor_proto([str(width).encode(), str(height).encode(), png])
         metadata = images.create_summary_metadata("", "")
@@ -85,26 +85,26 @@ class EventWriter:
         self.tensor(tag, value, step, metadata)
 
     def restart(self, step: int) -> None:
-        """Tell a TensorBoard that is running to forget this step and those after it."""
+        """Make a running TensorBoard discard this step and all later ones."""
         log = SessionLog(status=SessionLog.START)
         self.write(Event(step=step, session_log=log))
 
     def flush(self) -> None:
-        """Hand what was appended to the operating system."""
+        """Pass all appended events to the operating system."""
         self._records.flush()
 
     def close(self) -> None:
-        """Close the file; a second time does nothing."""
+        """Close the file; closing it again has no effect."""
         if not self._records.closed:
             self._records.close()
 
 
 def cut(folder: Path, step: int) -> None:
-    """Shorten the event files of a folder to what was written up to a step.
+    """Shorten the event files of a folder to the records up to a step.
 
     Args:
-        folder: May be missing.
-        step: Of the last epoch that counts. A record that is not whole goes too.
+        folder: The folder, which may be missing.
+        step: Step of the last record to keep. An incomplete record is removed too.
     """
     for path in sorted(Path(folder).glob(PATTERN)):
         end = 0

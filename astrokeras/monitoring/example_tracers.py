@@ -1,4 +1,4 @@
-"""A few validation tracers that a training is watched on, and their picture."""
+"""Sample of validation tracers for TensorBoard, and the plot of their predictions."""
 
 import io
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from astrokeras.evaluation.result import ErrorDetail
 from astrokeras.evaluation.species_selection import most_varying
 from astrokeras.plotting.plot_style import BLUE, GREY, ORANGE, PURPLE, STYLE
 
-WATCHED = 8  # tracers of a sample
-COLOURS = (BLUE, ORANGE, PURPLE)  # of those in the picture
+WATCHED = 8  # number of tracers in a sample
+COLOURS = (BLUE, ORANGE, PURPLE)  # colours of the plotted tracers
 COLUMNS = 3
 SIZE, DPI = (9.0, 5.4), 80
-# Matplotlib's own layout and logarithmic axes take four times as long to draw.
-PLACES = {
+# Automatic layout and logarithmic axes of Matplotlib would take four times as long.
+MARGINS = {
     "left": 0.09,
     "right": 0.99,
     "bottom": 0.1,
@@ -30,16 +30,16 @@ PLACES = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A few validation tracers, and what a model is to make of them.
+    """A few validation tracers, with the inputs and the targets of a model.
 
     Attributes:
-        cache: Names, floor and elements.
-        inputs: What the model takes.
-        truth: Scaled abundances, (n, T+1, S).
-        counts: Which states exist and are compared, (n, T+1).
-        length: Valid states of each tracer, (n,).
+        cache: The training cache, with names, floor and elements.
+        inputs: Inputs of the model.
+        truth: Scaled true abundances, (n, T+1, S).
+        counts: Whether a state exists and enters the error, (n, T+1).
+        length: Number of valid states of each tracer, (n,).
         physical: Parameters of each step, (n, T, P).
-        years: Length of each step, (n, T).
+        years: Length of each step in years, (n, T).
     """
 
     cache: Cache
@@ -52,7 +52,7 @@ class Sample:
 
     @classmethod
     def of(cls, sampler: Sampler) -> "Sample":
-        """Take the first batch of a sampler of validation tracers, and close it."""
+        """Return the first batch of a sampler of validation tracers, and close it."""
         inputs, truth, weight = sampler.arguments(sampler.batch(0, 0))
         count = int(sampler.bounds[1])
         shape = (count, sampler.states)
@@ -76,30 +76,30 @@ def draw(
     errors: np.ndarray,
     detail: ErrorDetail,
 ) -> bytes:
-    """Draw solved and predicted abundances of some tracers in time.
+    """Plot solved and predicted abundances of some tracers over time.
 
     Args:
-        sample: Whose first tracers are drawn.
-        truth: Their solved abundances, (n, T+1, S).
-        predicted: Their predicted ones, the same shape.
-        errors: Of each tracer in dex, (n,).
-        detail: Says which species vary most.
+        sample: The sample, the first tracers of which are plotted.
+        truth: Solved abundances, (n, T+1, S).
+        predicted: Predicted abundances, (n, T+1, S).
+        errors: Error of each tracer in dex, (n,).
+        detail: Errors in detail, which show the species that vary most.
 
     Returns:
-        A picture, PNG. State 0 is not drawn: an emulator is given it.
+        The plot as PNG, without state 0, which is an input of the emulator.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     shown = most_varying(detail, sample.cache.species)
-    style = STYLE | {"figure.constrained_layout.use": False, "font.size": 9}
-    with mpl.rc_context(style), io.BytesIO() as file:
+    settings = STYLE | {"figure.constrained_layout.use": False, "font.size": 9}
+    with mpl.rc_context(settings), io.BytesIO() as file:
         figure = Figure(SIZE, DPI)
         FigureCanvasAgg(figure)
         rows = -(-len(shown) // COLUMNS)
         grid = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False)
-        figure.subplots_adjust(**PLACES)
+        figure.subplots_adjust(**MARGINS)
         for axes in grid.flat[len(shown) :]:
             axes.set_visible(False)
         for axes, column in zip(grid.flat, shown, strict=False):
@@ -107,20 +107,20 @@ def draw(
             for i, colour in enumerate(COLOURS[: len(truth)]):
                 states = slice(1, int(sample.length[i]))
                 kyr = np.cumsum(sample.years[i], dtype="float64")[: states.stop - 1]
-                for values, look in (
+                for values, style in (
                     (truth, {"lw": 2.4, "alpha": 0.45}),
                     (predicted, {"lw": 1.3, "ls": "--"}),
                 ):
                     curve = np.log10(np.maximum(values[i, states, column], FLOOR))
-                    axes.plot(kyr / 1000.0, curve, color=colour, **look)
+                    axes.plot(kyr / 1000.0, curve, color=colour, **style)
         lines = [axes.plot([], [], color=colour, lw=2)[0] for colour in COLOURS]
         lines += [axes.plot([], [], color=GREY, lw=2.4, alpha=0.6)[0]]
         lines += [axes.plot([], [], color=GREY, lw=1.3, ls="--")[0]]
         tracers = range(min(len(COLOURS), len(truth)))
-        words = [f"validation tracer {i + 1}: {errors[i]:.2g} dex" for i in tracers]
-        lines = [*lines[: len(words)], *lines[-2:]]
-        words += ["solved (wide)", "predicted"]
-        figure.legend(lines, words, loc="upper center", ncols=3)
+        labels = [f"validation tracer {i + 1}: {errors[i]:.2g} dex" for i in tracers]
+        lines = [*lines[: len(labels)], *lines[-2:]]
+        labels += ["solved (wide)", "predicted"]
+        figure.legend(lines, labels, loc="upper center", ncols=3)
         figure.supxlabel("time since state 0 (kyr)", fontsize=9)
         figure.supylabel("log10 of the abundance relative to H nuclei", fontsize=9)
         figure.savefig(file, format="png")

@@ -1,4 +1,4 @@
-"""Settings and figures of a training for TensorBoard's HParams, without TensorFlow."""
+"""Settings and results of a training for TensorBoard's HParams, without TensorFlow."""
 
 import time
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ def write_hparams(
     figures: Mapping[str, float],
     failed: bool = False,
 ) -> None:
-    """Write a training as one session of TensorBoard's HParams.
+    """Write a training as a session of TensorBoard's HParams.
 
-    A folder holds one session: another call replaces it.  The scalars that the folder
-    holds otherwise are figures of the session too.
+    A folder has one session, which another call replaces. HParams shows all other
+    scalars of the folder as results of the session too.
 
     Args:
-        folder: Of the session; TensorBoard calls it a run.
-        values: Settings by name: numbers, truth values and texts as they are, `None`
-            not at all, anything else as a text.
-        figures: What came out, by name, written as scalars.
-        failed: Whether the training did not end well.
+        folder: Folder of the session, which TensorBoard calls a run.
+        values: Settings by name. Numbers, booleans and strings are written as they are,
+            other values as strings; `None` is left out.
+        figures: Results by name, written as scalars.
+        failed: Whether the training failed.
     """
     from tensorboard.plugins.hparams import api_pb2, metadata
     from tensorboard.plugins.hparams.plugin_data_pb2 import (
@@ -62,8 +62,8 @@ def write_hparams(
 
 
 def _set(target: Any, value: object) -> None:
-    """Give a protocol buffer `Value` what it can hold."""
-    if isinstance(value, bool | np.bool_):  # before numbers, which Python counts it as
+    """Set a protocol buffer `Value` to a boolean, a number or a string."""
+    if isinstance(value, bool | np.bool_):  # A bool is also a number in Python.
         target.bool_value = bool(value)
     elif isinstance(value, Real):
         target.number_value = float(value)

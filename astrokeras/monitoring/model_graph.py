@@ -1,4 +1,4 @@
-"""A model's operations as TensorBoard draws them: a place that knows the backend."""
+"""Graph of a model's operations for TensorBoard, traced by each backend."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 import keras
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 
-ROWS, STEPS = 2, 2  # of the inputs: PyTorch unrolls its loop
+ROWS, STEPS = 2, 2  # size of the traced inputs, small because PyTorch unrolls its loop
 
 
 def model_graph(model: keras.Model, inputs: Any) -> bytes:
-    """Return the operations of a model's prediction, a serialised `GraphDef`.
+    """Return the operations of a model's prediction as a serialised `GraphDef`.
 
-    The backend traces them. Weights are left out on JAX and PyTorch, where a layer is a
-    scope of its operations' names; on TensorFlow they are the graph's placeholders.
+    The backend traces the model. On JAX and PyTorch the graph has no weights, and the
+    names of operations begin with their layer; on TensorFlow weights are placeholders.
 
     Args:
-        model: Built.
-        inputs: Arrays that it takes; the first rows and steps of them are used.
+        model: A built model.
+        inputs: Input arrays, the first rows and steps of which are used.
     """
     small = keras.tree.map_structure(
         lambda a: a[:ROWS, :STEPS] if a.ndim == 3 else a[:ROWS], inputs
@@ -27,7 +27,7 @@ def model_graph(model: keras.Model, inputs: Any) -> bytes:
 
 
 class _Nodes:
-    """Collects operations, named after those that made their inputs."""
+    """The operations of a graph, connected by the values that they exchange."""
 
     def __init__(self) -> None:
         self.graph = GraphDef()
@@ -36,27 +36,28 @@ class _Nodes:
     def add(
         self, name: str, kind: str, inputs: Iterable[Any], outputs: Iterable[Any]
     ) -> Any:
-        """Add an operation; what is not known as another's output is left out."""
-        known = [self.names[id(one)] for one in inputs if id(one) in self.names]
+        """Add an operation; inputs that no operation produced are left out."""
+        known = [self.names[id(value)] for value in inputs if id(value) in self.names]
         node = self.graph.node.add(
             name=f"{name}_{len(self.graph.node)}", op=kind, input=dict.fromkeys(known)
         )
-        self.names |= {id(one): node.name for one in outputs}
+        self.names |= {id(value): node.name for value in outputs}
         return node
 
     def same(self, output: Any, given: Any) -> None:
-        """Say that an output is what was given, in a precision that it has already."""
+        """Identify an output with the input that an operation left unchanged."""
         if id(given) in self.names:
             self.names[id(output)] = self.names[id(given)]
 
     def shape(self, node: Any, sizes: Sequence[int]) -> None:
-        """Say the shape of an operation's output."""
+        """Add the shape of an operation's output."""
         shape = node.attr["_output_shapes"].list.shape.add()
         for size in sizes:
             shape.dim.add(size=int(size))
 
 
 def _tensorflow(model: keras.Model, inputs: Any) -> bytes:
+    """Return the graph of a model on TensorFlow."""
     import tensorflow as tf
 
     traced = tf.function(lambda given: model(given, training=False))
@@ -65,6 +66,7 @@ def _tensorflow(model: keras.Model, inputs: Any) -> bytes:
 
 
 def _jax(model: keras.Model, inputs: Any) -> bytes:
+    """Return the graph of a model on JAX."""
     import jax
 
     jaxpr = jax.make_jaxpr(lambda given: model(given, training=False))(inputs).jaxpr
@@ -81,6 +83,7 @@ def _jax(model: keras.Model, inputs: Any) -> bytes:
 
 
 def _torch(model: keras.Model, inputs: Any) -> bytes:
+    """Return the graph of a model on PyTorch."""
     import torch
 
     class Module(torch.nn.Module):
@@ -95,18 +98,18 @@ def _torch(model: keras.Model, inputs: Any) -> bytes:
     program = torch.export.export(Module(), (given,))
     own = set(program.graph_signature.user_inputs)
     nodes = _Nodes()
-    for one in program.graph.nodes:
-        value = one.meta.get("val")
-        if value is None or (one.op == "placeholder" and one.name not in own):
+    for call in program.graph.nodes:
+        value = call.meta.get("val")
+        if value is None or (call.op == "placeholder" and call.name not in own):
             continue
-        kind = one.target if isinstance(one.target, str) else one.target.__name__
+        kind = call.target if isinstance(call.target, str) else call.target.__name__
         if kind.startswith("to."):
-            nodes.same(one, one.all_input_nodes[0])
+            nodes.same(call, call.all_input_nodes[0])
             continue
-        scopes = list(one.meta.get("nn_module_stack", {}).values())
+        scopes = list(call.meta.get("nn_module_stack", {}).values())
         scope = scopes[-1][0].replace(".", "/") if scopes else ""
-        name = f"{scope}/{one.name}" if scope else one.name
-        node = nodes.add(name, kind, one.all_input_nodes, [one])
+        name = f"{scope}/{call.name}" if scope else call.name
+        node = nodes.add(name, kind, call.all_input_nodes, [call])
         if hasattr(value, "shape"):
             nodes.shape(node, value.shape)
     return nodes.graph.SerializeToString()

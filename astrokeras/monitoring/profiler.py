@@ -1,4 +1,4 @@
-"""A profile of some training batches: one of the few places that know the backend."""
+"""Profile of some training batches, by the profiler of each backend."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,12 +9,13 @@ from astrokeras.system.progress import report
 
 
 class Profile(keras.callbacks.Callback):
-    """Records what the backend does in some calls of a training, for TensorBoard.
+    """Profiles some calls of the training step for TensorBoard.
 
     Args:
-        folder: Where the profile goes, below `plugins/profile` if the backend chooses.
-        calls: The first and the last, counted from 1 since the process began to train
-            (a call is a batch, or `steps_per_execution` of them); empty for none.
+        folder: Folder of the profile; some backends write it in `plugins/profile`.
+        calls: Numbers of the first and the last call, counted from 1 since the start of
+            this process; empty for no profile. A call trains a batch, or
+            `steps_per_execution` batches.
     """
 
     def __init__(self, folder: Path, calls: Sequence[int] = ()):
@@ -46,7 +47,7 @@ class Profile(keras.callbacks.Callback):
 
 
 def _start(folder: Path) -> Callable[[], object]:
-    """Start the backend's own profiler and return what stops it."""
+    """Start the profiler of the backend, and return the function that stops it."""
     backend = keras.config.backend()
     if backend == "tensorflow":
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The epochs of a training as people see them."""
+"""Progress bar over the epochs of a training, or lines where there is no terminal."""
 
 import time
 
@@ -8,17 +8,17 @@ from rich.progress import Progress
 
 from astrokeras.system.progress import make_bar, report
 
-# Without a terminal, as in a batch job's log, a line at most this often.
+# Without a terminal, as in the log of a batch job, this is the interval of lines.
 SECONDS_BETWEEN_LINES = 20.0
 
 
 class EpochBar(keras.callbacks.Callback):
-    """Shows the epochs of a stage, the watched figure and the learning rate.
+    """Shows the epochs of a stage, the monitored metric and the learning rate.
 
     Args:
         stage: Name of the stage.
-        epochs: Epochs at most.
-        monitor: Name of the watched figure.
+        epochs: Largest number of epochs.
+        monitor: Name of the monitored metric.
     """
 
     def __init__(self, stage: str, epochs: int, monitor: str):
@@ -53,6 +53,6 @@ class EpochBar(keras.callbacks.Callback):
             report(f"{self.stage}  epoch {epoch + 1}/{self.epochs}  {note}")
 
     def close(self) -> None:
-        """Give the terminal back, however the training ended."""
+        """Remove the bar from the terminal, however the training ended."""
         if self.bar is not None:
             self.bar.stop()

@@ -1,4 +1,4 @@
-"""TensorBoard on runs, started by their names."""
+"""TensorBoard server for runs, which are found by their names."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ EVENTS = "*tfevents*"
 
 
 def find_boards(names: Sequence[str]) -> dict[str, Path]:
-    """Return the folders that TensorBoard shows, by the name it gives them.
+    """Return the folders that TensorBoard shows, by their names in TensorBoard.
 
     Args:
-        names: Of runs, or folders with event files anywhere below; `saved_models`, all
-            runs of the working directory, if there are none.
+        names: Names of runs, or folders with event files in any subfolder; if empty,
+            `saved_models` with all runs of the working directory.
 
     Raises:
-        InputError: If a folder is missing or nothing in it was written for TensorBoard,
-            or if two have the same name.
+        InputError: If a folder is missing or has no event files, or if two folders
+            have the same name.
     """
     if not names:
         folder = run_folders()[0]
@@ -29,32 +29,33 @@ def find_boards(names: Sequence[str]) -> dict[str, Path]:
             )
         return {folder.name: folder}
     boards: dict[str, Path] = {}
-    for given in names:
-        path = _find(given)
+    for name in names:
+        path = _find(name)
         if path.name in boards:
             raise InputError(
-                f"{given}: TensorBoard would call it {path.name!r}, as it does "
-                f"{boards[path.name]}; give the folder that holds both."
+                f"{name}: TensorBoard would call it {path.name!r}, as it does "
+                f"{boards[path.name]}; give the folder that contains both."
             )
         boards[path.name] = path
     return boards
 
 
-def _find(given: str) -> Path:
-    candidates = [Path(given).resolve(), *(f / given for f in run_folders())]
-    there = [path for path in candidates if path.is_dir()]
-    for path in there:
+def _find(name: str) -> Path:
+    """Return the folder with event files of a run's name or a path."""
+    candidates = [Path(name).resolve(), *(f / name for f in run_folders())]
+    existing = [path for path in candidates if path.is_dir()]
+    for path in existing:
         if next(path.rglob(EVENTS), None) is not None:
             return path
-    if there:
+    if existing:
         raise InputError(
-            f"{there[0]}: nothing in it was written for TensorBoard; training does, "
-            "and runs that ship lack it."
+            f"{existing[0]}: this folder has no event files of TensorBoard; name a run "
+            "that was trained here, as the shipped runs have none."
         )
     folder = run_folders()[0]
     runs = sorted({p.parts[len(folder.parts)] for p in folder.rglob(EVENTS)})
     known = ", ".join(runs) or "none"
-    raise InputError(f"{given}: no such run or folder; runs here: {known}.")
+    raise InputError(f"{name}: no such run or folder; runs here: {known}.")
 
 
 def serve(
@@ -67,12 +68,12 @@ def serve(
 
     Args:
         boards: Folders by name.
-        host: Name or address to listen at.
-        port: 0 for any that is free; the first free one from 6006 on if `None`.
-        tell: Called with the address once it answers.
+        host: Name or address at which to listen.
+        port: Port, 0 for any free one; with `None` the first free one from 6006.
+        tell: Function that is called with the address once TensorBoard answers.
 
     Raises:
-        InputError: If it cannot listen there.
+        InputError: If TensorBoard cannot listen at this address.
     """
     from tensorboard import default, program
 
@@ -91,8 +92,8 @@ def serve(
     except program.TensorBoardServerException as error:
         raise InputError(
             f"TensorBoard cannot listen at {host}, port {port or '6006 to 6015'} "
-            f"({' '.join(str(error).split())}); give another --port, or 0 for any "
-            "that is free."
+            f"({' '.join(str(error).split())}); give another --port, or 0 for any free "
+            "port."
         ) from error
     except KeyboardInterrupt:
         return

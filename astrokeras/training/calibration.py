@@ -1,4 +1,4 @@
-"""Error bars and trust, fitted to simulations that are used for nothing else."""
+"""Calibration of error bars and trust scores on held-out simulations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +16,31 @@ from astrokeras.models.trust_assessment import reconstruction_error, scale_param
 from astrokeras.prediction.tracer_rollout import batch_size, complete, log10
 from astrokeras.system.progress import report
 
-TRACERS = 256  # for calibration that are looked at, evenly among simulations
-PLACED = 2048  # the same of training: what is left out looks far from them all
-DRAWN = 20_000  # training states that references are chosen from
+TRACERS = 256  # largest number of calibration tracers, divided among simulations
+PLACED = 2048  # largest number of training tracers that define the training region
+DRAWN = 20_000  # training states from which the reference states are chosen
 BATCH = 64
-RIDGE = 30.0  # in states, on standardised features
+RIDGE = 30.0  # ridge penalty on standardised features, in numbers of states
 LEVELS = np.linspace(0.8, 0.995, 40)
-EVERY = 3  # neighbours in time are alike: so many states apart will do
-LEAST_ERROR = 1e-3  # dex
-# Of an interval, in expected errors: species that are always at the floor have none.
+EVERY = 3  # stride in states for quantiles, as neighbours in time are correlated
+LEAST_ERROR = 1e-3  # lower limit of the error, dex
+# Lower limit of the half-width in expected errors, for species always at the floor.
 LEAST_WIDTH = 0.01
-# Distances up to this quantile of good calibration states are trusted.
+# States are trusted up to this quantile of the distances of good calibration states.
 QUANTILE = 0.965
-# An input may be reconstructed so many times worse than all but 1 % of true states.
+# Largest reconstruction error of an input, in 99th percentiles of that of true states.
 RECONSTRUCTION = 2.0
 
 
 @dataclass
 class Calibration:
-    """Rollouts of the calibration simulations, of states 1 to T.
+    """Results of rollouts of the calibration simulations, for states 1 to T.
 
     Attributes:
-        features: Of the expected error, (n, F).
+        features: Features from which the error is predicted, (n, F).
         errors: |log10 p - log10 x| of each species, dex, (n, S).
-        distances: Largest so far by parameters, by all, (n, 2).
+        distances: Largest distance so far from the training states, in parameters
+            alone and in parameters and latents, (n, 2).
         restored: Reconstruction error of the true states, dex, (n,).
         group: Simulation of each state, (n,).
     """
@@ -52,20 +53,23 @@ class Calibration:
 
 
 def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
-    """Fit a surrogate's error bars and trust.
+    """Fit the error bars and trust scores of a surrogate.
 
     Args:
         surrogate: A trained `Surrogate`.
-        source: The tracer file that it was trained on.
-        config: What it was trained with.
+        source: The tracer file of the training.
+        config: The configuration of the training.
 
     Returns:
-        The surrogate with its `Trust`, `None` if there are no simulations to fit it to.
+        The surrogate with its `Trust`; `None` if no simulations are held out.
     """
     with TracerStore(source) as store:
         rows = calibration_rows(store, config.calibration)
         if not len(rows):
-            report("No simulations for calibration: no error bars, no trust scores.")
+            report(
+                "No simulations for calibration: the surrogate has no error bars and "
+                "no trust scores."
+            )
             return None
         trust = Trust(
             surrogate.emulator.latents,
@@ -77,13 +81,13 @@ def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
         )
         _place(trust, surrogate, store)
         calibrated = surrogate.replace(trust=trust)
-        found = _roll(calibrated, store, _thin(rows, store, TRACERS))
-    _fit(trust, found)
+        rollouts = _roll(calibrated, store, _thin(rows, store, TRACERS))
+    _fit(trust, rollouts)
     return calibrated
 
 
 def _thin(rows: np.ndarray, store: TracerStore, most: int) -> np.ndarray:
-    """Return so many rows at most, shared evenly among simulations."""
+    """Return at most `most` of the rows, divided evenly among simulations."""
     groups = _groups(store, rows)
     random = np.random.default_rng(0)
     # The first of each simulation, then the second of each ...
@@ -95,12 +99,13 @@ def _thin(rows: np.ndarray, store: TracerStore, most: int) -> np.ndarray:
 
 
 def _groups(store: TracerStore, rows: np.ndarray) -> np.ndarray:
+    """Return the simulation of each row, or its tracer if simulations are unknown."""
     groups = store.simulation[rows]
     return store.tracer[rows] if (groups == NO_SIMULATION).any() else groups
 
 
 def _place(trust: Trust, surrogate: Any, store: TracerStore) -> None:
-    """Set where training states lie, and which of them are references."""
+    """Set the scales of training states, and choose reference states among them."""
     latents, scaled, totals = [], [], []
     rows = _thin(store.rows("train"), store, PLACED)
     for block in store.blocks(rows, BATCH, check=False):
@@ -114,7 +119,7 @@ def _place(trust: Trust, surrogate: Any, store: TracerStore) -> None:
     value, vector = np.linalg.eigh(np.cov(p.T).reshape(p.shape[1], -1))
     trust.assign(
         latent_offset=z.mean(0),
-        # The mean square of the latents counts as much as one parameter.
+        # All latents together count as much as a single parameter.
         latent_scale=np.maximum(z.std(0), 1e-6) * np.sqrt(z.shape[1]),
         centre=p.mean(0),
         whitening=vector / np.sqrt(np.maximum(value, 1e-6)) / 2,
@@ -130,25 +135,26 @@ def _place(trust: Trust, surrogate: Any, store: TracerStore) -> None:
 
 
 def _roll(surrogate: Any, store: TracerStore, rows: np.ndarray) -> Calibration:
-    """Roll out the calibration tracers."""
+    """Roll out the calibration tracers and return the results."""
     size = batch_size(BATCH, len(rows), store.states, len(store.species))
     parts = []
     for block in store.blocks(rows, size, check=False):
         valid = np.arange(1, store.states) < block.length[:, None]
         values = _roll_block(surrogate, block, size)
         group = np.broadcast_to(_groups(store, block.rows)[:, None], valid.shape)
-        parts.append([one[valid] for one in (*values, group)])
-    return Calibration(*(np.concatenate(one) for one in zip(*parts, strict=True)))
+        parts.append([array[valid] for array in (*values, group)])
+    return Calibration(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, ...]:
+    """Return the first four arrays of `Calibration` for a block, each (n, T, ...)."""
     physical, time = complete(block)
     rows = np.minimum(np.arange(size), len(block) - 1)
     years = np.diff(time).astype("float32")
     initial = np.maximum(block.abundances[:, 0], surrogate.floor)
     predicted, latents, spread, _ = (
-        one[: len(block)]
-        for one in surrogate.programs.rollout(
+        array[: len(block)]
+        for array in surrogate.programs.rollout(
             initial[rows],
             physical[rows],
             years[rows],
@@ -161,66 +167,72 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
     scaled = scale_parameters(surrogate, physical)
     positions = surrogate.trust.positions(latents, scaled)
     elapsed = np.cumsum(years, axis=1)
-    features, *far = surrogate.trust.features(positions, elapsed, spread)
+    features, *distances = surrogate.trust.features(positions, elapsed, spread)
     truth = np.nan_to_num(block.abundances[:, 1:], nan=1.0)
     errors = np.abs(log10(predicted) - log10(truth)).astype("f4")
     truth = np.maximum(truth, surrogate.floor)
     restored = reconstruction_error(surrogate, truth)
-    return features, errors, np.stack(far, axis=-1), restored
+    return features, errors, np.stack(distances, axis=-1), restored
 
 
-def _fit(trust: Trust, found: Calibration) -> None:
-    """Fit the expected error, the half-widths of intervals and what is still trusted.
+def _fit(trust: Trust, rollouts: Calibration) -> None:
+    """Fit the expected error, the half-widths of intervals and the limits of trust.
 
-    The intervals are conformal (Vovk et al. 2005) by simulation: what is fitted to all
-    simulations but one covers `COVERAGE` of that one, on average over which one. Each
-    species has its own multiple of the expected error.
+    The intervals are conformal (Vovk et al. 2005) by simulation: intervals fitted to
+    all simulations but one cover the fraction `COVERAGE` of the errors in that one, on
+    average over the simulation left out. Each species has a multiple of the expected
+    error of its own.
     """
-    error = np.maximum(found.errors.mean(-1), LEAST_ERROR)
+    error = np.maximum(rollouts.errors.mean(-1), LEAST_ERROR)
     logs = np.log(error)
-    coefficients = _ridge(found.features, logs)
-    groups = np.unique(found.group)
+    coefficients = _ridge(rollouts.features, logs)
+    groups = np.unique(rollouts.group)
     covered = np.zeros(len(LEVELS))
     for group in groups:
-        held = found.group == group
+        held = rollouts.group == group
         rest = ~held if len(groups) > 1 else held
-        without = _ridge(found.features[rest], logs[rest])
-        scores = _scores(found, without)
+        without = _ridge(rollouts.features[rest], logs[rest])
+        scores = _scores(rollouts, without)
         widths = np.quantile(scores[rest][::EVERY], LEVELS, axis=0)
         covered += [(scores[held] <= width).mean() for width in widths]
     level = np.interp(COVERAGE, covered / len(groups), LEVELS)
-    scores = _scores(found, coefficients)
+    scores = _scores(rollouts, coefficients)
     good = error < np.median(error)
     trust.assign(
         coefficients=coefficients,
         error_range=[error.min(), error.max()],
         half_width=np.maximum(np.quantile(scores[::EVERY], level, axis=0), LEAST_WIDTH),
-        constant_width=np.quantile(found.errors[::EVERY], COVERAGE, axis=0),
+        constant_width=np.quantile(rollouts.errors[::EVERY], COVERAGE, axis=0),
         largest=[
-            *np.quantile(found.distances[good], QUANTILE, axis=0),
-            RECONSTRUCTION * np.quantile(found.restored, 0.99),
+            *np.quantile(rollouts.distances[good], QUANTILE, axis=0),
+            RECONSTRUCTION * np.quantile(rollouts.restored, 0.99),
         ],
     )
     report(
-        f"Calibrated on {len(groups)} simulations: error bars cover {COVERAGE:.0%} of "
-        f"one left out at the {level:.1%} quantile of the others."
+        f"Calibrated on {len(groups)} simulations: error bars at the {level:.1%} "
+        f"quantile of the others cover {COVERAGE:.0%} of a simulation left out."
     )
 
 
-def _scores(found: Calibration, coefficients: np.ndarray) -> np.ndarray:
-    """Return errors as multiples of what was expected, (n, S)."""
-    expected = np.exp(found.features @ coefficients)
-    return found.errors / expected[:, None].astype("f4")
+def _scores(rollouts: Calibration, coefficients: np.ndarray) -> np.ndarray:
+    """Return errors as multiples of the expected error, (n, S)."""
+    expected = np.exp(rollouts.features @ coefficients)
+    return rollouts.errors / expected[:, None].astype("f4")
 
 
-def _ridge(features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return coefficients of features whose first is 1, (F,) float64."""
+def _ridge(features: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the coefficients of a ridge regression, (F,) float64.
+
+    Args:
+        features: The features, the first of which is 1, (n, F).
+        target: The values to predict, (n,).
+    """
     scale = np.maximum(features.std(0), 1e-6)
     scale[0] = 1.0
     design = (features / scale).astype("f8")
-    # A feature that never moves is left to the constant.
+    # A constant feature is absorbed by the first one.
     design[:, features.std(0) < 1e-6] = 0.0
     design[:, 0] = 1.0
     normal = design.T @ design + RIDGE * np.eye(design.shape[1])
     normal[0, 0] -= RIDGE
-    return np.linalg.solve(normal, design.T @ wanted) / scale
+    return np.linalg.solve(normal, design.T @ target) / scale

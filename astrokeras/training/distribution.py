@@ -16,7 +16,7 @@ from astrokeras.config import Config, ConfigError, TrainingConfig
 from astrokeras.system.backend import select_backend
 from astrokeras.training.heartbeat import Heartbeat
 
-# Slurm assigns a job no port: take one that depends on its number, in an unused range.
+# Slurm does not assign ports to jobs; the port follows from the job's number.
 FIRST_PORT, PORTS = 20000, 10000
 
 
@@ -67,8 +67,8 @@ class ProcessGroup:
         if settings.distribution == "none":
             for key, value in given.items():
                 raise ConfigError(
-                    f"training.{key} is {value}, and training.distribution none; give "
-                    "training.distribution=data_parallel as well."
+                    f"training.{key} is {value}, and training.distribution is none; "
+                    "give training.distribution=data_parallel as well."
                 )
             return cls()
         group = cls(*_rank_and_address(settings, {} if given else _slurm(os.environ)))
@@ -98,17 +98,17 @@ class ProcessGroup:
             yield
 
     def barrier(self, what: str) -> None:
-        """Wait for all processes, which must agree about `what`.
+        """Wait for all processes, which must agree about the text `what`.
 
         Raises:
-            WorkError: If they do not.
+            WorkError: If the processes disagree.
         """
         if self._heartbeat:
             self._heartbeat.barrier(what)
 
     @contextlib.contextmanager
     def chief_first(self, what: str) -> Iterator[None]:
-        """Run the block in rank 0 first; all processes must agree about `what`."""
+        """Run the block in rank 0 before the others; all must agree about `what`."""
         if not self.is_chief:
             self.barrier(what)
         yield
@@ -116,7 +116,7 @@ class ProcessGroup:
             self.barrier(what)
 
     def start_devices(self, config: Config, stages: Sequence[str]) -> None:
-        """Bring the devices of all processes together.
+        """Connect the devices of all processes.
 
         Call this after Keras is imported and before it computes anything.
 
@@ -136,28 +136,28 @@ class ProcessGroup:
             self.strategy = tf.distribute.MirroredStrategy(names)
             self.devices = len(names)
         else:
-            # Otherwise Keras draws a seed and sums it over all processes.
+            # Without a seed Keras draws a seed and sums it over all processes.
             keras.utils.set_random_seed(config.seed)
             if self.world_size > 1:
                 keras.distribution.initialize(
                     f"{self.host}:{self.port}", self.world_size, self.rank
                 )
-            # Each process reads its own part of a batch: Keras would have each read
-            # the whole batch and throw away the parts of the others.
+            # Each process reads its own part of a batch. With automatic sharding each
+            # would read the whole batch and discard the parts of the others.
             self.strategy = keras.distribution.DataParallel(auto_shard_dataset=False)
             self.devices = self.strategy.num_model_replicas
             if self.world_size > 1:
                 import jax
 
-                self.barrier(f"{jax.local_device_count()} devices a process")
+                self.barrier(f"{jax.local_device_count()} devices per process")
         _check_batches(config, stages, self.devices, "devices")
 
     @contextlib.contextmanager
     def replicate(self, model: Any) -> Iterator[Any]:
-        """Yield a copy of a built model that lives on all devices.
+        """Yield a copy of a built model that is replicated on all devices.
 
-        Variables made in this context live there too. At the end the model gets the
-        weights of the copy. Without a strategy the copy is the model itself.
+        Variables that are created in this context are replicated too. At the end, the
+        model gets the weights of the copy. Without a strategy, the copy is the model.
         """
         if self.strategy is None:
             yield model
@@ -171,10 +171,10 @@ class ProcessGroup:
         model.set_weights(weights)
 
     def sum_before_clipping(self, optimizer: Any) -> Any:
-        """Let an optimiser clip the sum of the gradients of all devices.
+        """Make an optimiser clip the summed gradient of all devices, and return it.
 
-        On TensorFlow, Keras' optimisers clip the gradient of each device and sum then,
-        which has another direction than the clipped gradient of the whole batch.
+        On TensorFlow, Keras' optimisers clip the gradient of each device before they
+        sum; the result has another direction than the clipped gradient of the batch.
         """
         devices = getattr(self.strategy, "num_replicas_in_sync", 1)
         if devices == 1:
@@ -182,7 +182,7 @@ class ProcessGroup:
         import tensorflow as tf
 
         apply = optimizer.apply
-        # Each device brings the same share of the sum, which Keras sums up again.
+        # Each device contributes the same share, and Keras sums the shares.
         if optimizer.global_clipnorm:
             optimizer.global_clipnorm /= devices
 
@@ -202,20 +202,20 @@ def _rank_and_address(
     processes = settings.processes or slurm.get("processes", 1)
     rank = settings.rank if settings.rank is not None else slurm.get("rank")
     coordinator = settings.coordinator or slurm.get("coordinator", "")
-    alone = 0, 1, "", 0
+    single = 0, 1, "", 0
     if processes == 1 and not rank and not coordinator:
-        return alone
+        return single
     if rank is None or not coordinator:
-        lacking = "rank" if rank is None else "coordinator"
+        missing = "rank" if rank is None else "coordinator"
         raise ConfigError(
-            f"training.{lacking} is not given, and training.processes is {processes}; "
+            f"training.{missing} is not given, and training.processes is {processes}; "
             "give each process training.coordinator=HOST:PORT, training.processes and "
             "its own training.rank, or start them with Slurm's srun."
         )
     if rank >= processes:
         raise ConfigError(
-            f"training.rank is {rank}, and training.processes {processes}; ranks count "
-            f"from 0 to {processes - 1}."
+            f"training.rank is {rank}, and training.processes is {processes}; ranks "
+            f"count from 0 to {processes - 1}."
         )
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdigit() and 1024 <= int(port) < 65535):
@@ -223,21 +223,21 @@ def _rank_and_address(
             f"training.coordinator is {coordinator!r}; give HOST:PORT of rank 0, "
             "such as node1:20000, where this port and the next one are free."
         )
-    return (rank, processes, host, int(port)) if processes > 1 else alone
+    return (rank, processes, host, int(port)) if processes > 1 else single
 
 
 def _slurm(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return which task of Slurm's `srun` this is, if there are several.
+    """Return the rank, number and coordinator of the tasks of Slurm's `srun`, if any.
 
-    JAX detects Slurm too, but connects as it does so, while wrong input is reported
-    before, and keeps the address of rank 0 to itself.
+    JAX detects Slurm too, but it connects at once, before wrong input is reported, and
+    does not return the address of rank 0.
     """
     # Only srun sets these two; a batch script is a single process.
     nodes = environment.get("SLURM_STEP_NODELIST")
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if not nodes or tasks == 1:
         return {}
-    # The first of a list such as `node[003-010,12],other`.
+    # The first host of a list such as `node[003-010,12],other`.
     first = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,\[]*))?", nodes)
     host = "".join(part or "" for part in first.groups()) if first else nodes
     port = FIRST_PORT + 2 * (int(environment.get("SLURM_JOB_ID", 0)) % PORTS)
@@ -249,23 +249,23 @@ def _slurm(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check(config: Config, stages: Sequence[str], world_size: int) -> None:
-    """Raise ConfigError for what is wrong on any device."""
+    """Raise ConfigError for settings that are wrong on any device."""
     backend = select_backend(required=False)
     key = "training.distribution is data_parallel"
     if backend == "torch":
         raise ConfigError(
-            f"{key}, which is not offered on PyTorch; use --backend jax, or tensorflow "
+            f"{key}, which PyTorch does not support; use --backend jax, or tensorflow "
             "on one machine."
         )
     if backend == "tensorflow" and world_size > 1:
         raise ConfigError(
-            f"training.processes is {world_size}, and TensorFlow trains in one; "
-            "use --backend jax for several."
+            f"training.processes is {world_size}, and TensorFlow trains in a single "
+            "process; use --backend jax for several."
         )
     if config.ensemble_size > 1:
         raise ConfigError(
-            f"{key}, and ensemble_size {config.ensemble_size}; train the members "
-            "apart, each with name=K runs_dir=RUN/members seed=SEED+K, then the "
+            f"{key}, and ensemble_size is {config.ensemble_size}; train the members "
+            "separately, each with name=K runs_dir=RUN/members seed=SEED+K, then the "
             "ensemble with --resume."
         )
     _check_batches(config, stages, world_size, "processes")
@@ -280,6 +280,6 @@ def _check_batches(
         if size % count:
             less = size // count * count
             raise ConfigError(
-                f"{stage}.fit.batch_size is {size}, no multiple of the {count} {what} "
-                f"that share a batch; give {less or count} or {less + count}."
+                f"{stage}.fit.batch_size is {size}, not a multiple of the {count} "
+                f"{what} that share a batch; give {less or count} or {less + count}."
             )

@@ -1,4 +1,4 @@
-"""Ensembles: several trainings that differ by their seed, and one surrogate of them."""
+"""Training of ensembles: members that differ by their seed, and their provenance."""
 
 import json
 from collections.abc import Callable
@@ -15,21 +15,21 @@ from astrokeras.system.progress import report
 def train_members(
     config: Config, run: Run, train: Callable[..., Run], resume: bool, **options: Any
 ) -> list[Run]:
-    """Train the members one after the other, each a run of its own in `members/`.
+    """Train the members one after the other, each as a run in the folder `members`.
 
-    Members may as well be trained apart, side by side or on other machines, with
-    `train name=K runs_dir=RUN/members seed=SEED+K`: those that are finished are taken
-    over by `resume`.
+    Members may also be trained separately, in parallel or on other machines, with
+    `train name=K runs_dir=RUN/members seed=SEED+K`; with `resume` the finished ones
+    are kept.
 
     Args:
-        config: Of the ensemble.
-        run: Of the ensemble.
-        train: `workflows.train.train`.
-        resume: Whether to go on where members were interrupted.
-        **options: Its other arguments.
+        config: Configuration of the ensemble.
+        run: Run of the ensemble.
+        train: The function `astrokeras.training.train.train`.
+        resume: Whether to resume members that were interrupted.
+        **options: Further arguments of `train`.
 
     Returns:
-        The members' runs.
+        The runs of the members.
     """
     members = []
     for number in range(config.ensemble_size):
@@ -47,14 +47,14 @@ def train_members(
 
 
 def record_members(run: Run, config: Config, members: list[Run]) -> None:
-    """Write into `provenance.json` where the members come from, in one record."""
+    """Write the provenance of all members into the `provenance.json` of an ensemble."""
     origins = [member.read_provenance() for member in members]
-    facts = origins[0] | {
+    provenance = origins[0] | {
         "configuration": asdict(config),
         "members": [
             {"seed": origin["seed"], "git": origin["git"], "stages": origin["stages"]}
             for origin in origins
         ],
     }
-    del facts["stages"]
-    write_text(run.provenance, json.dumps(facts, indent=1))
+    del provenance["stages"]
+    write_text(run.provenance, json.dumps(provenance, indent=1))

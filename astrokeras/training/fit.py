@@ -1,19 +1,15 @@
-"""One fit of one stage: compile, callbacks, and the way back after an interruption."""
+"""Training of one stage by Keras: optimiser, schedules, callbacks and resumption."""
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from astrokeras.callbacks import (
-    AnnealOnPlateau,
-    Checkpoint,
-    HistoryWriter,
-    StopOnNonFinite,
-)
-from astrokeras.config import Config, FitConfig
+from astrokeras.callbacks import AnnealOnPlateau, StopOnNonFinite
+from astrokeras.config import Config, FitConfig, dotted_keys
 from astrokeras.data.pipeline.datasets import batches
 from astrokeras.data.pipeline.device_dataset import fits_on_device
 from astrokeras.data.pipeline.sampler_dataset import EpochNumber
@@ -28,116 +24,126 @@ from astrokeras.monitoring.progress_bar import EpochBar
 from astrokeras.optimizers import SteadyMuon
 from astrokeras.runs.directory import Run
 from astrokeras.system.progress import report
+from astrokeras.training.checkpoint import Checkpoint, HistoryWriter
 from astrokeras.training.distribution import ProcessGroup
 
 MONITOR = "val_dex"
 
 
-def fit(
-    model: keras.Model,
-    training: Sampler,
-    validation: Sampler,
-    watched: Sampler,
-    loss: keras.losses.Loss,
-    metric: Callable[[], Dex],
-    config: Config,
-    annealed: Sequence[str],
-    run: Run,
-    stage: str,
-    facts: dict[str, Any],
-    resume: bool,
-    group: ProcessGroup,
-) -> None:
-    """Fit a model and leave it with the weights of its best validation.
+@dataclass(frozen=True)
+class StageTraining:
+    """Model, data and loss of one stage.
 
-    Args:
-        model: Built, not compiled.
+    Attributes:
+        stage: Name of the stage.
+        model: The model, built and not compiled.
         training: Sampler of the training batches.
         validation: Sampler of the validation batches.
-        watched: Sampler whose first batch is the validation tracers to look at closely.
+        watched: Sampler whose first batch has the validation tracers for TensorBoard.
         loss: The loss.
-        metric: Makes the metric called `dex`, watched as `val_dex`.
-        config: Configuration: `fit` of the stage has the optimiser and the schedules,
-            `board` says what is written for TensorBoard.
-        annealed: Names of the layers whose `strength` is lowered on stagnation.
-        run: Where checkpoints, history and TensorBoard files go.
-        stage: Name of the stage.
-        facts: What a checkpoint must agree with to be resumed.
-        resume: Whether to go on from the checkpoint, if the stage has one.
-        group: The processes and devices. Only the chief writes, and only its model is
-            left with the best weights.
+        metric: Function that makes the metric `dex`, which is monitored as `val_dex`.
+        annealed: Names of the layers whose `strength` is lowered when validation
+            stagnates.
+        signature: Data and settings that must be the same on resumption.
     """
-    settings, board = getattr(config, stage).fit, config.board
-    for sampler in (training, validation):
+
+    stage: str
+    model: keras.Model
+    training: Sampler
+    validation: Sampler
+    watched: Sampler
+    loss: keras.losses.Loss
+    metric: Callable[[], Dex]
+    annealed: Sequence[str]
+    signature: dict[str, Any]
+
+
+def fit(
+    work: StageTraining, config: Config, run: Run, resume: bool, group: ProcessGroup
+) -> None:
+    """Train the model of a stage and give it the weights of its best validation.
+
+    Args:
+        work: Model, data and loss.
+        config: The configuration: `fit` of the stage for optimiser and schedules,
+            `board` for TensorBoard.
+        run: The run, for checkpoints, history and TensorBoard files.
+        resume: Whether to resume from the checkpoint, if the stage has one.
+        group: The processes and devices. Only the chief writes files, and only its
+            model gets the best weights.
+    """
+    stage, settings, board = work.stage, getattr(config, work.stage).fit, config.board
+    for sampler in (work.training, work.validation):
         sampler.shard(group.rank, group.world_size, group.devices)
     folder = run.tensorboard / stage
-    opened: list[Any] = [training, validation, watched]
-    with group.replicate(model) as copy:
-        measured = metric()
-        compile_model(copy, loss, measured, settings, group)
-        layers = [getattr(copy, name) for name in annealed]
+    closing: list[Any] = [work.training, work.validation, work.watched]
+    with group.replicate(work.model) as model:
+        metric = work.metric()
+        compile_model(model, work.loss, metric, settings, group)
+        layers = [getattr(model, name) for name in work.annealed]
         schedules = _schedules(settings, layers)
         checkpoint = Checkpoint(
-            run.checkpoint(stage), MONITOR, schedules, facts, group.is_chief
+            run.checkpoint(stage), MONITOR, schedules, work.signature, group.is_chief
         )
         history = HistoryWriter(run.path, stage, checkpoint)
         first = 0
         if resume and checkpoint.state_path.is_file():
-            first = checkpoint.restore(copy)
+            first = checkpoint.restore(model)
             if group.is_chief:
-                history.write()  # it may lack the last epoch, which the checkpoint has
+                history.write()  # It may lack the last epoch of the checkpoint.
             report(f"Resuming the {stage} after epoch {first} of {settings.epochs}.")
         elif resume:
-            report(f"The {stage} begins with epoch 1: none was finished before.")
+            report(f"The {stage} starts with epoch 1, as it has no finished epoch.")
         callbacks = [*schedules, checkpoint]
         if group.is_chief:
-            # All devices would have to look at the sample together.
+            # The predictions for TensorBoard would have to run on all devices together.
             every = 0 if group.strategy else board.every
-            sample = Sample.of(watched)
-            seen = Board(folder, loss, measured, layers, sample, every, first)
+            sample = Sample.of(work.watched)
+            writer = Board(folder, work.loss, metric, layers, sample, every, first)
             shown: list[Any] = [EpochBar(stage, settings.epochs, MONITOR)]
             if board.profile:
-                # Not otherwise: a callback that looks at batches makes JAX wait for
-                # each.
+                # A callback for batches makes JAX wait for each batch, so there is none
+                # without a profile.
                 shown.append(Profile(folder, board.profile))
-            opened += [seen, *shown]
-            callbacks = [seen, *callbacks, history, *shown]
+            closing += [writer, *shown]
+            callbacks = [writer, *callbacks, history, *shown]
         try:
-            if first < settings.epochs and not checkpoint.waited(settings.patience):
-                _fit_epochs(copy, training, validation, settings, first, callbacks)
+            stopped = checkpoint.stopped_early(settings.patience)
+            if first < settings.epochs and not stopped:
+                _fit_epochs(model, work, settings, first, callbacks)
         except KeyboardInterrupt:
             _report_interruption(len(checkpoint.history), stage)
             raise
         except WorkError:
             if group.is_chief:
-                _write_session(folder, facts, checkpoint, failed=True)
+                _write_session(folder, work.signature, checkpoint, failed=True)
             raise
         finally:
-            for one in opened:
-                one.close()
+            for resource in closing:
+                resource.close()
     group.barrier(f"epoch {len(checkpoint.history)}, the last of the {stage}")
-    who = "" if group.is_chief else f"Rank {group.rank}: "
-    report(f"{who}Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
+    prefix = "" if group.is_chief else f"Rank {group.rank}: "
+    report(f"{prefix}Best {MONITOR} of the {stage}: {checkpoint.best:.4f} dex.")
     if group.is_chief:
-        _write_session(folder, facts, checkpoint)
-        checkpoint.restore_best(model)
+        _write_session(folder, work.signature, checkpoint)
+        checkpoint.restore_best(work.model)
 
 
 def _fit_epochs(
     model: keras.Model,
-    training: Sampler,
-    validation: Sampler,
+    work: StageTraining,
     settings: FitConfig,
     first: int,
     callbacks: Sequence[Any],
 ) -> None:
-    """Fit a compiled model from an epoch on to the last."""
+    """Fit a compiled model in the epochs from `first` to the last."""
     epoch = EpochNumber(first)
-    device_cache = fits_on_device(settings.device_cache, (training, validation))
+    samplers = work.training, work.validation
+    device_cache = fits_on_device(settings.device_cache, samplers)
     model.fit(
-        # Each lasts an epoch, so that no call of several steps runs past it.
-        batches(training, epoch, device_cache),
-        validation_data=batches(validation, device_cache=device_cache),
+        # The dataset lasts one epoch, so that no call of several steps runs past it.
+        batches(work.training, epoch, device_cache),
+        validation_data=batches(work.validation, device_cache=device_cache),
         epochs=settings.epochs,
         initial_epoch=first,
         shuffle=False,
@@ -147,9 +153,9 @@ def _fit_epochs(
 
 
 def _report_interruption(done: int, stage: str) -> None:
-    kept = "--resume goes on from there."
-    lost = "nothing of this stage is kept."
-    report(f"Interrupted after epoch {done} of the {stage}; {kept if done else lost}")
+    """Report after which epoch a stage was interrupted, and whether it can resume."""
+    outlook = "--resume continues from there" if done else "there is no checkpoint yet"
+    report(f"Interrupted after epoch {done} of the {stage}; {outlook}.")
 
 
 def compile_model(
@@ -159,7 +165,7 @@ def compile_model(
     settings: FitConfig,
     group: ProcessGroup | None = None,
 ) -> None:
-    """Compile a model with the optimiser that a stage's settings ask for."""
+    """Compile a model with the optimiser of a stage's settings."""
     optimizer = _optimizer(settings)
     model.compile(
         group.sum_before_clipping(optimizer) if group else optimizer,
@@ -167,33 +173,27 @@ def compile_model(
         weighted_metrics=[metric],
         steps_per_execution=settings.steps_per_execution,
     )
-    # Else TensorFlow meets its variables in the first step, and traces it again.
+    # Otherwise TensorFlow creates its variables in the first step, and traces it again.
     model.optimizer.build(model.trainable_variables)
 
 
 def _write_session(
-    folder: Path, facts: dict[str, Any], checkpoint: Checkpoint, failed: bool = False
+    folder: Path,
+    signature: dict[str, Any],
+    checkpoint: Checkpoint,
+    failed: bool = False,
 ) -> None:
-    """Write what the training depends on, but for its data, and how it ended."""
-    common = {key: facts[key] for key in ("seed", "precision")}
-    values = common | {"backend": keras.config.backend()} | _flat(facts["settings"])
-    figures: dict[str, float] = {"hparams/epochs": len(checkpoint.history)}
+    """Write the settings and the result of a training for TensorBoard's HParams."""
+    values = {key: signature[key] for key in ("seed", "precision")}
+    values |= {"backend": keras.config.backend()} | dotted_keys(signature["settings"])
+    results: dict[str, float] = {"hparams/epochs": len(checkpoint.history)}
     if math.isfinite(checkpoint.best):
-        figures[f"hparams/best_{MONITOR}"] = checkpoint.best
-    write_hparams(folder, values, figures, failed)
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their whole name, such as `fit.learning_rate`."""
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        values |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return values
+        results[f"hparams/best_{MONITOR}"] = checkpoint.best
+    write_hparams(folder, values, results, failed)
 
 
 def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:
-    """Return Muon for the kernels, Adam for the rest; or AdamW for all."""
+    """Return the optimiser: Muon (Adam for variables other than kernels) or AdamW."""
     common = {
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
@@ -207,6 +207,7 @@ def _optimizer(settings: FitConfig) -> keras.optimizers.Optimizer:
 def _schedules(
     settings: FitConfig, annealed: Sequence[Any]
 ) -> list[keras.callbacks.Callback]:
+    """Return the callbacks that stop training, anneal noise and set learning rates."""
     schedules: list[keras.callbacks.Callback] = [
         keras.callbacks.EarlyStopping(MONITOR, mode="min", patience=settings.patience),
         AnnealOnPlateau(
@@ -229,7 +230,7 @@ def _schedules(
 
 
 def _cosine(settings: FitConfig) -> Callable[[int], float]:
-    """Return the learning rate of an epoch: half a cosine from first to smallest."""
+    """Return the function that gives the learning rate of an epoch, half a cosine."""
 
     def rate(epoch: int) -> float:
         share = epoch / max(1, settings.epochs - 1)

@@ -19,9 +19,9 @@ from typing import TextIO
 from astrokeras.errors import InputError, WorkError
 
 INTERVAL = 5.0  # seconds between two signs of life
-TIMEOUT = 30.0  # seconds without a sign of life after which a process counts as gone
+TIMEOUT = 30.0  # seconds without a sign of life after which a process counts as dead
 START_TIMEOUT = 300.0  # seconds within which all processes of a training must start
-GRACE = 5.0  # seconds that a process has to end with a message of its own
+GRACE = 5.0  # seconds in which a failing process can still print its own message
 
 
 class Heartbeat:
@@ -46,7 +46,7 @@ class Heartbeat:
         self.world_size = world_size
         self._names = {0: f"rank 0 at {host}"}
         self._sockets: dict[int, socket.socket] = {}
-        # What each other process says at a barrier.
+        # Texts of the other processes at barriers.
         self._inbox: dict[int, SimpleQueue[str]] = {
             other: SimpleQueue() for other in range(world_size)
         }
@@ -63,7 +63,7 @@ class Heartbeat:
         """Wait until all processes have called this with the same text.
 
         Args:
-            what: Where the processes are, and what they must agree about.
+            what: The point in the training, with the values that must agree.
 
         Raises:
             WorkError: If another process gives another text.
@@ -101,21 +101,22 @@ class Heartbeat:
         else:
             ours = isinstance(error, InputError | WorkError)
             if not ours and isinstance(error, Exception):
-                # A sum failed that another process is missing from: the threads know
-                # which one it is.
+                # A sum over processes failed because one of them is gone. The threads
+                # will name it.
                 time.sleep(GRACE)
-            words = " ".join(str(error).split()) or type(error).__name__
-            text = f"failed {words}"
-            # At exit JAX would wait for processes that will not come.
+            reason = " ".join(str(error).split()) or type(error).__name__
+            text = f"failed {reason}"
+            # At exit JAX would wait for processes that no longer respond.
             atexit.register(_exit_at_once, error)
         self._closed = True
         for other, link in list(self._sockets.items()):
             self._send(other, text)
-            # The other side reads to the end and closes; so does the thread here.
+            # The other side reads to the end and closes, as does the thread here.
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_WR)
 
     def _listen(self, host: str, port: int) -> None:
+        """Listen for the other processes, as rank 0."""
         try:
             server = socket.create_server((host, port))
         except OSError as error:
@@ -126,6 +127,7 @@ class Heartbeat:
         threading.Thread(target=self._accept, args=(server,), daemon=True).start()
 
     def _accept(self, server: socket.socket) -> None:
+        """Accept connections until all processes are connected."""
         end = time.monotonic() + START_TIMEOUT
         with server:
             while missing := set(range(1, self.world_size)) - set(self._sockets):
@@ -145,6 +147,7 @@ class Heartbeat:
                         self._start(rank, link, lines)
 
     def _connect(self, host: str, port: int) -> None:
+        """Connect to rank 0."""
         end = time.monotonic() + START_TIMEOUT
         while True:
             try:
@@ -163,11 +166,12 @@ class Heartbeat:
         self._send(0, str(self.rank))
 
     def _start(self, other: int, link: socket.socket, lines: TextIO) -> None:
+        """Start the thread that receives from another process."""
         self._sockets[other] = link
         threading.Thread(target=self._receive, args=(other, lines), daemon=True).start()
 
     def _receive(self, other: int, lines: TextIO) -> None:
-        """Read what another process says until it closes the connection."""
+        """Receive messages of another process until it closes the connection."""
         with contextlib.suppress(OSError, ValueError), self._sockets[other], lines:
             for line in lines:
                 word, _, rest = line.strip().partition(" ")
@@ -185,33 +189,36 @@ class Heartbeat:
             self._abort(f"{self._names[other]} is gone")
 
     def _abort(self, why: str) -> None:
-        """End this process, which cannot go on, and tell the others why."""
+        """End this process with an error message, which the others receive too."""
         if self._closed:
             return
         self._closed = True
         for other in list(self._sockets):
             self._send(other, f"aborted {why}")
         print(
-            f"Error: {why}; start all processes again with --resume to go on from the "
-            "last finished epoch.",
+            f"Error: {why}; start all processes again with --resume to continue after "
+            "the last finished epoch.",
             file=sys.stderr,
             flush=True,
         )
         os._exit(1)
 
     def _send_signs_of_life(self) -> None:
+        """Send a sign of life to the other processes at regular intervals."""
         while not self._closed:
             for other in list(self._sockets):
                 self._send(other, "alive")
             time.sleep(INTERVAL)
 
     def _send(self, other: int, text: str) -> None:
+        """Send a line to another process."""
         # If the other process is gone, the thread that receives from it will notice.
         with contextlib.suppress(OSError), self._sending:
             self._sockets[other].sendall(f"{text}\n".encode())
 
 
 def _exit_at_once(error: BaseException) -> None:
+    """End this process with the exit code of an error, without waiting for threads."""
     sys.stdout.flush()
     sys.stderr.flush()
     interrupted = isinstance(error, KeyboardInterrupt)

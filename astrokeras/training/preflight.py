@@ -1,4 +1,4 @@
-"""What is refused before a training, and the data it will be given."""
+"""Checks before a training, and the preparation of its data."""
 
 import hashlib
 import json
@@ -20,35 +20,36 @@ from astrokeras.training.distribution import ProcessGroup
 
 
 def check_backend(config: Config, stages: Sequence[str]) -> None:
-    """Refuse what the backend that will be used cannot do."""
+    """Raise ConfigError for settings that the backend does not support."""
     backend = select_backend(required=False)
     for stage in stages:
         fit = getattr(config, stage).fit
         if fit.device_cache == "always" and backend == "tensorflow":
             raise ConfigError(
-                f"{stage}.fit.device_cache is 'always', which TensorFlow cannot: "
-                "tf.data feeds it; give auto or never, or --backend jax or torch."
+                f"{stage}.fit.device_cache is 'always', which TensorFlow does not "
+                "support, because tf.data feeds it; give auto or never, or --backend "
+                "jax or torch."
             )
         if fit.steps_per_execution > 1 and backend == "torch":
             raise ConfigError(
                 f"{stage}.fit.steps_per_execution is {fit.steps_per_execution}; "
-                "PyTorch runs one step a call, give 1, or another --backend."
+                "PyTorch runs one step per call; give 1, or another --backend."
             )
 
 
-def check_intervals(config: Config) -> None:
-    """Refuse to train on intervals of many lengths who is not told which it is."""
+def check_timesteps(config: Config) -> None:
+    """Raise ConfigError if time steps vary but are not an input of the emulator."""
     settings = config.emulator
     if settings.stride > 1 and not settings.use_timestep:
         raise ConfigError(
-            f"emulator.stride is {settings.stride}, and emulator.use_timestep false: "
-            "the emulator would not know how long an interval is; give "
+            f"emulator.stride is {settings.stride}, and emulator.use_timestep is false:"
+            " the emulator would not know the length of a time step; give "
             "emulator.stride=1 or emulator.use_timestep=true."
         )
 
 
 def check_profile(batches: Sequence[int]) -> None:
-    """Refuse a profile of anything but a first and a last batch."""
+    """Raise ConfigError if a profile is not given by its first and its last batch."""
     if batches and not (len(batches) == 2 and 1 <= batches[0] <= batches[1]):
         raise ConfigError(
             f"board.profile is {list(batches)}; give the first and the last batch, "
@@ -62,24 +63,24 @@ def prepare_data(
     build: bool = True,
     group: ProcessGroup | None = None,
 ) -> tuple[Path, Cache]:
-    """Find or make the training cache, and refuse data that cannot be learned from.
+    """Find or make the training cache, and check that the stages can be trained on it.
 
     Args:
         config: The composed configuration.
-        stages: What will be trained.
+        stages: The stages that will be trained.
         build: Whether to make a missing cache.
-        group: The processes, if there are several.
+        group: The processes of the training, if there are several.
 
     Returns:
         The tracer file and its cache.
 
     Raises:
-        InputError: If the file or the cache is missing, or not fit for the stages.
+        InputError: If the file or the cache is missing, or unsuitable for the stages.
     """
     source = find_data(config.dataset.path, "dataset.path")
     group = group or ProcessGroup()
     cache = _prepare(config, source, group, build)
-    cache = replace(cache, initial_conditions=_named_starts(config, cache))
+    cache = replace(cache, initial_conditions=_initial_conditions(config, cache))
     _check_data(config, cache, source, stages, group)
     return source, cache
 
@@ -103,17 +104,17 @@ def _prepare(config: Config, source: Path, group: ProcessGroup, build: bool) -> 
         )
 
 
-def _named_starts(config: Config, cache: Cache) -> dict[str, np.ndarray]:
-    """Return the initial states: the training median and the network's own start."""
+def _initial_conditions(config: Config, cache: Cache) -> dict[str, np.ndarray]:
+    """Return named initial abundances: the training median and the network's own."""
     initial_conditions = {config.dataset.name: cache.statistics.start}
     if config.dataset.initial_abundances:
         key = "dataset.initial_abundances"
         path = find_data(config.dataset.initial_abundances, key)
         try:
-            start = read_initial(path, cache.species, cache.floor)
+            abundances = read_initial(path, cache.species, cache.floor)
         except InputError as error:
-            raise InputError(f"{error} {key}=null does without this start.") from error
-        initial_conditions[path.stem] = start
+            raise InputError(f"{error} {key}=null leaves the file out.") from error
+        initial_conditions[path.stem] = abundances
     return initial_conditions
 
 
@@ -124,7 +125,7 @@ def _check_data(
     stages: Sequence[str],
     group: ProcessGroup,
 ) -> None:
-    """Refuse data that an emulator cannot learn from, before any training."""
+    """Raise InputError for data on which the stages cannot be trained."""
     if group.world_size > cache.tracers:
         raise InputError(
             f"training.processes is {group.world_size}, more than the {cache.tracers} "
@@ -134,13 +135,13 @@ def _check_data(
     if high > low * (1 + STEP_MARGIN) and not config.emulator.use_timestep:
         raise InputError(
             f"{source}: dataset 'time' has intervals of {low:.6g} to {high:.6g} yr, "
-            "and emulator.use_timestep is false: it would take them for one; give "
-            "tracers that are sampled evenly, or emulator.use_timestep=true."
+            "and emulator.use_timestep is false: the emulator would treat them as "
+            "equal; give evenly sampled tracers, or emulator.use_timestep=true."
         )
     windows = config.emulator.window
     longest = int(cache.statistics.longest)
     if "emulator" in stages and min(windows) > longest:
         raise InputError(
-            f"emulator.window is {windows}, longer than every training tracer "
-            f"(at most {longest} steps); give a shorter one."
+            f"emulator.window is {windows}, but the longest training tracer has "
+            f"{longest} steps; give a shorter window."
         )

@@ -1,14 +1,15 @@
-"""Training: a tracer file and a configuration in, a run directory out.
+"""The command `astrokeras train`: from a tracer file to the directory of a run.
 
-What can be refused is refused here, before Keras is imported; `stages` does the rest.
+Wrong input is refused here, before Keras is imported; `stages` trains the models.
 """
 
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astrokeras.config import Config
+from astrokeras.config import STAGES, Config
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import Run
@@ -24,55 +25,59 @@ from astrokeras.training.distribution import ProcessGroup
 from astrokeras.training.ensemble_training import record_members, train_members
 from astrokeras.training.preflight import (
     check_backend,
-    check_intervals,
     check_profile,
+    check_timesteps,
     prepare_data,
 )
+
+if TYPE_CHECKING:
+    from astrokeras.models.surrogate import Surrogate
 
 KEPT_WITH_AUTOENCODER = ("history.json", "history.csv", "provenance.json")
 
 
 def train(
     config: Config,
-    stages: Sequence[str] = ("autoencoder", "emulator"),
+    stages: Sequence[str] = STAGES,
     mode: str = "both",
     resume: bool = False,
     overwrite: bool = False,
     device: str | None = None,
     calibrated: bool = True,
 ) -> Run:
-    """Train the stages asked for and write a run directory.
+    """Train the given stages and write the directory of the run.
 
-    With `config.members` above 1 every member is trained so, in the folder `members`
-    of the run, and the surrogate is their ensemble.
+    If `config.ensemble_size` is above 1, the members of the ensemble are trained one
+    after the other in the folder `members` of the run, and the surrogate averages them.
 
     Args:
         config: The composed configuration.
         stages: `autoencoder`, `emulator` or both, in this order.
-        mode: `preprocess` makes the training cache only, `train` needs it, `both`.
-        resume: Whether to go on from the run's checkpoints.
+        mode: `preprocess` only makes the training cache, `train` requires that it
+            exists, `both` makes it if it is missing.
+        resume: Whether to resume from the run's checkpoints.
         overwrite: Whether an existing run of this name may be replaced. It is kept in
-            the folder until the new one is finished.
-        device: `cpu`, `gpu`, or what is there.
+            the folder until the new run is finished.
+        device: `cpu` or `gpu`; by default a GPU if there is one.
         calibrated: Whether the surrogate gets error bars and trust scores.
 
     Returns:
         The run.
 
     Raises:
-        InputError: For wrong input, an existing run without `resume` or `overwrite`,
-            an emulator without a trained autoencoder, a run that another process
-            trains, or a file in its folder that has the name of one of a run's and was
-            not written by this package.
+        InputError: For wrong input, for an existing run without `resume` or
+            `overwrite`, for an emulator without a trained autoencoder, if another
+            process trains the run, or if the folder has a file with the name of a
+            run's file that this package did not write.
         WorkError: If training diverges.
     """
     select_device(device)
     group = ProcessGroup.from_config(config, stages)
     check_backend(config, stages)
-    check_intervals(config)
+    check_timesteps(config)
     check_profile(config.board.profile)
     run = Run(Path(config.runs_dir) / config.name)
-    # Only rank 0 writes the run, so only it holds the folder and looks what is there.
+    # Only rank 0 writes the run, so only rank 0 locks and checks the folder.
     writes = group.is_chief and mode != "preprocess"
     with hold(run.path) if writes else nullcontext(), group.connect():
         if writes and config.ensemble_size == 1:
@@ -89,13 +94,13 @@ def train(
 
         start_keras(device)
         group.start_devices(config, stages)
-        _train_stages(config, cache, source, run, stages, resume, group)
+        surrogate = _train_stages(config, cache, source, run, stages, resume, group)
         if group.is_chief:
             if run.surrogate.is_file():
                 if calibrated:
                     from astrokeras.training.stages import calibrate_surrogate
 
-                    calibrate_surrogate(config, source, run)
+                    calibrate_surrogate(config, source, run, surrogate)
                 write_card(run)
             drop_aside(run.path)
     return run
@@ -109,32 +114,44 @@ def _train_stages(
     stages: Sequence[str],
     resume: bool,
     group: ProcessGroup,
-) -> None:
-    """Train what is not trained yet, and record it."""
+) -> "Surrogate | None":
+    """Train the stages that are not finished, and record their provenance.
+
+    Returns:
+        The surrogate if it was trained now and this process writes the run.
+    """
     from astrokeras.training.stages import train_autoencoder, train_emulator
 
     if group.is_chief:
         _begin(run, config, stages, resume)
     work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
-    made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
+    surrogate = None
     for stage in stages:
-        # Nobody looks before rank 0 has written what it had to.
+        # All processes wait until rank 0 has written the files of the stage before.
         group.barrier(f"the beginning of the {stage}")
-        if resume and made[stage].is_file() and _is_recorded(run, stage):
+        is_trained = _model_file(run, stage).is_file() and _is_recorded(run, stage)
+        if resume and is_trained:
             check_finished(run, config, cache, stage)
             if group.is_chief:
                 report(f"The {stage} of {run.path} is trained already.")
             continue
         began = time.time()
-        work[stage](config, cache, run, resume, group)
+        surrogate = work[stage](config, cache, run, resume, group)
         if group.is_chief:
             record(run, config, cache, source, stage, time.time() - began)
+    return surrogate
+
+
+def _model_file(run: Run, stage: str) -> Path:
+    """Return the model file that a stage writes."""
+    return run.autoencoder if stage == "autoencoder" else run.surrogate
 
 
 def _is_recorded(run: Run, stage: str) -> bool:
-    """Whether a stage came to its end, and not only to its model file.
+    """Return whether a stage with a model file is finished.
 
-    A stage without a checkpoint was trained elsewhere, and can be no other.
+    It is finished when its provenance is recorded, or when it has no checkpoint because
+    it was trained in another folder.
     """
     recorded = stage in run.read_provenance().get("stages", {})
     return recorded or not run.checkpoint(stage).is_dir()
@@ -149,7 +166,7 @@ def _train_ensemble(
     overwrite: bool,
     device: str | None,
 ) -> Run:
-    """Train all members, then write their ensemble."""
+    """Train all members of an ensemble, then write the surrogate that averages them."""
     run = Run(Path(config.runs_dir) / config.name)
     _check_ensemble(run, stages, resume, overwrite)
     _begin(run, config, stages, resume)
@@ -164,12 +181,12 @@ def _train_ensemble(
         device=device,
         calibrated=False,
     )
-    _write_config(run, config)  # of a resumed one, now that all members agree with it
+    _write_config(run, config)  # All members agree with it, also after resumption.
     if "emulator" in stages:
         from astrokeras.training.stages import calibrate_surrogate, combine
 
-        combine(members, run)
-        calibrate_surrogate(config, source, run)
+        surrogate = combine(members, run)
+        calibrate_surrogate(config, source, run, surrogate)
         record_members(run, config, members)
         write_card(run)
     drop_aside(run.path)
@@ -179,18 +196,19 @@ def _train_ensemble(
 def _check_ensemble(
     run: Run, stages: Sequence[str], resume: bool, overwrite: bool
 ) -> None:
-    """Refuse to replace an ensemble, a member or a single run without being asked."""
+    """Raise InputError if an existing run would be replaced without `--overwrite`."""
     if run.surrogate.is_file() and not (resume or overwrite):
         raise InputError(
             f"{run.path}: the run has a trained ensemble; choose another name=..., or "
             "replace it with --overwrite."
         )
-    for one in (run, *map(Run, sorted(run.path.glob("members/*")))):
-        check_names(one.path, run_names(stages))
-        _check_begun(one, stages, resume or overwrite)
+    for existing in (run, *map(Run, sorted(run.path.glob("members/*")))):
+        check_names(existing.path, run_names(stages))
+        _check_begun(existing, stages, resume or overwrite)
 
 
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:
+    """Raise InputError if the run cannot be started, resumed or replaced."""
     check_names(run.path, run_names(stages))
     _check_begun(run, stages, resume or overwrite)
     if "autoencoder" not in stages and not run.autoencoder.is_file():
@@ -199,7 +217,7 @@ def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -
             f"run `astrokeras train autoencoder name={run.name}` first."
         )
     begun = any(_is_begun(run, stage) for stage in stages)
-    # Killed in its first epoch, a run has its configuration alone.
+    # A run that was killed in its first epoch has only its configuration.
     begun |= run.config.is_file() and "autoencoder" in stages
     if resume and not begun:
         raise InputError(
@@ -208,6 +226,7 @@ def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -
 
 
 def _check_begun(run: Run, stages: Sequence[str], allowed: bool) -> None:
+    """Raise InputError if a stage was begun before, unless that is allowed."""
     for stage in stages:
         if _is_begun(run, stage) and not allowed:
             raise InputError(
@@ -217,29 +236,30 @@ def _check_begun(run: Run, stages: Sequence[str], allowed: bool) -> None:
 
 
 def _is_begun(run: Run, stage: str) -> bool:
-    made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
-    return made[stage].is_file() or run.checkpoint(stage).is_dir()
+    """Return whether a stage has a model file or a checkpoint."""
+    return _model_file(run, stage).is_file() or run.checkpoint(stage).is_dir()
 
 
 def _begin(run: Run, config: Config, stages: Sequence[str], resume: bool) -> None:
-    """Make the folder ready: what the stages make anew, and what was made of it, goes.
+    """Prepare the folder of a run: move aside the files that the stages replace.
 
-    What astrokeras did not write stays where it is, or was refused.
+    Files that this package did not write stay in their place.
     """
     run.path.mkdir(parents=True, exist_ok=True)
     names = run_names(stages)
     if not resume:
-        # Those of the autoencoder stay with it, as does the former configuration
-        # until the new one is written.
+        # If only the emulator is trained, the autoencoder keeps its history and its
+        # provenance.
         kept = () if "autoencoder" in stages else KEPT_WITH_AUTOENCODER
-        names_aside = [name for name in names if name not in kept]
-        set_aside(run.path, ["figures/*.png", *names_aside])
+        replaced = [name for name in names if name not in kept]
+        set_aside(run.path, ["figures/*.png", *replaced])
     claim(run.path, "run", [name for name in names if name not in EVALUATION])
     if not (resume and run.config.is_file()):
         _write_config(run, config)
 
 
 def _write_config(run: Run, config: Config) -> None:
+    """Write the configuration of a run as `config.yaml`."""
     from omegaconf import OmegaConf
 
     write_text(run.config, OmegaConf.to_yaml(OmegaConf.structured(config)))

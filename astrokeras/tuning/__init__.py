@@ -1,1 +1,1 @@
-"""Hyperparameter searches with keras-tuner."""
+"""Hyperparameter searches by keras-tuner."""

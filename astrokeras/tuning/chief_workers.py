@@ -1,7 +1,7 @@
-"""Several processes at one search, by keras-tuner's own chief and workers.
+"""Searches by several processes: keras-tuner's chief and its workers.
 
-The chief proposes and keeps the state, and trains no trial; workers, on its machine or
-on others that share its file system, ask it for trials.
+The chief proposes trials and keeps the state, but trains no trial itself. Workers, on
+the same machine or on others that share its file system, request trials from it.
 """
 
 import os
@@ -20,11 +20,11 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 @dataclass(frozen=True)
 class Team:
-    """Which part this process has in a search.
+    """The role of this process in a search.
 
     Attributes:
         chief: Address `HOST:PORT` of the chief; None for a search by one process.
-        worker: Name of this worker; None for the chief, or for the only process.
+        worker: Name of this worker; None for the chief, or for a single process.
     """
 
     chief: str | None = None
@@ -32,15 +32,16 @@ class Team:
 
 
 def find_team(chief: str | None = None, worker: str | None = None) -> Team:
-    """Return this process' part, from the command line or keras-tuner's environment.
+    """Return the role of this process, from the command line or the environment.
 
     Args:
-        chief: `HOST:PORT`; by default what `KERASTUNER_ORACLE_IP` and `_PORT` say.
-        worker: A name of its own; by default what `KERASTUNER_TUNER_ID` says, of which
-            `chief` stands for the chief.
+        chief: `HOST:PORT`; by default from the variables `KERASTUNER_ORACLE_IP` and
+            `KERASTUNER_ORACLE_PORT`.
+        worker: Unique name of the worker; by default from `KERASTUNER_TUNER_ID`, which
+            is `chief` for the chief.
 
     Raises:
-        InputError: If something is missing or cannot be.
+        InputError: If a part is missing or wrong, or the chief cannot listen.
     """
     host, port = (os.environ.get(name) for name in ADDRESS)
     if chief is None and host:
@@ -49,7 +50,7 @@ def find_team(chief: str | None = None, worker: str | None = None) -> Team:
         if worker is None and not os.environ.get(NAME):
             raise InputError(
                 f"{ADDRESS[0]} is set and {NAME} is not; set it to chief, or to a "
-                "name of this worker's own."
+                "unique name of this worker."
             )
         worker = worker or os.environ[NAME]
         worker = None if worker == "chief" else worker
@@ -63,39 +64,39 @@ def find_team(chief: str | None = None, worker: str | None = None) -> Team:
         return Team()
     if worker is not None and ("chief" in worker or not worker):
         raise InputError(
-            f"--worker {worker!r}: give each worker a name of its own, without 'chief' "
-            "in it."
+            f"--worker {worker!r}: give each worker a unique name without 'chief' in "
+            "it."
         )
     host, _, port = chief.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
-        raise InputError(f"--chief {chief}: is no HOST:PORT, such as node1:8000.")
+        raise InputError(f"--chief {chief}: give HOST:PORT, such as node1:8000.")
     if worker is None:
         _check_port(host, int(port))
     return Team(chief, worker)
 
 
 def enter_team(team: Team) -> None:
-    """Tell keras-tuner, which reads its environment, who this process is."""
+    """Set the environment variables by which keras-tuner learns this process' role."""
     if team.chief is None:
         return
     host, _, port = team.chief.rpartition(":")
     os.environ.update(dict(zip(ADDRESS, (host, port), strict=True)))
     os.environ[NAME] = team.worker or "chief"
-    # gRPC would ask a proxy for a machine of the same network.
+    # gRPC would use a proxy even for a machine of the same network.
     direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), host]
     os.environ["no_proxy"] = ",".join(name for name in direct if name)
 
 
 def await_file(path: Path, team: Team) -> None:
-    """Wait until the chief has prepared what all share, and said so in a file."""
+    """Wait until the chief has written a file, after everything that workers need."""
     if not path.is_file():
-        report(f"{team.worker} waits until the chief at {team.chief} wrote {path}.")
+        report(f"{team.worker} waits for the chief at {team.chief} to write {path}.")
     while not path.is_file():
         time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def _check_port(host: str, port: int) -> None:
-    """Refuse an address at which this process cannot listen."""
+    """Raise InputError if this process cannot listen at an address."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:

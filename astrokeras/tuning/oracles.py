@@ -1,8 +1,7 @@
-"""keras-tuner's algorithms, with a state that no interruption can damage.
+"""Search algorithms of keras-tuner, with a state that no interruption can damage.
 
-keras-tuner proposes values and learns from the outcomes; what a trial is, and how it is
-trained, it is told by `workflows.tune`. Importing this module imports keras-tuner, and
-with it Keras.
+keras-tuner proposes values and learns from the results; `astrokeras.tuning.search`
+trains the trials. Importing this module imports keras-tuner, and with it Keras.
 """
 
 import json
@@ -21,70 +20,69 @@ from astrokeras.system.atomic_files import write_text
 from astrokeras.tuning.search_space import Dimension
 
 OBJECTIVE = "val_dex"
-# Between two questions of a worker that has to wait for the trials of others.
-SECONDS_BETWEEN_QUESTIONS = 2.0
+# Interval between two requests of a worker that has to wait for trials of others.
+SECONDS_BETWEEN_REQUESTS = 2.0
 
 
 class TrialFailed(keras_tuner.errors.FailedTrialError):
-    """A trial without a result; the search goes on."""
+    """A trial failed; the search continues."""
 
 
 class SearchFailed(keras_tuner.errors.FatalError):
-    """What ends the search, its cause, rather than the trial."""
+    """The search itself failed; the cause of this error is the reason."""
 
 
-class _Whole:
-    """Keeps the state of an oracle and of its trials in one file, written as a whole.
+class _SingleFileState:
+    """Saves the state of an oracle and of its trials in one file, atomically.
 
-    keras-tuner's own files, one for the oracle and one a trial, are written in place: a
-    kill at the wrong moment would leave half of one, or two that contradict each other.
+    keras-tuner writes a file for the oracle and one per trial in place: a kill at the
+    wrong moment would leave an incomplete file, or files that contradict each other.
     """
 
     def save(self: Any) -> None:
-        trials = {name: one.get_state() for name, one in self.trials.items()}
+        trials = {name: trial.get_state() for name, trial in self.trials.items()}
         state = {"oracle": self.get_state(), "trials": trials}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(state))
 
     def reload(self: Any) -> None:
-        """Take the state from the file; trials that were running come first again."""
-        kept = json.loads(self.path.read_text())
+        """Read the state from the file; trials that were running are repeated first."""
+        stored = json.loads(self.path.read_text())
         self.trials = {
-            name: Trial.from_state(state) for name, state in kept["trials"].items()
+            name: Trial.from_state(state) for name, state in stored["trials"].items()
         }
-        state = kept["oracle"]
+        state = stored["oracle"]
         state["retry_queue"] += state["ongoing_trials"].values()
         state["ongoing_trials"] = {}
         self.set_state(state)
 
 
-class RandomOracle(_Whole, keras_tuner.oracles.RandomSearchOracle):
+class RandomOracle(_SingleFileState, keras_tuner.oracles.RandomSearchOracle):
     """Random search."""
 
 
-class BayesianOracle(_Whole, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation with a Gaussian process, after some random trials."""
+class BayesianOracle(_SingleFileState, keras_tuner.oracles.BayesianOptimizationOracle):
+    """Bayesian optimisation by a Gaussian process, after some random trials."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         with warnings.catch_warnings():
-            # Of a fit to a few trials, which nobody can act on.
+            # Fits to few trials warn, and users cannot act on these warnings.
             warnings.simplefilter("ignore")
             return super().populate_space(trial_id)
 
 
-class HyperbandOracle(_Whole, keras_tuner.oracles.HyperbandOracle):
-    """Hyperband: many short trials, of which the better ones are trained longer."""
+class HyperbandOracle(_SingleFileState, keras_tuner.oracles.HyperbandOracle):
+    """Hyperband: many short trials, the better of which are trained longer."""
 
 
 class TrialTuner(keras_tuner.Tuner):
-    """Hands the trials of an oracle, here or at the chief's, to a function.
+    """Calls a function for each trial of an oracle, which may run in the chief.
 
     Args:
-        oracle: One of the above.
-        train: Takes the trial's name, the values that keras-tuner proposes and the
-            epochs that Hyperband wants (else None); returns the objective or raises
-            `TrialFailed`.
-        directory: Where keras-tuner may write.
+        oracle: The oracle.
+        train: Function of the trial's name, the proposed values and Hyperband's number
+            of epochs (else None), which returns the objective or raises `TrialFailed`.
+        directory: Folder in which keras-tuner may write.
     """
 
     def __init__(
@@ -104,20 +102,20 @@ class TrialTuner(keras_tuner.Tuner):
         proposed = {k: v for k, v in values.items() if not k.startswith("tuner/")}
         try:
             return {OBJECTIVE: self.train(trial.trial_id, proposed, epochs)}
-        except OSError as error:  # such as a full disk, which no next trial gets around
+        except OSError as error:  # The next trial would fail too, as on a full disk.
             raise SearchFailed from error
 
     def pre_create_trial(self) -> None:
-        # After the answer "nothing yet" keras-tuner asks again at once.
+        # If no trial is ready, keras-tuner would repeat its request at once.
         if self.waiting:
-            time.sleep(SECONDS_BETWEEN_QUESTIONS)
+            time.sleep(SECONDS_BETWEEN_REQUESTS)
         self.waiting = True
 
     def on_trial_begin(self, trial: Trial) -> None:
         self.waiting = False
 
     def save(self) -> None:
-        """Do nothing: the oracle saves itself, and a tuner has no state."""
+        """Do nothing: the oracle saves its state, and a tuner has none."""
 
 
 def make_oracle(
@@ -126,16 +124,16 @@ def make_oracle(
     """Return the oracle of a search.
 
     Args:
-        settings: Of the search.
-        space: What is searched.
-        epochs: Of the longest trial, for Hyperband.
-        path: The file of its state.
+        settings: Settings of the search.
+        space: The search space.
+        epochs: Epochs of the longest trial, for Hyperband.
+        path: File of the oracle's state.
     """
     common = {
         "objective": keras_tuner.Objective(OBJECTIVE, "min"),
         "hyperparameters": _hyperparameters(space),
-        "seed": settings.seed + 1,  # it takes 0 for no seed
-        # A failed trial is not tried again, and never ends the search.
+        "seed": settings.seed + 1,  # keras-tuner draws a seed in place of 0.
+        # A failed trial is not repeated, and never ends the search.
         "max_retries_per_trial": 0,
         "max_consecutive_failed_trials": sys.maxsize,
     }
@@ -152,12 +150,15 @@ def make_oracle(
 
 
 def _hyperparameters(space: Sequence[Dimension]) -> keras_tuner.HyperParameters:
-    """Return the space as keras-tuner's, several conditions a field included."""
+    """Return the search space in the form of keras-tuner.
+
+    Its constructors allow one condition per field; its configuration allows several.
+    """
     kinds = {"int": "Int", "float": "Float", "bool": "Boolean", "choice": "Choice"}
-    by_path = {one.path: one for one in space}
+    by_path = {field.path: field for field in space}
     configs = []
-    for one in space:
-        config: dict[str, Any] = {"name": one.path}
+    for field in space:
+        config: dict[str, Any] = {"name": field.path}
         config["conditions"] = [
             {
                 "class_name": "Parent",
@@ -166,12 +167,13 @@ def _hyperparameters(space: Sequence[Dimension]) -> keras_tuner.HyperParameters:
                     "values": [by_path[other].store(value) for value in values],
                 },
             }
-            for other, values in one.when.items()
+            for other, values in field.when.items()
         ]
-        if one.kind == "choice":
-            config["values"] = [one.store(value) for value in one.values]
-        elif one.kind != "bool":
-            config |= {"min_value": one.low, "max_value": one.high, "step": one.step}
-            config["sampling"] = "log" if one.log else "linear"
-        configs.append({"class_name": kinds[one.kind], "config": config})
+        if field.kind == "choice":
+            config["values"] = [field.store(value) for value in field.values]
+        elif field.kind != "bool":
+            config["min_value"], config["max_value"] = field.low, field.high
+            config["step"] = field.step
+            config["sampling"] = "log" if field.log else "linear"
+        configs.append({"class_name": kinds[field.kind], "config": config})
     return keras_tuner.HyperParameters.from_config({"space": configs, "values": {}})

@@ -1,4 +1,4 @@
-"""A search for a better configuration: trials that keras-tuner proposes."""
+"""The command `astrokeras tune`: a search of the best configuration by keras-tuner."""
 
 import contextlib
 import importlib.util
@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from astrokeras.config import Config, compose_tuner
+from astrokeras.config import Config, compose_tuner, dotted_keys
 from astrokeras.errors import InputError, WorkError
 from astrokeras.runs.directory import Run, find_run
 from astrokeras.runs.provenance import check_autoencoder
@@ -18,16 +18,17 @@ from astrokeras.system.backend import select_device, start_keras
 from astrokeras.system.folder_lock import hold
 from astrokeras.system.folder_replacement import drop_aside, set_aside
 from astrokeras.system.manifest import SEARCH, check_names, claim
+from astrokeras.system.old_names import rename_configuration
 from astrokeras.system.progress import report
-from astrokeras.training.preflight import check_backend, check_intervals, prepare_data
+from astrokeras.training.preflight import check_backend, check_timesteps, prepare_data
 from astrokeras.training.train import train
 from astrokeras.tuning.chief_workers import Team, await_file, enter_team
 from astrokeras.tuning.leaderboard import write_best
-from astrokeras.tuning.search_space import Dimension, read_space
+from astrokeras.tuning.search_space import Dimension, override_key, read_space
 from astrokeras.tuning.trials import Search, run_trial, share_autoencoder
 
 MAY_CHANGE = ("tuner.trials", "tuner.best", "overrides")
-"""What a resumed search may have other of; the overrides say nothing of their own."""
+"""Settings that may change on resumption; the configuration includes the overrides."""
 
 
 def tune(
@@ -37,28 +38,27 @@ def tune(
     device: str | None = None,
     team: Team | None = None,
 ) -> Search:
-    """Search, and write the best configurations.
+    """Search for the best configurations, and write them as variants.
 
-    Each trial composes the configuration anew, with the values that are tried, and is
-    trained as `train` does; its objective is the validation error of the last stage's
-    best epoch.
+    Each trial composes the configuration with its own values, and is trained as by
+    `train`. Its objective is the validation error in the best epoch of the last stage.
 
     Args:
-        overrides: Hydra's, of the group `tuner` and of the configuration that the
-            trials vary.
-        resume: Whether to go on with an interrupted search.
+        overrides: Hydra's overrides of the group `tuner`, and of the configuration that
+            the trials vary.
+        resume: Whether to resume an interrupted search.
         overwrite: Whether an existing search of this name may be replaced. It is kept
-            in the folder until the new one is finished.
-        device: `cpu`, `gpu`, or what is there.
-        team: This process' part in a search by several; alone by default.
+            in the folder until the new search is finished.
+        device: `cpu` or `gpu`; by default a GPU if there is one.
+        team: The role of this process in a search by several processes.
 
     Returns:
         The search.
 
     Raises:
-        InputError: For wrong input, an existing search without `resume` or
-            `overwrite`, one that another process is at, or a file in its folder that
-            has the name of one of a search's and was not written by this package.
+        InputError: For wrong input, for an existing search without `resume` or
+            `overwrite`, if another process runs the search, or if the folder has a
+            file with the name of a search's file that this package did not write.
         WorkError: If every trial failed, or the chief does not answer.
     """
     team = team or Team()
@@ -67,103 +67,103 @@ def tune(
     space = read_space(search.settings)
     config = search.configure({})
     check_tunable(config, search)
-    facts = {
+    settings = {
         "tuner": asdict(search.settings),
         "configuration": asdict(config),
         "overrides": list(search.overrides),
     }
     if team.worker is None:
         with hold(search.path):
-            _check_search(search, facts, resume, overwrite)
-            _prepare(search, config, facts, overwrite)
+            _check_search(search, settings, resume, overwrite)
+            _prepare(search, config, settings, overwrite)
             enter_team(team)
             _search(search, space, config, team)
-            if not any(one.val_dex is not None for one in search.results()):
+            if all(result.val_dex is None for result in search.results()):
                 raise WorkError(_all_failed(search))
             write_best(search)
             drop_aside(search.path)
     else:
-        await_file(search.facts, team)
-        _check_facts(search, facts)
+        await_file(search.settings_file, team)
+        _check_settings(search, settings)
         enter_team(team)
         _search(search, space, config, team)
     return search
 
 
 def find_search(overrides: Sequence[str], device: str | None = None) -> Search:
-    """Return the search that overrides describe, whether it was begun or not."""
-    own = [word for word in overrides if _key(word).split(".")[0] == "tuner"]
-    rest = [word for word in overrides if word not in own]
-    if not any(_key(word) == "name" for word in rest):
-        rest.append("name=tune_${dataset.name}")
-    search = Search(Path(), compose_tuner(own), rest, device)
+    """Return the search that overrides describe, whether it exists or not."""
+    tuner = [word for word in overrides if override_key(word).split(".")[0] == "tuner"]
+    others = [word for word in overrides if word not in tuner]
+    if not any(override_key(word) == "name" for word in others):
+        others.append("name=tune_${dataset.name}")
+    search = Search(Path(), compose_tuner(tuner), others, device)
     config = search.configure({})
     return replace(search, path=Path(config.runs_dir) / config.name)
 
 
 def check_tunable(config: Config, search: Search) -> None:
-    """Refuse what no trial could be trained with, before Keras is imported."""
+    """Raise InputError for settings with which no trial could be trained."""
+    install = "which is not installed; run `pip install 'astrokeras[tune]'`."
     if importlib.util.find_spec("keras_tuner") is None:
-        raise InputError(
-            "keras-tuner is not installed; `pip install 'astrokeras[tune]'` brings it."
-        )
+        raise InputError(f"a search needs keras-tuner, {install}")
     algorithm = search.settings.algorithm
     if algorithm == "bayesian" and importlib.util.find_spec("sklearn") is None:
-        raise InputError(
-            "tuner.algorithm=bayesian needs scikit-learn, which is not installed; "
-            "`pip install 'astrokeras[tune]'` brings it."
-        )
+        raise InputError(f"tuner.algorithm=bayesian needs scikit-learn, {install}")
     if config.ensemble_size > 1:
         raise InputError(
             f"ensemble_size is {config.ensemble_size}; search with ensemble_size=1, "
-            "and train an ensemble of what was found."
+            "then train an ensemble with the best configuration."
         )
     check_backend(config, search.stages)
     if not {"emulator.stride", "emulator.use_timestep"} & set(search.settings.space):
-        check_intervals(config)
+        check_timesteps(config)
 
 
 def _check_search(
-    search: Search, facts: dict[str, Any], resume: bool, overwrite: bool
+    search: Search, settings: dict[str, Any], resume: bool, overwrite: bool
 ) -> None:
-    """Refuse to mix two searches, or to replace something without being asked to."""
-    begun = search.facts.is_file()
-    if not begun and (Run(search.path).config.is_file() or _holds_model(search.path)):
+    """Raise InputError if the folder holds a run, or a search that must be kept."""
+    begun = search.settings_file.is_file()
+    folder = search.path
+    if not begun and (Run(folder).config.is_file() or any(folder.glob("*.keras"))):
         raise InputError(
-            f"{search.path}: is a run and no search; choose another name=..."
+            f"{folder}: this is a run and not a search; choose another name=..."
         )
     if begun and not (resume or overwrite):
         raise InputError(
-            f"{search.path}: there is a search of this name; choose another name=..., "
+            f"{folder}: there is a search of this name; choose another name=..., "
             "or --resume it, or replace it with --overwrite."
         )
     if resume and not begun:
         raise InputError(
-            f"{search.path}: there is nothing to resume; start without --resume."
+            f"{folder}: there is nothing to resume; start without --resume."
         )
-    check_names(search.path, SEARCH)
+    check_names(folder, SEARCH)
     if resume:
-        _check_facts(search, facts)
+        _check_settings(search, settings)
 
 
-def _check_facts(search: Search, facts: dict[str, Any]) -> None:
-    """Refuse to go on with a search with other settings than it was begun with."""
-    then = _flat(json.loads(search.facts.read_text()))
-    now = _flat(json.loads(json.dumps(facts)))
-    for key in now | then:
-        if key not in MAY_CHANGE and then.get(key) != now.get(key):
+def _check_settings(search: Search, settings: dict[str, Any]) -> None:
+    """Raise InputError if a search was begun with other settings."""
+    stored = json.loads(search.settings_file.read_text())
+    stored["configuration"] = rename_configuration(stored["configuration"])
+    before = dotted_keys(stored)
+    now = dotted_keys(json.loads(json.dumps(settings)))
+    for key in now | before:
+        if key not in MAY_CHANGE and before.get(key) != now.get(key):
             raise InputError(
-                f"{search.facts}: {key} is {then.get(key)} in this search and "
-                f"{now.get(key)} now; give the same, or choose another name=..."
+                f"{search.settings_file}: {key} is {before.get(key)} in this search "
+                f"and {now.get(key)} now; give the same value, or choose another "
+                "name=..."
             )
 
 
 def _prepare(
-    search: Search, config: Config, facts: dict[str, Any], overwrite: bool
+    search: Search, config: Config, settings: dict[str, Any], overwrite: bool
 ) -> None:
-    """Make what all trials share: the training cache, and one autoencoder."""
+    """Make the files that all trials use: the training cache and an autoencoder."""
     if overwrite:
-        # What workers wait for goes first, and no trial is taken for one of the new.
+        # The file that workers wait for is moved first, then the former trials.
         set_aside(search.path)
     _, cache = prepare_data(config, search.stages)
     search.path.mkdir(parents=True, exist_ok=True)
@@ -171,45 +171,38 @@ def _prepare(
     if search.settings.stage == "emulator":
         _prepare_autoencoder(search)
         check_autoencoder(search.autoencoder, cache)
-    # The last thing: it is what workers wait for.
-    write_text(search.facts, json.dumps(facts, indent=1))
+    # This file comes last, because workers wait for it.
+    write_text(search.settings_file, json.dumps(settings, indent=1))
 
 
 def _prepare_autoencoder(search: Search) -> None:
-    """Take the autoencoder that the trials share from a run, or train it."""
-    run, given = search.autoencoder, search.settings.autoencoder
-    if given is not None:
-        _check_given(find_run(given))
-        share_autoencoder(find_run(given), run)
+    """Copy the autoencoder that all trials use from a run, or train it."""
+    run = search.autoencoder
+    if search.settings.autoencoder is not None:
+        source = find_run(search.settings.autoencoder)
+        if not (source.autoencoder.is_file() and source.provenance.is_file()):
+            raise InputError(
+                f"tuner.autoencoder is {source.path}: it lacks "
+                f"{source.autoencoder.name} or {source.provenance.name}; name a run of "
+                "`astrokeras train`."
+            )
+        share_autoencoder(source, run)
     if run.autoencoder.is_file() and run.provenance.is_file():
         return
-    report("Training the autoencoder that all trials share.")
-    own = search.configure({}, full=True)
-    begun = run.config.is_file()
+    report("Training the autoencoder that all trials use.")
+    config = search.configure({}, full=True)
     train(
-        replace(own, name=run.name, runs_dir=str(search.path)),
+        replace(config, name=run.name, runs_dir=str(search.path)),
         ("autoencoder",),
-        resume=begun,
+        resume=run.config.is_file(),
         device=search.device,
     )
-
-
-def _check_given(run: Run) -> None:
-    if not (run.autoencoder.is_file() and run.provenance.is_file()):
-        raise InputError(
-            f"tuner.autoencoder is {run.path}: it lacks {run.autoencoder.name} or "
-            f"{run.provenance.name}; name a run of `astrokeras train`."
-        )
-
-
-def _holds_model(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.glob("*.keras"))
 
 
 def _search(
     search: Search, space: Sequence[Dimension], config: Config, team: Team
 ) -> None:
-    """Let keras-tuner propose trials until it has no more."""
+    """Train the trials that keras-tuner proposes until it proposes no more."""
     start_keras(search.device)
     import grpc
 
@@ -222,12 +215,12 @@ def _search(
 
     stage = search.stages[-1]
     longest = getattr(config, stage).fit.epochs
-    dimensions = {one.path: one for one in space}
+    dimensions = {dimension.path: dimension for dimension in space}
 
     def run(trial: str, proposed: dict[str, Any], epochs: int | None) -> float:
         values = {path: dimensions[path].restore(v) for path, v in proposed.items()}
         counts = {}
-        if epochs is not None:  # Hyperband's share of the longest training
+        if epochs is not None:  # Hyperband gives the epochs of the last stage.
             counts = {
                 name: max(1, round(getattr(config, name).fit.epochs * epochs / longest))
                 for name in search.stages
@@ -242,7 +235,7 @@ def _search(
         oracle.reload()
         report(f"Resuming {search.path} after {len(search.results())} trials.")
     try:
-        # keras-tuner speaks of its trials on stdout, where the results belong.
+        # keras-tuner prints on stdout, which is for the results.
         with contextlib.redirect_stdout(io.StringIO()):
             TrialTuner(oracle, run, search.state.parent).search(verbose=0)
     except SearchFailed as error:
@@ -252,22 +245,7 @@ def _search(
 
 
 def _all_failed(search: Search) -> str:
+    """Return the message for a search without a successful trial."""
     results = search.results()
-    reason = results[0].reason if results else "none was begun"
+    reason = results[0].reason if results else "no trial was started"
     return f"{search.path}: each of {len(results)} trials failed; the first: {reason}"
-
-
-def _key(word: str) -> str:
-    """Return what an override names."""
-    return word.lstrip("+~").split("=")[0]
-
-
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

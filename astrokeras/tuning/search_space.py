@@ -1,4 +1,4 @@
-"""The space of a search: fields of the configuration, and what is tried of each."""
+"""Search space: the searched fields of the configuration and their values."""
 
 import dataclasses
 import json
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from astrokeras.config import (
+    STAGES,
     Config,
     ConfigError,
     RangeConfig,
@@ -18,20 +19,20 @@ from astrokeras.config import (
 from astrokeras.system import arguments
 
 OF_TYPE: dict[Any, str] = {int: "int", float: "float", bool: "bool"}
-BESIDE = ("seed", "precision")
-"""Fields that belong to no stage and may be searched all the same."""
+GENERAL = ("seed", "precision")
+"""Fields outside the stages that may be searched too."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """What a search tries of one field.
+    """One searched field and its values.
 
     Attributes:
-        path: The field, such as `emulator.fit.learning_rate`.
+        path: Path of the field, such as `emulator.fit.learning_rate`.
         kind: `int`, `float`, `bool` or `choice`.
-        values: Of a choice.
-        low, high, step, log: Of a number.
-        when: Values of other dimensions with which this one is tried at all.
+        values: Values of a choice.
+        low, high, step, log: Range of a number.
+        when: Values of other dimensions for which this one is searched.
     """
 
     path: str
@@ -44,32 +45,32 @@ class Dimension:
     when: Mapping[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
 
     def store(self, value: Any) -> Any:
-        """Return a value as keras-tuner keeps it: choices, of any type, as JSON."""
+        """Return a value as keras-tuner stores it: choices of any type as JSON."""
         return json.dumps(value) if self.kind == "choice" else value
 
     def restore(self, stored: Any) -> Any:
-        """Return the value that keras-tuner proposes, as the field takes it.
+        """Return a value that keras-tuner proposes as the field accepts it.
 
-        Messages between chief and worker carry floats in single precision and truth
-        values as numbers, and a proposal at the very end of a range may lie beyond it.
+        Messages between chief and worker contain floats in single precision and
+        booleans as numbers, so a proposal at the end of a range may lie beyond it.
         """
         if self.kind == "choice":
             return json.loads(stored)
         if self.kind == "bool":
             return bool(stored)
-        # Four digits are more than a search can tell apart, and can be read.
+        # Four digits are more than a search resolves, and easy to read.
         value = float(f"{stored:.4g}") if self.kind == "float" else int(stored)
         return type(value)(min(max(value, self.low), self.high))
 
 
 def read_space(settings: TunerConfig) -> list[Dimension]:
-    """Check what a search tries, and fill in what its fields say themselves.
+    """Check the search space, and complete it with the ranges of the fields.
 
     Returns:
         The dimensions, each after those that it depends on.
 
     Raises:
-        ConfigError: Naming the field and what is wrong with it.
+        ConfigError: With the field and the mistake.
     """
     if not settings.space:
         raise ConfigError(
@@ -92,28 +93,29 @@ def find_field(path: str) -> tuple[Any, dataclasses.Field[Any]]:
     """Return the dataclass that a field of the configuration belongs to, and the field.
 
     Raises:
-        ConfigError: If there is none of this name, or it is a group of others.
+        ConfigError: If there is no such field, or it is a group of fields.
     """
-    kind: Any = Config
-    names = arguments.text("a field of tuner.space", path).split(".")
-    for place, name in enumerate(names):
-        owner, last = kind, place == len(names) - 1
-        known = {item.name: item for item in dataclasses.fields(owner)}
-        if name not in known or dataclasses.is_dataclass(known[name].type) == last:
-            group = ".".join(names[:place]) or "the configuration"
+    owner: Any = Config
+    *groups, key = arguments.text("a field of tuner.space", path).split(".")
+    for depth, name in enumerate([*groups, key]):
+        fields = {item.name: item for item in dataclasses.fields(owner)}
+        is_last = depth == len(groups)
+        if name not in fields or dataclasses.is_dataclass(fields[name].type) == is_last:
+            group = ".".join(groups[:depth]) or "the configuration"
             raise ConfigError(
-                f"tuner.space {path}: is no key that takes a value; "
-                f"{group} has {', '.join(known)}."
+                f"tuner.space {path}: this key does not exist or has no value; "
+                f"{group} has {', '.join(fields)}."
             )
-        kind = known[name].type
-    return owner, known[name]
+        if not is_last:
+            owner = fields[name].type
+    return owner, fields[key]
 
 
 def check_value(path: str, value: Any) -> Any:
-    """Return a value as its field keeps it.
+    """Return a value as its field stores it, converted and checked by OmegaConf.
 
     Raises:
-        ConfigError: If the field does not take it.
+        ConfigError: If the field does not accept the value.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -125,26 +127,31 @@ def check_value(path: str, value: Any) -> Any:
     except OmegaConfBaseException as error:
         text = " ".join(str(error).split()).split(" full_key:")[0]
         raise ConfigError(f"tuner.space {path}: {text}.") from error
-    kept = node[item.name]
-    kept = OmegaConf.to_container(kept) if OmegaConf.is_config(kept) else kept
-    check_field(item, kept, f"tuner.space {path}")
-    return kept
+    stored = node[item.name]
+    stored = OmegaConf.to_container(stored) if OmegaConf.is_config(stored) else stored
+    check_field(item, stored, f"tuner.space {path}")
+    return stored
 
 
 def to_overrides(values: Mapping[str, Any]) -> list[str]:
-    """Return the overrides of a configuration that give fields these values."""
+    """Return the overrides that set fields of a configuration to given values."""
     return [f"{path}={_text(value)}" for path, value in values.items()]
 
 
+def override_key(word: str) -> str:
+    """Return the key that an override sets."""
+    return word.lstrip("+~").split("=")[0]
+
+
 def _check_stage(path: str, settings: TunerConfig) -> None:
-    """Refuse a field that the trials of the stage do not train with."""
+    """Raise ConfigError if the searched stages do not use a field."""
     find_field(path)
-    stages = ("autoencoder", "emulator")
-    searched = stages if settings.stage == "both" else (settings.stage,)
-    if path.split(".")[0] not in (*searched, *BESIDE):
+    searched = STAGES if settings.stage == "both" else (settings.stage,)
+    allowed = (*searched, *GENERAL)
+    if path.split(".")[0] not in allowed:
         raise ConfigError(
             f"tuner.space {path}: tuner.stage is {settings.stage}; "
-            f"name fields of {', '.join((*searched, *BESIDE))}."
+            f"name fields of {', '.join(allowed)}."
         )
     if settings.algorithm == "hyperband" and path.endswith(".fit.epochs"):
         raise ConfigError(
@@ -169,7 +176,7 @@ def _dimension(path: str, given: RangeConfig) -> Dimension:
     }.get(kind, ("values",))
     for name in surplus:
         if getattr(given, name):
-            raise ConfigError(f"tuner.space {path}: {name} means nothing to {kind}.")
+            raise ConfigError(f"tuner.space {path}: {name} has no effect on a {kind}.")
     if kind == "bool":
         return Dimension(path, kind)
     if kind == "choice":
@@ -177,32 +184,32 @@ def _dimension(path: str, given: RangeConfig) -> Dimension:
         if own == "bool":
             values = values or (True, False)
         if not values:
-            raise ConfigError(f"tuner.space {path}: give the values to choose among.")
-        return Dimension(path, kind, tuple(check_value(path, one) for one in values))
+            raise ConfigError(f"tuner.space {path}: give the values to choose from.")
+        return Dimension(path, kind, tuple(check_value(path, v) for v in values))
     return _number(path, kind, given, item.metadata.get("range", (None, None)))
 
 
 def _number(
     path: str, kind: str, given: RangeConfig, allowed: tuple[Any, Any]
 ) -> Dimension:
-    """Return the dimension of a number, between bounds that its field allows."""
-    low, high = (
-        field if value is None else value
-        for value, field in zip((given.min, given.max), allowed, strict=True)
-    )
+    """Return the dimension of a number, with bounds that its field allows."""
+    low = allowed[0] if given.min is None else given.min
+    high = allowed[1] if given.max is None else given.max
     for name, value in (("min", low), ("max", high)):
         if value is None or not math.isfinite(value):
-            raise ConfigError(f"tuner.space {path}: give {name}, its field has none.")
-        if kind == "int" and value != int(value):
-            raise ConfigError(f"tuner.space {path}: {name} is {value:g}, not whole.")
-        check_value(path, int(value) if kind == "int" else value)
+            raise ConfigError(
+                f"tuner.space {path}: give {name}, for which the field has no default."
+            )
+        whole = kind == "int" and float(value).is_integer()
+        check_value(path, int(value) if whole else value)
     if low >= high:
         raise ConfigError(
-            f"tuner.space {path}: min is {low:g} and max {high:g}; min must be smaller."
+            f"tuner.space {path}: min is {low:g} and max is {high:g}; min must be "
+            "smaller."
         )
     if given.log and low <= 0:
         raise ConfigError(
-            f"tuner.space {path}: min is {low:g}; a log scale needs one above 0."
+            f"tuner.space {path}: min is {low:g}; a log scale needs a min above 0."
         )
     step = given.step
     least = 1 if given.log else 0
@@ -212,14 +219,14 @@ def _number(
             + (", the factor from one value to the next." if given.log else ".")
         )
     if step is not None and kind == "int" and step != int(step):
-        raise ConfigError(f"tuner.space {path}: step is {step:g}, not whole.")
+        raise ConfigError(f"tuner.space {path}: step is {step:g}; give a whole number.")
     return Dimension(path, kind, (), low, high, step, given.log)
 
 
 def _condition(
     path: str, other: str, values: Any, space: Mapping[str, Dimension]
 ) -> tuple[Any, ...]:
-    """Return the values of another dimension with which a field is tried."""
+    """Return the values of another dimension for which a field is searched."""
     if other not in space or space[other].kind == "float":
         why = "is a float" if other in space else "is not searched"
         raise ConfigError(
@@ -227,42 +234,38 @@ def _condition(
             "an int or a bool of the same space."
         )
     parent = space[other]
-    wanted = values if isinstance(values, list) and values else [values]
+    several = isinstance(values, list) and values
     if parent.kind == "choice" and values in parent.values:
-        wanted = [values]  # a list that is one value, such as widths
-    kept = tuple(check_value(other, one) for one in wanted)
-    for value in kept:
+        several = False  # The list is a single value, such as widths.
+    checked = tuple(check_value(other, v) for v in (values if several else [values]))
+    for value in checked:
         tried = value in parent.values
         if parent.kind != "choice":
             tried = parent.kind == "bool" or parent.low <= value <= parent.high
         if not tried:
             raise ConfigError(
-                f"tuner.space {path}: its when waits for {other}={_text(value)}, "
+                f"tuner.space {path}: its when names {other}={_text(value)}, "
                 "which is never tried."
             )
-    return kept
+    return checked
 
 
 def _ordered(space: dict[str, Dimension]) -> list[Dimension]:
     """Return the dimensions, each after those that it depends on."""
     ordered: dict[str, Dimension] = {}
     while len(ordered) < len(space):
-        ready = [
-            one
-            for path, one in space.items()
-            if path not in ordered and all(other in ordered for other in one.when)
-        ]
+        left = {path: item for path, item in space.items() if path not in ordered}
+        ready = {p: item for p, item in left.items() if set(item.when) <= set(ordered)}
         if not ready:
-            left = ", ".join(path for path in space if path not in ordered)
             raise ConfigError(
-                f"tuner.space: {left} wait for one another in their when."
+                f"tuner.space: {', '.join(left)} depend on each other by their when."
             )
-        ordered |= {one.path: one for one in ready}
+        ordered |= ready
     return list(ordered.values())
 
 
 def _text(value: Any) -> str:
-    """Return a value as an override spells it."""
+    """Return a value in the spelling of an override."""
     words = {"null", "true", "false", "nan", "inf"}  # Hydra's own
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./-]*", value)
     if plain and value.lower() not in words:

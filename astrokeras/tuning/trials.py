@@ -1,4 +1,4 @@
-"""The trials of a search: each a training and a run, and a line about how it ended."""
+"""Trials of a search: the training and the run of each, and its result."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from astrokeras.config import Config, TunerConfig, compose
+from astrokeras.config import STAGES, Config, TunerConfig, compose
 from astrokeras.errors import InputError, WorkError
 from astrokeras.runs.directory import Run
 from astrokeras.system.atomic_files import write_text, written_beside
@@ -18,20 +18,18 @@ from astrokeras.system.progress import report
 from astrokeras.training.train import train
 from astrokeras.tuning.search_space import to_overrides
 
-STAGES = ("autoencoder", "emulator")
-
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial ended.
+    """Result of a trial.
 
     Attributes:
-        trial: Its name, that of its run.
-        values: What was tried, by field.
-        epochs: Of each stage that was trained.
-        val_dex: Validation error of the best epoch, dex; None of a failed trial.
-        seconds: Wall time, since it was last resumed if it was.
-        reason: Why it failed, else None.
+        trial: Name of the trial and of its run.
+        values: The tried values, by field.
+        epochs: Epochs of each trained stage.
+        val_dex: Validation error of the best epoch, dex; None for a failed trial.
+        seconds: Wall time since the start or the last resumption.
+        reason: The reason of a failure, else None.
     """
 
     trial: str
@@ -44,13 +42,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Search:
-    """A search: its directory, what it tries, and what it is tried on.
+    """A search: its directory, its settings, and the configuration that it varies.
 
     Attributes:
         path: The directory, `saved_models/<name>`.
-        settings: Of the search.
-        overrides: Of the configuration that the trials vary.
-        device: `cpu`, `gpu`, or what is there.
+        settings: Settings of the search.
+        overrides: Overrides of the configuration that the trials vary.
+        device: `cpu` or `gpu`; by default a GPU if there is one.
     """
 
     path: Path
@@ -59,7 +57,7 @@ class Search:
     device: str | None = None
 
     @property
-    def facts(self) -> Path:
+    def settings_file(self) -> Path:
         return self.path / "search.json"
 
     @property
@@ -72,7 +70,7 @@ class Search:
 
     @property
     def autoencoder(self) -> Run:
-        """The run whose autoencoder the trials of an emulator share."""
+        """The run with the autoencoder that all trials of an emulator use."""
         return Run(self.path / "autoencoder")
 
     @property
@@ -84,62 +82,59 @@ class Search:
         """Compose the configuration with values for some fields.
 
         Args:
-            values: By field.
-            full: With the epochs that are configured, not the fewer ones of a trial.
+            values: The values, by field.
+            full: Whether to use the configured epochs, not the fewer ones of a trial.
         """
-        fewer = {
-            f"{stage}.fit.epochs": count
-            for stage, count in asdict(self.settings.epochs).items()
-            if count is not None and not full
-        }
+        counts = {} if full else asdict(self.settings.epochs)
+        fewer = _epochs({k: count for k, count in counts.items() if count is not None})
         return compose([*to_overrides(fewer), *self.overrides, *to_overrides(values)])
 
     def results(self) -> list[Result]:
-        """Return the trials that ended, the best first and the failed last."""
-        found = [
+        """Return the results of finished trials, best first and failed ones last."""
+        results = [
             Result(**json.loads(path.read_text()))
             for path in sorted(self.trials.glob("*/trial.json"))
         ]
-        return sorted(found, key=lambda one: (one.val_dex is None, one.val_dex))
+        return sorted(results, key=lambda each: (each.val_dex is None, each.val_dex))
 
 
 def open_search(path: Path) -> Search:
-    """Return a search that was begun, as its directory tells it.
+    """Read an existing search from its directory.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no search.
     """
     from omegaconf import OmegaConf
 
-    facts = path / "search.json"
-    if not facts.is_file():
+    file = Search(path, TunerConfig()).settings_file
+    if not file.is_file():
         raise InputError(
-            f"{path}: no search was begun there; name one with name=..., or start it "
-            "without --show."
+            f"{path}: there is no search in this directory; give its name with "
+            "name=..., or start it without --show."
         )
-    known = json.loads(facts.read_text())
+    stored = json.loads(file.read_text())
     schema = OmegaConf.structured(TunerConfig)
-    settings = OmegaConf.to_object(OmegaConf.merge(schema, known["tuner"]))
+    settings = OmegaConf.to_object(OmegaConf.merge(schema, stored["tuner"]))
     assert isinstance(settings, TunerConfig)
-    return Search(path, settings, known["overrides"])
+    return Search(path, settings, stored["overrides"])
 
 
 def run_trial(
     search: Search, trial: str, values: dict[str, Any], epochs: Mapping[str, int]
 ) -> Result:
-    """Train a trial, or go on with it where it was interrupted, and write its result.
+    """Train a trial, or resume it after an interruption, and write its result.
 
-    Whatever goes wrong with these values is a failed trial; a full disk is not.
+    Errors in the training make a failed trial; an error of the disk ends the search.
 
     Args:
         search: The search.
         trial: Name of the trial.
-        values: What is tried, by field.
-        epochs: Of each stage, where they are not those of all trials.
+        values: The values to try, by field.
+        epochs: Epochs of each stage that differ from those of other trials.
     """
     run = Run(search.trials / trial)
     path = run.path / "trial.json"
-    if path.is_file():  # it ended, and its chief was killed before it knew
+    if path.is_file():  # The chief was killed before it saved this result.
         return Result(**json.loads(path.read_text()))
     report(f"Trial {trial}: {' '.join(to_overrides(values))}")
     began = time.time()
@@ -170,14 +165,14 @@ def run_trial(
 
 
 def share_autoencoder(source: Run, run: Run) -> None:
-    """Give a run the autoencoder of another, with what is recorded of it."""
+    """Copy the autoencoder of a run, and its provenance, to another run."""
     if run.autoencoder.is_file():
         return
     run.path.mkdir(parents=True, exist_ok=True)
     claim(run.path, "run", [run.provenance.name, run.autoencoder.name])
     pairs = {
         source.provenance: run.provenance,
-        source.autoencoder: run.autoencoder,  # the last one: it tells that all is there
+        source.autoencoder: run.autoencoder,  # It comes last: it marks completion.
     }
     for given, path in pairs.items():
         with written_beside(path) as beside:
@@ -185,13 +180,13 @@ def share_autoencoder(source: Run, run: Run) -> None:
 
 
 def validation_dex(run: Run, stage: str) -> float:
-    """Return the validation error of a stage's best epoch, whose weights it has."""
+    """Return the validation error of a stage's best epoch, dex."""
     rows = json.loads((run.path / "history.json").read_text())[stage]
     return min(row["val_dex"] for row in rows)
 
 
 def _train(search: Search, config: Config, run: Run) -> float:
-    """Train the stages of a trial as `astrokeras train` does; return its objective."""
+    """Train the stages of a trial as `astrokeras train` does, and return its error."""
     if search.settings.stage == "emulator":
         share_autoencoder(search.autoencoder, run)
     made = {"autoencoder": run.autoencoder, "emulator": run.surrogate}
@@ -210,21 +205,22 @@ def _train(search: Search, config: Config, run: Run) -> float:
     dex = validation_dex(run, search.stages[-1])
     if not math.isfinite(dex):
         raise WorkError(f"the validation error is {dex}.")
-    # Nobody resumes a trial that ended, and an optimiser's state is large.
+    # A finished trial is never resumed, and the optimiser's state is large.
     for stage in search.stages:
         names = stage_names(stage)
-        remove(run.path, [one for one in names if one.startswith("checkpoints/")])
+        remove(run.path, [name for name in names if name.startswith("checkpoints/")])
     return dex
 
 
 def _free_memory() -> None:
-    """Forget the compiled steps of a trial, which no other trial can use."""
+    """Free the compiled steps of a trial, which no other trial can use."""
     import keras
 
     keras.utils.clear_session()
 
 
 def _write_hparams(run: Run, result: Result) -> None:
+    """Write the values and the error of a trial for TensorBoard's HParams."""
     from astrokeras.monitoring.hparams import write_hparams
 
     failed = result.val_dex is None
@@ -234,4 +230,5 @@ def _write_hparams(run: Run, result: Result) -> None:
 
 
 def _epochs(counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return the epochs of stages by the path of the field."""
     return {f"{stage}.fit.epochs": count for stage, count in counts.items()}

@@ -1,6 +1,6 @@
-"""Tables of the configuration's keys, made of its YAML files and of its schema.
+"""Tables of the configuration's keys, from its YAML files and its dataclasses.
 
-`<!-- keys: emulator -->` on a page becomes the table of that group.
+The mark `<!-- keys: emulator -->` on a page is replaced by the table of that group.
 """
 
 import dataclasses
@@ -34,12 +34,12 @@ FILES = {
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the tables where they are asked for."""
+    """Replace each mark of a page by its table."""
     return MARK.sub(lambda match: table(match[1]), markdown)
 
 
 def table(group: str) -> str:
-    """Return the table of a group, `root` for the keys that are in none."""
+    """Return the table of a group, or with `root` of the keys outside groups."""
     config: Any = compose()
     if FILES[group].startswith("tracks/"):
         config = compose_tracks(group)
@@ -52,13 +52,14 @@ def table(group: str) -> str:
     for key, value, field in leaves(config):
         if key not in meanings:
             raise PluginError(f"configs/{FILES[group]}: {key} has no comment")
-        cells = (f"`{key}`", f"`{shown(value)}`", allowed(value, field), meanings[key])
-        lines.append("| " + " | ".join(one.replace("|", "\\|") for one in cells) + " |")
+        cells = [f"`{key}`", f"`{shown(value)}`", allowed(value, field), meanings[key]]
+        cells = [cell.replace("|", "\\|") for cell in cells]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def leaves(config: Any, prefix: str = "") -> Any:
-    """Yield key, value and field of all that is no group of its own."""
+    """Yield key, value and field of every key that holds a value, not a group."""
     for field in dataclasses.fields(config):
         if isinstance(config, Config) and field.name in GROUPS:
             continue
@@ -70,7 +71,7 @@ def leaves(config: Any, prefix: str = "") -> Any:
 
 
 def comments(path: Path) -> dict[str, str]:
-    """Return what a YAML file says of each key, by its dotted path."""
+    """Return the comment of each key of a YAML file, by the key's dotted path."""
     found: dict[str, str] = {}
     parents: list[str] = []
     for match in map(LINE.match, path.read_text().splitlines()):
@@ -84,7 +85,7 @@ def comments(path: Path) -> dict[str, str]:
 
 
 def shown(value: Any) -> str:
-    """Return a value as it is written in YAML, long ones cut short."""
+    """Return a value as YAML writes it."""
     if isinstance(value, dict):
         value = "{" + ", ".join(f"{k}: {v}" for k, v in value.items()) + "}"
     elif isinstance(value, list):
@@ -99,7 +100,7 @@ def shown(value: Any) -> str:
 def allowed(value: Any, field: Any) -> str:
     """Return the choices or the range of a key."""
     if choices := field.metadata.get("choices"):
-        return ", ".join(f"`{one}`" for one in choices)
+        return ", ".join(f"`{choice}`" for choice in choices)
     if isinstance(value, bool):
         return "`true`, `false`"
     if limits := field.metadata.get("range"):

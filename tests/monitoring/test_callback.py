@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from tiny import SPECIES, make_tracers, overrides, write_tracers
 
 import astrokeras
-from astrokeras.callbacks import Checkpoint
-from astrokeras.config import ConfigError, compose
+from astrokeras.config import STAGES, ConfigError, compose
 from astrokeras.data.pipeline.training_cache import prepare
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler
 from astrokeras.errors import WorkError
@@ -24,12 +24,13 @@ from astrokeras.monitoring.callback import Board
 from astrokeras.monitoring.event_files import PATTERN, EventWriter, cut
 from astrokeras.monitoring.example_tracers import Sample
 from astrokeras.runs.directory import Run
+from astrokeras.training.checkpoint import Checkpoint
 from astrokeras.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
 )
-STAGES = ("autoencoder", "emulator")
+
 # Of H, C and O in `SPECIES`.
 ATOMS = np.array(
     [
@@ -92,7 +93,7 @@ def looks():
 
 @pytest.fixture(scope="module")
 def run(folder, looks):
-    look = Board._look
+    look = Board._write_predictions
 
     def watched(self, number):
         before = randomness(self)
@@ -100,7 +101,7 @@ def run(folder, looks):
         looks.append((before, randomness(self)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Board, "_look", watched)
+        patch.setattr(Board, "_write_predictions", watched)
         return train(compose(overrides(folder, *LIVELY)))
 
 
@@ -339,7 +340,10 @@ def test_a_diverged_training_is_a_failed_session(folder):
 
     config = compose(overrides(folder, "name=diverged"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("astrokeras.callbacks.math.isfinite", lambda value: False)
+        patch.setattr(
+            "astrokeras.callbacks.math",
+            SimpleNamespace(isfinite=lambda value: False, inf=float("inf")),
+        )
         with pytest.raises(WorkError, match="diverged in epoch 1"):
             train(config)
 

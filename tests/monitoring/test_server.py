@@ -40,7 +40,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path, monkeypatch, cli):
     write_run(tmp_path / "saved_models" / "first")
     write_run(tmp_path / "elsewhere" / "first")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: nothing in it was written"):
+    with pytest.raises(InputError, match="empty: this folder has no event files"):
         find_boards(["empty"])
     with pytest.raises(InputError, match=r"would call it 'first', as it does .*saved"):
         find_boards(["first", "elsewhere/first"])

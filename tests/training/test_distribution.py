@@ -135,23 +135,23 @@ BOTH = ("training.distribution=data_parallel", "training.coordinator=here:20000"
 @pytest.mark.parametrize(
     ("backend", "given", "message"),
     [
-        ("jax", ["training.rank=1"], "training.distribution none"),
+        ("jax", ["training.rank=1"], "training.distribution is none"),
         ("jax", [BOTH[0], "training.processes=2", "training.rank=0"], "coordinator"),
         ("jax", [*BOTH, "training.processes=2"], "rank is not given"),
         ("jax", [*BOTH, "training.processes=2", "training.rank=2"], "from 0 to 1"),
         ("jax", [BOTH[0], "training.coordinator=here", "training.rank=0"], "HOST:PORT"),
-        ("jax", [BOTH[0], "members=2"], "train the members apart"),
+        ("jax", [BOTH[0], "ensemble_size=2"], "train the members separately"),
         (
             "jax",
             [*BOTH, "training.processes=3", "training.rank=0"],
-            "batch_size is 512, no multiple of the 3 processes",
+            "batch_size is 512, not a multiple of the 3 processes",
         ),
         (
             "tensorflow",
             [*BOTH, "training.processes=2", "training.rank=0"],
             "--backend jax",
         ),
-        ("torch", [BOTH[0]], "not offered on PyTorch"),
+        ("torch", [BOTH[0]], "which PyTorch does not support"),
     ],
 )
 def test_what_cannot_be_distributed_is_refused(monkeypatch, backend, given, message):

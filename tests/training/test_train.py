@@ -192,7 +192,7 @@ def test_several_steps_a_call_are_the_same_steps(whole, several):
 @pytest.mark.parametrize("how", ["whole", "several"])
 def test_a_resumed_training_ends_as_one_never_interrupted(folder, how, stage, request):
     if how == "several" and keras.backend.backend() == "torch":
-        pytest.skip("PyTorch runs one step a call")
+        pytest.skip("PyTorch runs one step per call")
     whole = request.getfixturevalue(how)
     more = SEVERAL if how == "several" else ()
 
@@ -262,7 +262,7 @@ def test_a_finished_stage_is_not_resumed_with_other_settings(folder, run, more):
 def test_an_interrupted_run_is_known_as_one(folder, capsys, monkeypatch):
     config = compose(overrides(folder, "name=stopped"))
     monkeypatch.setattr(
-        "astrokeras.callbacks.HistoryWriter.on_epoch_end",
+        "astrokeras.training.checkpoint.HistoryWriter.on_epoch_end",
         lambda self, epoch, logs=None: _raise(KeyboardInterrupt),
     )
     with pytest.raises(KeyboardInterrupt):
@@ -308,11 +308,15 @@ def test_a_changed_configuration_is_not_resumed(folder, run):
         ([], {}, "choose another name=..., or --resume"),
         (["name=new"], {"resume": True}, "nothing to resume"),
         (["name=new"], {"stages": ("emulator",)}, "needs a trained autoencoder"),
-        (["name=new", "emulator.window=99"], {}, r"\[99\], longer than .*at most 12"),
+        (
+            ["name=new", "emulator.window=99"],
+            {},
+            r"\[99\], but the longest .* 12 steps",
+        ),
         (
             ["name=new", "emulator.use_timestep=false"],
             {},
-            "emulator.stride is 32, .*timed=true",
+            "emulator.stride is 32, .*use_timestep=true",
         ),
         (["name=new"], {"device": "abacus"}, "'abacus'; use cpu or gpu"),
         (["name=new", "cache_dir=no"], {"mode": "train"}, "--mode preprocess"),

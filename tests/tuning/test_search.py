@@ -326,7 +326,7 @@ def test_an_existing_search_is_neither_replaced_nor_mixed(folder, untrained):
         tune(words(folder), resume=True)
     run.mkdir(parents=True)
     (run / "config.yaml").write_text("name: search\n")
-    with pytest.raises(InputError, match="is a run and no search"):
+    with pytest.raises(InputError, match="is a run and not a search"):
         tune(words(folder), overwrite=True)
     (run / "config.yaml").unlink()
     tune(words(folder, "tuner.trials=1"))
@@ -350,11 +350,11 @@ def test_an_existing_search_is_neither_replaced_nor_mixed(folder, untrained):
     ("chief", "worker", "environment", "named"),
     [
         (None, "w0", {}, "--worker w0: .*--chief HOST:PORT"),
-        ("node1", None, {}, "--chief node1: is no HOST:PORT"),
-        ("node1:port", "w0", {}, "--chief node1:port: is no HOST:PORT"),
+        ("node1", None, {}, "--chief node1: give HOST:PORT"),
+        ("node1:port", "w0", {}, "--chief node1:port: give HOST:PORT"),
         ("127.0.0.1:1", "chief2", {}, "'chief2': give each worker"),
         ("192.0.2.1:8000", None, {}, "cannot listen there"),
-        ("127.0.0.1:99999", None, {}, "is no HOST:PORT"),
+        ("127.0.0.1:99999", None, {}, "give HOST:PORT"),
         (None, None, {"ORACLE_IP": "127.0.0.1"}, "KERASTUNER_ORACLE_PORT is not"),
         (
             None,

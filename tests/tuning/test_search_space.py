@@ -83,12 +83,12 @@ def test_a_condition_comes_after_what_it_waits_for(read):
 @pytest.mark.parametrize(
     ("space", "named"),
     [
-        ("emulator.depth: {}", "emulator.depth: is no key.*hidden, activation"),
-        ("emulator.fit: {}", "emulator.fit: is no key.*emulator has hidden"),
-        ("emulator: {}", "emulator: is no key"),
+        ("emulator.depth: {}", "emulator.depth: this key does .*hidden, activation"),
+        ("emulator.fit: {}", "emulator.fit: this key .*emulator has hidden"),
+        ("emulator: {}", "emulator: this key does not exist or has no value"),
         (
             "emulator.finetune_autoencoder.deep: {}",
-            "emulator.finetune_autoencoder.deep: is no key",
+            "emulator.finetune_autoencoder.deep: this key does not exist",
         ),
         ("dataset.floor: {}", "dataset.floor: .*autoencoder, emulator, seed"),
         (
@@ -99,7 +99,7 @@ def test_a_condition_comes_after_what_it_waits_for(read):
             "emulator.native_step_fraction: {min: 0.5, max: 1.5}",
             r"emulator.native_step_fraction is 1.5.*\[0, 1\]",
         ),
-        ("emulator.native_step_fraction: {min: 1, max: 0.5}", "min is 1 and max 0.5"),
+        ("emulator.native_step_fraction: {min: 1, max: 0.5}", "1 and max is 0.5"),
         ("emulator.native_step_fraction: {log: true}", "min is 0; a log scale"),
         (
             "emulator.native_step_fraction: {kind: int}",
@@ -111,8 +111,9 @@ def test_a_condition_comes_after_what_it_waits_for(read):
         ),
         ("emulator.native_step_fraction: {step: -1}", "step is -1"),
         ("emulator.stride: {min: 1, max: 9, step: 1, log: true}", "step is 1;"),
-        ("emulator.stride: {min: 1.5, max: 9}", "min is 1.5, not whole"),
-        ("emulator.stride: {min: 1, max: 9, values: [3]}", "min means nothing to ch"),
+        ("emulator.stride: {min: 1.5, max: 9}", "stride: .*'1.5'.* to Integer"),
+        ("emulator.stride: {min: 1, max: 9, step: 1.5}", "step is 1.5; give a whole"),
+        ("emulator.stride: {min: 1, max: 9, values: [3]}", "min has no effect on a ch"),
         (
             "emulator.finetune_autoencoder: {values: [maybe]}",
             "emulator.finetune_autoencoder: .*maybe",
@@ -135,12 +136,12 @@ def test_a_condition_comes_after_what_it_waits_for(read):
         ),
         (
             "emulator.native_step_fraction: {when: {seed: 7}}\nseed: {min: 1, max: 3}",
-            "waits for seed=7, which is never tried",
+            "when names seed=7, which is never tried",
         ),
         (
             "emulator.finetune_autoencoder: {when: {emulator.use_timestep: true}}\n"
             "emulator.use_timestep: {when: {emulator.finetune_autoencoder: true}}",
-            "emulator.finetune_autoencoder, emulator.use_timestep wait",
+            "emulator.finetune_autoencoder, emulator.use_timestep depend on each",
         ),
     ],
     ids=lambda text: text.split(",")[0],

@@ -46,7 +46,7 @@ def test_training_is_the_same_as_streamed(folder):
 def test_a_training_goes_on_where_the_data_lie_elsewhere(folder, monkeypatch):
     """Which says too that each epoch has its own batches, wherever they come from."""
     whole = train(settings(folder, "never", "name=whole"))
-    stop = "astrokeras.callbacks.HistoryWriter.on_epoch_end"
+    stop = "astrokeras.training.checkpoint.HistoryWriter.on_epoch_end"
     with monkeypatch.context() as patch:
         patch.setattr(stop, interrupt_after(2))
         with pytest.raises(KeyboardInterrupt):
@@ -69,7 +69,9 @@ def interrupt_after(epochs):
 
 @pytest.mark.tensorflow
 def test_tensorflow_refuses_what_it_cannot_do(folder):
-    with pytest.raises(ConfigError, match=r"autoencoder\.fit\.resident is 'always'"):
+    with pytest.raises(
+        ConfigError, match=r"autoencoder\.fit\.device_cache is 'always'"
+    ):
         train(settings(folder, "always"))
 
 
