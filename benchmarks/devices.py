@@ -35,7 +35,7 @@ TRAININGS: dict[str, tuple[list[tuple[str, ...]], int]] = {
 # The command line with a clock: when each batch was done.
 WORKER = """
 import sys, time
-from astrokeras.workflows import fit
+from astrokeras.training import fit
 out = open(sys.argv.pop(1), "w", buffering=1)
 class Clock(fit.EpochBar):
     done = 0

@@ -35,6 +35,7 @@ from astrokeras.config import (
 )
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.hdf5 import row_numbers
+from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.data.tracers.split import make_split
 from astrokeras.data.tracers.units import factor
 from astrokeras.data.tracers.writer import TracerWriter
@@ -47,7 +48,7 @@ from astrokeras.system import arguments as checks
 from astrokeras.system.package_data import resource
 from astrokeras.tuning.search_space import check_value
 
-TESTS = Path(__file__).resolve().parent.parent / "tests"
+TESTS = Path(__file__).resolve().parent.parent / "tests" / "support"
 LONGEST = 1500  # letters of a refusal
 LETTERS = list("HCNOSE+-#@$0123456789 abcdef=[]{},.:_\n\0é")
 SPECIES, PARAMETERS = ("H", "H2", "CO", "#H2O", "@H2O"), ("Density", "Av")
@@ -55,7 +56,7 @@ LIMITS = Limits(
     species=SPECIES,
     parameters=PARAMETERS,
     units=("cm^-3", "mag"),
-    step=(50.0, 200.0),
+    dt_range=(50.0, 200.0),
     t_max=1000.0,
     parameter_ranges={"Density": (1.0, 1e4), "Av": (0.1, 10.0)},
     species_ranges=np.array([[1e-20] * 5, [0.5] * 5]),
@@ -240,7 +241,7 @@ def argue(draw: Draw) -> None:
     elif kind == 4:
         assert all(isinstance(one, str) for one in checks.texts("x", value))
     elif kind == 5:
-        assert checks.numbers("x", value).dtype == "float32"
+        assert as_numbers("x", value).dtype == "float32"
     elif kind == 6:
         assert isinstance(checks.path("x", value), Path)
     else:
@@ -339,7 +340,8 @@ class Caller:
 
     def __init__(self, draw: Draw, settings: int):
         sys.path.insert(0, str(TESTS / "support"))
-        from surrogates import PARAMETERS, SPECIES, make_surrogate, make_trust
+        from surrogates import make_surrogate, make_trust
+        from tiny import PARAMETERS, SPECIES
 
         self.draw, self.names, self.parameters = draw, SPECIES, len(PARAMETERS)
         plain = make_surrogate(draw.rng, use_timestep=True, dt_range=(50.0, 200.0))

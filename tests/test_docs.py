@@ -2,11 +2,16 @@
 
 import json
 import re
+import shlex
 
+import numpy as np
 import pytest
+import typer
 from conftest import ROOT
 
 import astrokeras
+from astrokeras.cli import app
+from astrokeras.config import compose
 
 PAGES = sorted(
     page
@@ -15,6 +20,12 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\(([^)#\s:]+)(?:#([^)\s]*))?\)")  # none to elsewhere
 NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Pages whose Python needs no more than a preset and a few tracers.
+RUN = ("README.md", "docs/data.md", "docs/index.md", "docs/quickstart.md")
+RUN += ("docs/species.md", "docs/trust.md")
+# Variants and folders of these names are the reader's own.
+OWN = re.compile(r"=(mine|shock|best-1)$")
 
 
 def anchors(page):
@@ -43,3 +54,75 @@ def test_the_notebook_is_kept_without_outputs():
     cells = json.loads(NOTEBOOK.read_text())["cells"]
 
     assert [cell for cell in cells if cell.get("outputs")] == []
+
+
+def blocks(page, *languages):
+    """Return the blocks of code on a page in some languages."""
+    return [code for name, code in BLOCK.findall(page.read_text()) if name in languages]
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Return what the blocks take as given: two tracers, four intervals, a solver."""
+    with astrokeras.TracerStore(astrokeras.resource("data") / "grav.h5") as store:
+        tracers = store.read(store.rows("test")[:2])
+    time = np.array([0, 92.9, 1000, 1500, 4000])
+    physical = tracers.physical[:, [0, 1, 10, 16]]
+    return {
+        "surrogate": astrokeras.load("grav"),
+        "initial": tracers.abundances[:, 0],
+        "abundances": tracers.abundances[:, 5],
+        "physical": physical,
+        "moving": np.stack([physical] * 3, axis=2),
+        "time": time,
+        "solver": lambda initial, physical, time: np.repeat(initial[:, None], 5, 1),
+        "my_tracers": [
+            (np.full((298, 4), 0.1), np.full((297, 2), 10.0), np.arange(298.0))
+        ]
+        * 12,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::astrokeras.OutsideBoxWarning")
+@pytest.mark.parametrize("page", RUN)
+def test_the_python_of_a_page_runs(page, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    codes = blocks(ROOT / page, "python")
+    given = dict(names)
+
+    assert codes
+    for code in codes:
+        exec(compile(code, page, "exec"), given)
+
+
+def command_lines():
+    """Yield page and words of every command of ours in the blocks of the pages."""
+    for page in PAGES:
+        for code in blocks(page, "sh", "bash"):
+            for line in code.replace("\\\n", " ").splitlines():
+                part = re.search(r"(?:^|[\s/&|])astrokeras( [a-z-].*)", line)
+                if part and "[" not in line.split("astrokeras")[1][:12]:
+                    yield page, shlex.split(part[1], comments=True)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    list(command_lines()),
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_commands_of_a_page_exist(page, words, tmp_path, monkeypatch):
+    """Its options and overrides are right; what it would do is not done."""
+    monkeypatch.chdir(tmp_path)
+    words = [word for word in words if word not in ("$resume", "$again", "&")]
+    while words[0].startswith("--"):
+        words = words[2:]
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    context = command.make_context(command.name, list(words))
+
+    if command.name == "train":
+        overrides = [word for word in words if "=" in word and not OWN.search(word)]
+        assert compose(overrides) is not None
+    assert context.params

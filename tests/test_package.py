@@ -1,7 +1,8 @@
 """What holds for the package as a whole: its direction, its imports, its names."""
 
 import ast
-import importlib
+import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
@@ -113,6 +114,28 @@ def test_folders_and_files_are_of_a_size_that_can_be_read():
         assert len(modules) <= (7 if folder == PACKAGE else 16), folder
     for path in FILES:
         assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_the_map_shows_the_order_and_names_what_exists():
+    spec = importlib.util.spec_from_file_location(
+        "packages", ROOT / "docs" / "hooks" / "packages.py"
+    )
+    packages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(packages)
+    ranks, leaves = packages.read_order()
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page[: page.index("\n## Train")]
+    rows = re.findall(r"^\| (`.*`) \|", table, re.MULTILINE)
+    named = re.findall(r"`([\w/.]+/[\w.]*)`", page)
+
+    assert [set(rank) for rank in ranks] == ORDER
+    assert leaves == LEAVES
+    assert packages.FIGURE.read_text() == packages.draw(ranks, leaves)
+    assert set(re.findall(r"[\w.]+", " ".join(rows))) == set(RANK)
+    assert len(named) > 10
+    for path in named:
+        folder = path.partition("NAME")[0].partition("PACKAGE")[0]
+        assert (ROOT / folder).exists(), path
 
 
 def test_few_modules_import_a_backend():

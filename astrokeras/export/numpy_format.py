@@ -20,7 +20,7 @@ from astrokeras.layers.residual_cell import REACH, SLOPE
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 
 FILE = "surrogate.npz"
-READER = Path(reader.__file__).name
+READER = "numpy_reader.py"  # the name that its users import
 
 
 def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:

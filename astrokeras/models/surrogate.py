@@ -441,7 +441,7 @@ class Surrogate(Facts, keras.Model):
                 "trust; train it with a validation split, or ask for neither."
             )
         if isinstance(initial, str):
-            initial = self.start(initial)
+            initial = self.initial_condition(initial)
         given = Given(
             *input_checks.check_tracers(self.limits, initial, physical, time, flagged)
         )

@@ -79,12 +79,12 @@ def _limits(facts: dict[str, Any]) -> str:
     lines = [
         f"{len(names)} species: {', '.join(names[:6])} ...",
         f"elements: {', '.join(facts['elements'])}",
-        f"steps of {low:.6g} to {high:.6g} yr, up to {facts['duration']:.6g} yr",
+        f"steps of {low:.6g} to {high:.6g} yr, up to {facts['t_max']:.6g} yr",
     ]
     for parameter, unit in zip(facts["parameters"], facts["units"], strict=True):
         low, high = facts["parameter_ranges"][parameter]
         lines.append(f"{parameter}: {low:.6g} to {high:.6g} {unit}")
-    lines.append(f"starts: {', '.join(facts['starts']) or 'none named'}")
+    lines.append(f"starts: {', '.join(facts['initial_conditions']) or 'none named'}")
     lines += [f"held fixed: {fact}" for fact in facts["fixed"]]
     return "\n".join(f"  {line}" for line in lines)
 

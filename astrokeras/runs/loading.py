@@ -53,8 +53,8 @@ def read_metadata(name: str | Path) -> dict[str, Any]:
 
     Returns:
         The keys `species`, `parameters`, `units`, `elements`, `stoichiometry`,
-        `step`, `duration`, `box`, `species_box`, `starts`, `floor`, `fixed` and
-        `version` of `Surrogate`, and whether it is `calibrated`.
+        `dt_range`, `t_max`, `parameter_ranges`, `species_ranges`, `initial_conditions`,
+        `floor`, `fixed` and `version` of `Surrogate`, and whether it is `calibrated`.
 
     Raises:
         InputError: If the file is missing, holds no surrogate, or is not safe to load.

@@ -65,9 +65,9 @@ def _limits(facts: dict[str, Any]) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"- steps of {interval}; at most {facts['duration']:.6g} yr",
+            f"- steps of {interval}; at most {facts['t_max']:.6g} yr",
             f"- held fixed in training: {', '.join(facts['fixed']) or 'nothing noted'}",
-            f"- named starts: {', '.join(facts['starts'])}",
+            f"- named starts: {', '.join(facts['initial_conditions'])}",
             f"- abundances below {facts['floor']:g} are not told apart",
             "- outside these ranges it answers, with a warning and a low trust score",
             _conserved(facts),
@@ -96,7 +96,7 @@ def _figures(metrics: dict[str, Any]) -> str:
     ]
     starts = [
         f"- from start {name}: {figures['dex']:.4g} dex, {figures['tracers']} tracers"
-        for name, figures in metrics.get("initial_conditions", {}).items()
+        for name, figures in metrics.get("starts", {}).items()
     ]
     return "\n".join(
         [
