@@ -14,7 +14,7 @@ from astrokeras.data.tracers.subset import sampling_order
 from astrokeras.errors import InputError
 from astrokeras.generation.misreadings import AS_IS, Hypothesis, suppose
 from astrokeras.generation.solver_inputs import Tracks, told
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import SolverError
 from astrokeras.system import arguments
 
@@ -131,7 +131,7 @@ def verify(
     threshold = arguments.number("threshold", threshold, low=0)
     with TracerStore(path) as store:
         rows = _choose(store, tracers, seed)
-        with Host(config.solver) as host:
+        with SolverProcess(config.solver) as host:
             tracks = Tracks(store, host, config)
             _check_options(store, config)
             tried = suppose(tracks)
@@ -208,7 +208,7 @@ def _starts(tracer: Tracers, generator: np.random.Generator) -> list[int]:
 
 
 def _compare(
-    host: Host,
+    host: SolverProcess,
     tracks: Tracks,
     tracer: Tracers,
     start: int,

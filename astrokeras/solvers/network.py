@@ -10,6 +10,7 @@ import numpy as np
 from astrokeras.chemistry.species import PHASES
 from astrokeras.config import SolverConfig
 from astrokeras.data.tracers.initial_abundances import read_initial
+from astrokeras.data.tracers.units import YEAR
 from astrokeras.errors import InputError
 from astrokeras.solvers.rates import DESORPTION, MONOLAYER, Rates
 from astrokeras.solvers.reactions import Reaction, list_species, read_reactions
@@ -21,8 +22,6 @@ from astrokeras.solvers.solver import (
     find_file,
 )
 
-SECONDS = 3.15576e7
-"""Of a Julian year."""
 FILES = {"reactions": "the reactions, CSV", "initial": "initial abundances, CSV"}
 RANGES = {
     "gasTemp": replace(PARAMETERS["gasTemp"], low=5.0),
@@ -70,7 +69,7 @@ class Network(Solver):
             "network": f"{paths['reactions'].name}, {len(self.species)} species, "
             f"{len(reactions)} reactions",
             "tolerances": describe_tolerances(config),
-            "constants": f"{SECONDS:g} s a year",
+            "constants": f"{YEAR:g} s a year",
         }
 
     def solve(
@@ -81,7 +80,7 @@ class Network(Solver):
         states[0] = initial
         for i, years in enumerate(np.diff(time)):
             here = {name: float(values[i]) for name, values in physical.items()}
-            states[i + 1], fault = self._step(states[i], years * SECONDS, here)
+            states[i + 1], fault = self._step(states[i], years * YEAR, here)
             if fault:
                 raise SolverError(f"{fault} after {time[i]:g} of {time[-1]:g} years")
         return states

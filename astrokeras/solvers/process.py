@@ -98,7 +98,7 @@ def silence() -> None:
     os.close(nowhere)
 
 
-class Host:
+class SolverProcess:
     """A process that has a solver imported and solves one tracer after another.
 
     Args:
@@ -174,7 +174,7 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def __enter__(self) -> "Host":
+    def __enter__(self) -> "SolverProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -182,7 +182,7 @@ class Host:
 
 
 def _serve(connection: Connection) -> NoReturn:
-    """Be the process of a `Host`, until the other end is closed."""
+    """Be the process of a `SolverProcess`, until the other end is closed."""
     with contextlib.suppress(EOFError, OSError):
         config = connection.recv()
         try:

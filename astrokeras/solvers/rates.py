@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from astrokeras.chemistry.species import find_elements, parse_species
+from astrokeras.data.tracers.units import HABING_PER_DRAINE
 from astrokeras.errors import InputError
 from astrokeras.solvers.reactions import TWO_BODY, Reaction, list_species
 
-HABING_PER_DRAINE = 1.7
-"""The rates' standard field (Draine 1978), in units of Habing's."""
 ALBEDO = 0.5
 """Of grains, for photons that cosmic rays make in H2 (Gredel et al. 1989)."""
 CROSS_SECTION = 5.9e-22
@@ -56,7 +55,7 @@ MASSES = {
 
 
 @dataclass(frozen=True)
-class _Group:
+class _ReactionGroup:
     """Reactions of one kind, each attribute (n,)."""
 
     alpha: np.ndarray
@@ -66,7 +65,7 @@ class _Group:
 
 
 Physical = Mapping[str, float]
-_Formula = Callable[[_Group, Physical], np.ndarray]
+_Formula = Callable[[_ReactionGroup, Physical], np.ndarray]
 
 
 class Rates:
@@ -87,7 +86,7 @@ class Rates:
         }
         columns["mass"] = _masses(reactions)
         self._groups = [
-            (rows, formula, _Group(**{k: v[rows] for k, v in columns.items()}))
+            (rows, formula, _ReactionGroup(**{k: v[rows] for k, v in columns.items()}))
             for kind, formula in FORMULAS.items()
             if len(rows := np.flatnonzero(kinds == kind))
         ]
@@ -109,31 +108,31 @@ class Rates:
         return np.where((self._low <= gas) & (gas <= self._high), found, 0.0)
 
 
-def _two_body(group: _Group, p: Physical) -> np.ndarray:
+def _two_body(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Modified Arrhenius law, alpha in cm^3 s^-1."""
     gas = p["gasTemp"]
     arrhenius = (gas / 300) ** group.beta * np.exp(-group.gamma / gas)
     return p["Density"] * group.alpha * arrhenius
 
 
-def _cosmic_ray(group: _Group, p: Physical) -> np.ndarray:
+def _cosmic_ray(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Impact of a cosmic ray, alpha in s^-1 at zeta = 1."""
     return p["zeta"] * group.alpha
 
 
-def _cosmic_ray_photon(group: _Group, p: Physical) -> np.ndarray:
+def _cosmic_ray_photon(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Photons of H2 that cosmic rays excite; gamma is the efficiency."""
     warmth = (p["gasTemp"] / 300) ** group.beta
     return p["zeta"] * group.alpha * warmth * group.gamma / (1 - ALBEDO)
 
 
-def _photon(group: _Group, p: Physical) -> np.ndarray:
+def _photon(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Photons of the field, alpha in s^-1 at Draine's, behind a layer of dust."""
     field = p["Radfield"] / HABING_PER_DRAINE
     return field * group.alpha * np.exp(-group.gamma * p["Av"])
 
 
-def _h2_formation(group: _Group, p: Physical) -> np.ndarray:
+def _h2_formation(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """H2 on grains (Hollenbach & McKee 1979), first order in H; alpha scales it."""
     gas, dust = p["gasTemp"] / 100, p["dustTemp"] / 100
     sticking = 1 / (1 + 0.4 * np.sqrt(gas + dust) + 0.2 * gas + 0.08 * gas**2)
@@ -141,24 +140,24 @@ def _h2_formation(group: _Group, p: Physical) -> np.ndarray:
     return p["Density"] * group.alpha * 3e-17 * np.sqrt(gas) * sticking * kept
 
 
-def _freeze(group: _Group, p: Physical) -> np.ndarray:
+def _freeze(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Neutrals stick to the grains they hit; alpha is the probability."""
     speed = 1.4551e4 * np.sqrt(p["gasTemp"] / group.mass)  # cm s^-1, the mean
     return p["Density"] * group.alpha * speed * CROSS_SECTION
 
 
-def _thermal(group: _Group, p: Physical) -> np.ndarray:
+def _thermal(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Thermal desorption; gamma is the binding energy, K."""
     return group.alpha * VIBRATION * np.exp(-group.gamma / p["dustTemp"])
 
 
-def _cosmic_ray_heating(group: _Group, p: Physical) -> np.ndarray:
+def _cosmic_ray_heating(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Desorption off grains that a cosmic ray has heated (Hasegawa & Herbst 1993)."""
     desorbed = VIBRATION * np.exp(-group.gamma / HOT)
     return p["zeta"] * group.alpha * HEATED * desorbed
 
 
-def _photodesorption(group: _Group, p: Physical) -> np.ndarray:
+def _photodesorption(group: _ReactionGroup, p: Physical) -> np.ndarray:
     """Desorption by photons; alpha scales the yield, whatever the binding energy.
 
     A grain is hit on its cross-section, a quarter of its surface.

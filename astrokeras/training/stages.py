@@ -11,7 +11,7 @@ import numpy as np
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import AutoencoderConfig, Config, EmulatorConfig, LossConfig
 from astrokeras.data.pipeline.samplers import RowSampler
-from astrokeras.data.pipeline.training_cache import Cache, hash_file
+from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.pipeline.window_sampler import WindowSampler
 from astrokeras.data.tracers.abundance_scaling import decades
@@ -29,7 +29,7 @@ from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import load, load_autoencoder
 from astrokeras.runs.model_file_check import WEIGHTS
 from astrokeras.runs.provenance import resume_signature
-from astrokeras.system.atomic_files import written_beside
+from astrokeras.system.atomic_files import hash_file, written_beside
 from astrokeras.system.progress import report
 from astrokeras.training.calibration import calibrate
 from astrokeras.training.distribution import ProcessGroup

@@ -8,7 +8,7 @@ outside of the cloud in Habing, extinctions in mag, cosmic rays in 1.3e-17 s^-1.
 
 import numpy as np
 
-from astrokeras.data.tracers.units import DRAINE, HYDROGEN
+from astrokeras.data.tracers.units import HABING_PER_DRAINE, HYDROGEN
 
 Array = np.ndarray
 
@@ -49,7 +49,7 @@ def dust_temperature(radfield: Array, av: Array) -> Array:
     (11 + 5.7 tanh(0.61 - log10 Av)) chi^(1/5.9), chi the field in Draine's.
     """
     shape = 11.0 + 5.7 * np.tanh(0.61 - np.log10(av))
-    return shape * (radfield / DRAINE) ** (1 / 5.9)
+    return shape * (radfield / HABING_PER_DRAINE) ** (1 / 5.9)
 
 
 def ionised_carbon(density: Array, radfield: Array, av: Array) -> Array:
@@ -58,7 +58,7 @@ def ionised_carbon(density: Array, radfield: Array, av: Array) -> Array:
     The balance of C+ and CO of Nelson & Langer (1997, ApJ 482, 796).
     """
     hydrogen = density / 2
-    field = radfield / DRAINE * np.exp(-2.5 * av)
+    field = radfield / HABING_PER_DRAINE * np.exp(-2.5 * av)
     oxygen = 5e-10 * 3.2e-4  # k1 times the abundance of O
     formed = oxygen / (oxygen + 5e-10 * field / hydrogen)
     broken, made = 1e-10 * field, 5e-16 * hydrogen * formed  # CO, per second

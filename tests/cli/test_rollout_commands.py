@@ -16,11 +16,11 @@ from surrogates import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.cli.evaluation_table import show
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.evaluation.error_metrics import KEYS
 from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.runs.directory import Run
 from astrokeras.runs.model_card import write_card
+from astrokeras.system.atomic_files import hash_file
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,13 @@ from processes import started, wait_for
 from toy_solver import RATE, Toy
 
 from astrokeras.config import compose_generation
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
 from astrokeras.generation.generate import _chemistry, generate
 from astrokeras.generation.results_log import Journal
 from astrokeras.prediction.resumable_output import ResumableOutput
+from astrokeras.system.atomic_files import hash_file
 
 pytest.importorskip("distributed")
 TOY = "solver.kind=toy_solver:Toy"

@@ -90,7 +90,7 @@ class Here:
 
 @pytest.fixture
 def here(monkeypatch):
-    monkeypatch.setattr(module, "Host", Here)
+    monkeypatch.setattr(module, "SolverProcess", Here)
 
 
 def test_a_file_of_the_same_solver_agrees(here, write, config):

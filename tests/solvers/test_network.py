@@ -11,7 +11,7 @@ from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import SolverConfig, compose_generation
 from astrokeras.errors import InputError
 from astrokeras.solvers.network import Kinetics, Network
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.rates import MONOLAYER, Rates
 from astrokeras.solvers.reactions import read_reactions
 from astrokeras.solvers.solver import make_solver
@@ -256,7 +256,7 @@ def test_a_host_process_solves_the_same(network, run):
     time, physical, abundances = run
     config = compose_generation(["solver=network"]).solver
 
-    with Host(config) as host:
+    with SolverProcess(config) as host:
         solved = host.solve(
             time[:3], {k: v[:2] for k, v in physical.items()}, abundances[0]
         )

@@ -54,7 +54,7 @@ The formulas alone would not do: CH3O and H3CO are the isomers CH2OH and H2COH.
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnRoles:
     """Where everything lies in a table.
 
     Attributes:
@@ -80,7 +80,7 @@ class Columns:
 
 def find_columns(
     table: Table, config: DatasetConfig, cleaned: bool = False, physics: bool = False
-) -> Columns:
+) -> ColumnRoles:
     """Sort the columns of a raw table into time, parameters, species and the rest.
 
     Args:
@@ -138,7 +138,7 @@ def find_columns(
                 f"{table.name}: {error} Of a table without species, `--tracks` takes "
                 "the physics alone."
             ) from error
-    return Columns(
+    return ColumnRoles(
         place["time"],
         tracer,
         simulation,
@@ -162,7 +162,7 @@ def uclchem_name(name: str, present: Sequence[str] = ()) -> str:
     return name if renamed in present else renamed
 
 
-def match_species(
+def species_positions(
     names: Sequence[str], expected: Sequence[str], where: str, whose: str = "the others"
 ) -> list[int]:
     """Return the positions in `names` of the species expected, in their order.

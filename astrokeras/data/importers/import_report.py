@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass
-class Findings:
+class ImportStatistics:
     """What was noticed while raw tables were read.
 
     Attributes:
@@ -46,7 +46,7 @@ class ImportReport:
         tracers: Tracers written.
         states: States of the longest tracer.
         species: Number of species.
-        findings: Counts of what was clipped, raised or left out.
+        statistics: Counts of what was clipped, raised or left out.
         fixed: What was held fixed, such as "zeta = 1".
         split: Tracers of each split, empty without one.
         notes: What was decided on the way, one line each.
@@ -57,7 +57,7 @@ class ImportReport:
     tracers: int
     states: int
     species: int
-    findings: Findings
+    statistics: ImportStatistics
     fixed: list[str] = field(default_factory=list)
     split: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -12,11 +12,11 @@ import numpy as np
 from astrokeras.chemistry.species import order_elements
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.alignment_check import TRACERS, alignment_warning
-from astrokeras.data.importers.column_roles import match_species
-from astrokeras.data.importers.import_report import Findings, ImportReport
+from astrokeras.data.importers.column_roles import species_positions
+from astrokeras.data.importers.import_report import ImportReport, ImportStatistics
 from astrokeras.data.importers.open_sources import (
-    Part,
     Source,
+    SourceTracers,
     StoredTracers,
     open_parts,
 )
@@ -73,11 +73,11 @@ def import_tracers(
 
         config = compose().dataset
     out = Path(out)
-    findings = Findings()
+    statistics = ImportStatistics()
     with ExitStack() as stack:
-        parts = open_parts(sources, out, config, findings, stack, tracks)
-        report = ImportReport(out, 0, 0, len(parts[0].species), findings)
-        orders = [match_species(p.species, parts[0].species, p.name) for p in parts]
+        parts = open_parts(sources, out, config, statistics, stack, tracks)
+        report = ImportReport(out, 0, 0, len(parts[0].species), statistics)
+        orders = [species_positions(p.species, parts[0].species, p.name) for p in parts]
         _check_parameters(parts)
         for part in parts:
             if isinstance(part, RawTracers):
@@ -103,7 +103,7 @@ def import_tracers(
     return report
 
 
-def _uneven_warning(parts: list[Part]) -> list[str]:
+def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
     """Warn of uneven times, which are rounded ones more often than not."""
     ranges = [part.interval for part in parts if isinstance(part, RawTracers)]
     low = min((shortest for shortest, _ in ranges), default=np.inf)
@@ -131,7 +131,7 @@ def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     return read_initial(path, species, config.floor)
 
 
-def _check_parameters(parts: list[Part]) -> None:
+def _check_parameters(parts: list[SourceTracers]) -> None:
     first = parts[0]
     for part in parts[1:]:
         if (part.parameters, part.units) != (first.parameters, first.units):
@@ -147,7 +147,7 @@ def _check_parameters(parts: list[Part]) -> None:
             )
 
 
-def _renumber(parts: list[Part], notes: list[str]) -> None:
+def _renumber(parts: list[SourceTracers], notes: list[str]) -> None:
     """Keep identifiers of several sources apart where they collide."""
     known: set[tuple[int, int]] = set()
     # Runs without numbers take those that are left.
@@ -183,7 +183,7 @@ def _renumber(parts: list[Part], notes: list[str]) -> None:
 
 
 def _split(
-    parts: list[Part], config: DatasetConfig, wanted: bool
+    parts: list[SourceTracers], config: DatasetConfig, wanted: bool
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Inherit the sources' split, or make one on all their tracers."""
     simulation = np.concatenate([part.simulation for part in parts])
@@ -202,7 +202,7 @@ def _split(
 
 
 def _inherit(
-    parts: list[Part], simulation: np.ndarray, split: np.ndarray
+    parts: list[SourceTracers], simulation: np.ndarray, split: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
     stored = next(part for part in parts if isinstance(part, StoredTracers))
     told = stored.store.split_attributes
@@ -218,7 +218,7 @@ def _inherit(
     return split, told
 
 
-def _provenance(parts: list[Part], config: DatasetConfig) -> dict[str, Any]:
+def _provenance(parts: list[SourceTracers], config: DatasetConfig) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {
         **{name: getattr(config, name) for name in ("source", "licence", "citation")},
@@ -237,7 +237,7 @@ def _provenance(parts: list[Part], config: DatasetConfig) -> dict[str, Any]:
 
 
 def _write(
-    parts: list[Part],
+    parts: list[SourceTracers],
     orders: list[list[int]],
     splits: np.ndarray,
     attributes: dict[str, Any],
@@ -275,7 +275,7 @@ def _write(
                 done += n
                 if progress is not None:
                     progress(done, report.tracers)
-        fixed, varied = report.findings.fixed()
+        fixed, varied = report.statistics.fixed()
         report.fixed = fixed + [
             f for p in parts if isinstance(p, StoredTracers) for f in p.fixed
         ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.csv_table import CsvTable, FrameTable, Table
-from astrokeras.data.importers.import_report import Findings
+from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.importers.pandas_hdf5 import PandasTable, frame_keys
 from astrokeras.data.importers.parquet_table import (
     HDF5Table,
@@ -55,37 +55,37 @@ class StoredTracers:
         yield from self.store.blocks()
 
 
-Part = RawTracers | StoredTracers
+SourceTracers = RawTracers | StoredTracers
 
 
 def open_parts(
     sources: Source | Sequence[Source],
     out: Path,
     config: DatasetConfig,
-    findings: Findings,
+    statistics: ImportStatistics,
     stack: ExitStack,
     physics: bool = False,
-) -> list[Part]:
+) -> list[SourceTracers]:
     """Open every source; the stack closes the files.
 
     Args:
         sources: One or several paths or DataFrames.
         out: The output, which must not be among them.
         config: Layout and columns.
-        findings: Where the parts will count what they notice.
+        statistics: Where the parts will count what they notice.
         stack: Takes charge of the open files.
         physics: Whether species are left out.
 
     Raises:
         InputError: For a source that cannot be read, or is there twice.
     """
-    parts: list[Part] = []
+    parts: list[SourceTracers] = []
     seen: set[Path] = set()
     for number, source in enumerate(_as_list(sources), start=1):
         if not isinstance(source, (str, os.PathLike)):
             table = FrameTable(source, f"DataFrame {number}")
             parts.append(
-                RawTracers(table, config, findings, single=True, physics=physics)
+                RawTracers(table, config, statistics, single=True, physics=physics)
             )
             continue
         path = Path(source)
@@ -94,19 +94,19 @@ def open_parts(
                 f"{path}: is given twice, or is the output; name each file once."
             )
         seen.add(path.resolve())
-        parts += _open_file(path, config, findings, stack, physics)
+        parts += _open_file(path, config, statistics, stack, physics)
     return parts
 
 
 def _open_file(
     path: Path,
     config: DatasetConfig,
-    findings: Findings,
+    statistics: ImportStatistics,
     stack: ExitStack,
     physics: bool,
-) -> list[Part]:
+) -> list[SourceTracers]:
     def raw(table: Table, cleaned: bool = False, single: bool = False) -> RawTracers:
-        return RawTracers(table, config, findings, cleaned, single, physics)
+        return RawTracers(table, config, statistics, cleaned, single, physics)
 
     layout = config.layout
     check_input(path)

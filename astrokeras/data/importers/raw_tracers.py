@@ -7,7 +7,7 @@ import numpy as np
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.column_roles import find_columns
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
-from astrokeras.data.importers.import_report import Findings
+from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.data.tracers.units import factor
@@ -23,7 +23,7 @@ class RawTracers:
     Args:
         table: The raw table.
         config: How to read it.
-        findings: Where counts are added.
+        statistics: Where counts are added.
         cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
         single: Whether the table is one run where it has no column of tracers.
         physics: Whether species are left out.
@@ -37,7 +37,7 @@ class RawTracers:
         self,
         table: Table,
         config: DatasetConfig,
-        findings: Findings,
+        statistics: ImportStatistics,
         cleaned: bool = False,
         single: bool = False,
         physics: bool = False,
@@ -45,7 +45,7 @@ class RawTracers:
         self.columns = find_columns(table, config, cleaned, physics)
         self.table = table
         self.config = config
-        self.findings = findings
+        self.statistics = statistics
         self.name = table.name
         self.species = self.columns.species
         self.elements = self.columns.elements
@@ -141,7 +141,7 @@ class RawTracers:
     def leave_out_short(self) -> None:
         """Leave out tracers of a single state, which have no step; count them."""
         kept = self._rows + (self.initial is not None) >= 2
-        self.findings.short += int((~kept).sum())
+        self.statistics.short += int((~kept).sum())
         for name in ("_starts", "_rows", "tracer", "simulation"):
             setattr(self, name, getattr(self, name)[kept])
 
@@ -208,8 +208,8 @@ class RawTracers:
         floor = self.config.floor
         low = (values < floor) & (values >= file_format.LOWEST)
         high = (values > 1) & (values <= file_format.HIGHEST)
-        self.findings.raised += int(low.sum())
-        self.findings.lowered += int(high.sum())
+        self.statistics.raised += int(low.sum())
+        self.statistics.lowered += int(high.sum())
         values[low] = floor
         values[high] = 1.0
         return values
@@ -219,23 +219,23 @@ class RawTracers:
             minimum = self.config.minimum.get(name)
             if minimum is not None:
                 low = physical[:, index] < minimum
-                counts = self.findings.floored
+                counts = self.statistics.floored
                 counts[name] = counts.get(name, 0) + int(low.sum())
                 physical[low, index] = minimum
         return physical
 
     def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:
         for name, values in zip(self.columns.noted, dropped.T, strict=True):
-            low, high = self.findings.ranges.get(name, (np.inf, -np.inf))
+            low, high = self.statistics.ranges.get(name, (np.inf, -np.inf))
             low, high = min(low, values.min()), max(high, values.max())
-            self.findings.ranges[name] = (float(low), float(high))
+            self.statistics.ranges[name] = (float(low), float(high))
             equal = {
                 parameter
                 for parameter, column in zip(self.parameters, parameters.T, strict=True)
                 if np.allclose(values, column, rtol=1e-6, atol=0)
             }
-            known = self.findings.equal.get(name, equal)
-            self.findings.equal[name] = known & equal
+            known = self.statistics.equal.get(name, equal)
+            self.statistics.equal[name] = known & equal
 
     def _check_first_times(self, block: Tracers) -> None:
         early = block.time[:, 1] <= 0

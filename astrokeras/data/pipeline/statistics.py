@@ -59,7 +59,7 @@ class _Moments:
         return mean, np.where(spread > least, spread, 1.0)
 
 
-class Collector:
+class StatisticsCollector:
     """Collects the statistics of the training tracers block by block."""
 
     def __init__(self, tracers: int, floor: float):

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.data.pipeline.statistics import Collector, Statistics
+from astrokeras.data.pipeline.statistics import Statistics, StatisticsCollector
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.abundance_scaling import scale_abundances
 from astrokeras.data.tracers.block import Tracers
@@ -24,7 +24,7 @@ from astrokeras.data.tracers.hdf5 import open_hdf5
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import calibration_rows
 from astrokeras.errors import InputError
-from astrokeras.system.atomic_files import check_space, written_beside
+from astrokeras.system.atomic_files import check_space, hash_file, written_beside
 
 VERSION = 3
 BLOCK = 32
@@ -122,12 +122,6 @@ def prepare(
         )
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_statistics(
     path: Path, store: TracerStore, rows: dict[str, np.ndarray]
 ) -> Statistics:
@@ -156,7 +150,7 @@ def _write(
     compression: str,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    collector = Collector(len(rows["train"]), floor)
+    collector = StatisticsCollector(len(rows["train"]), floor)
     done, total = 0, sum(map(len, rows.values()))
     check_space(path, 4 * total * store.states * len(store.species))
     with written_beside(path) as beside:

@@ -147,7 +147,7 @@ def test_a_single_state_has_no_step_and_is_counted(tmp_path, out):
     kept = frame.drop(frame[(frame["Tracer"] == 102) & (frame["Time"] > 100)].index)
     report = import_tracers(hdf(tmp_path / "raw.h5", kept), out, settings())
 
-    assert report.findings.short == 1
+    assert report.statistics.short == 1
     assert 102 not in read(out)[0].tracer
     check(out, frame[frame["Tracer"] != 102])
 
@@ -160,9 +160,9 @@ def test_what_is_clipped_is_counted(tmp_path, out):
 
     report = import_tracers(hdf(tmp_path / "raw.h5", frame), out, settings())
 
-    assert report.findings.raised == 3
-    assert report.findings.lowered == 1
-    assert report.findings.floored == {"Radfield": 2}
+    assert report.statistics.raised == 3
+    assert report.statistics.lowered == 1
+    assert report.statistics.floored == {"Radfield": 2}
     frame.loc[[0, 5, 9], "CO"] = 1e-20
     frame.loc[7, "H"] = 1.0
     frame.loc[[3, 4], "radfield"] = 1e-4
@@ -410,7 +410,7 @@ def test_exponents_of_three_digits(tmp_path, out):
 
     carbon_monoxide = read(out)[0].abundances[0, :4, SPECIES.index("CO")]
     np.testing.assert_allclose(carbon_monoxide, [1e-20, 2.5e-3, 1e-20, 1e-20])
-    assert report.findings.raised == 3
+    assert report.statistics.raised == 3
 
 
 def test_points_of_a_run_are_tracers(tmp_path, out):

@@ -147,7 +147,7 @@ def test_units_are_converted_before_the_minimum_and_the_interval(tmp_path):
         table, tmp_path / "t.h5", settings(raw_units=RAW_UNITS), tracks=True
     )
 
-    assert report.findings.floored == {"Radfield": 1}
+    assert report.statistics.floored == {"Radfield": 1}
     assert not report.warnings  # of uneven steps
 
 

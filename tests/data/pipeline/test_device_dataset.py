@@ -69,7 +69,9 @@ def interrupt_after(epochs):
 
 @pytest.mark.tensorflow
 def test_tensorflow_refuses_what_it_cannot_do(folder):
-    with pytest.raises(ConfigError, match=r"autoencoder\.fit\.resident is 'always'"):
+    with pytest.raises(
+        ConfigError, match=r"autoencoder\.fit\.device_cache is 'always'"
+    ):
         train(settings(folder, "always"))
 
 

@@ -23,6 +23,7 @@ from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models.batched_evolution import Evolved, Given, Wanted, solve_doubtful
 from astrokeras.models.input_checks import check_abundances, check_physical, check_time
+from astrokeras.models.refused_tracers import Refused
 from astrokeras.models.training_ranges import Limits
 
 UNITS = ("cm^-3", "Habing", "mag")
@@ -33,8 +34,8 @@ LIMITS = Limits(
     SPECIES,
     PARAMETERS,
     UNITS,
-    step=(STEP, STEP),
-    duration=1200.0,
+    dt_range=(STEP, STEP),
+    t_max=1200.0,
     parameter_ranges=dict.fromkeys(PARAMETERS, (1e-9, 1e9)),
     species_ranges=np.tile([[1e-20], [1.0]], S),
 )
@@ -125,16 +126,19 @@ def read_abundances(values):
 
 
 def read_physical(values):
-    return check_physical(LIMITS, values)
+    return check_physical(LIMITS, values, Refused(N))
 
 
 def read_time(values):
-    return check_time(LIMITS, values, N, T)
+    return check_time(LIMITS, values, N, T, Refused(N))
 
 
 def let_solve(values):
     """Return what emulate answers if a user's solver returns these values."""
-    states, given = np.zeros((N, T + 1, S), "f4"), Given(X, PHYSICAL, TIME)
+    states, given = (
+        np.zeros((N, T + 1, S), "f4"),
+        Given(X, PHYSICAL, TIME, np.zeros(N, "u1")),
+    )
     evolved = Evolved(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
     wanted = Wanted(None, np.empty(0), None, conserve=False)
     solve_doubtful(evolved, given, wanted, lambda *_: values, SPECIES)
@@ -249,7 +253,7 @@ class TestLabels:
         assert message in str(error.value)
 
     def test_parameters_are_matched_by_name(self):
-        expected = check_physical(LIMITS, PHYSICAL)
+        expected = check_physical(LIMITS, PHYSICAL, Refused(N))
         frames = [swapped(one, PARAMETERS) for one in PHYSICAL]
         np.testing.assert_array_equal(read_physical(frames), expected)
         np.testing.assert_array_equal(read_physical(frames[0]), expected[:1])
@@ -513,7 +517,7 @@ class TestRealLibraries:
 
 
 def test_a_surrogate_reads_labels(rng):
-    from test_models import make_surrogate
+    from surrogates import make_surrogate
 
     surrogate = make_surrogate(rng)
     expected = surrogate.emulate(X, PHYSICAL, STEP)
@@ -528,4 +532,5 @@ def test_a_surrogate_reads_labels(rng):
     with pytest.raises(InputError, match="latents has 3 masked values"):
         surrogate.decode(mask(latents))
     starts = {"tiny": pd.Series(X[0], SPECIES)[::-1]}
-    np.testing.assert_allclose(surrogate.replace(starts=starts).starts["tiny"], X[0])
+    replaced = surrogate.replace(initial_conditions=starts)
+    np.testing.assert_allclose(replaced.initial_conditions["tiny"], X[0])
