@@ -330,7 +330,7 @@ def test_free_values_of_a_configuration_are_finite(key):
 
 
 def test_overrides_and_folders_are_checked(tmp_path):
-    with pytest.raises(InputError, match="give a list of texts"):
+    with pytest.raises(InputError, match="give a list of strings"):
         astrokeras.compose("seed=3")
     with pytest.raises(InputError, match="give a folder that exists"):
         astrokeras.compose([], tmp_path / "none")

@@ -276,7 +276,7 @@ def test_export_replaces_nothing_but_an_export(tmp_path, make, name):
 def test_export_replaces_no_link(tmp_path):
     replace(tmp_path / "real")
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    with pytest.raises(InputError, match="out: is no folder of its own"):
+    with pytest.raises(InputError, match="out: is not a real folder"):
         export(
             ROOT / "saved_models" / "grav", "numpy", tmp_path / "out", overwrite=True
         )

@@ -1,4 +1,4 @@
-"""Which kind of file a source is, and the tracers it holds."""
+"""Opening of the sources of an import, by kind of file."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -29,14 +29,14 @@ Source = Any
 
 
 class StoredTracers:
-    """The tracers of a file that has the tracer format already."""
+    """Tracers of a file that already has the tracer format."""
 
     numbered = True
 
     def __init__(self, store: TracerStore, physics: bool = False):
         if store.has_abundances and not (store.solved or physics):
             raise InputError(
-                f"{store.path}: holds initial states only; import solved tracers."
+                f"{store.path}: holds only initial states; import solved tracers."
             )
         self.store, self.name = store, str(store.path)
         self.species = () if physics or not store.has_abundances else store.species
@@ -66,18 +66,18 @@ def open_parts(
     stack: ExitStack,
     physics: bool = False,
 ) -> list[SourceTracers]:
-    """Open every source; the stack closes the files.
+    """Open all sources; the stack closes the files.
 
     Args:
         sources: One or several paths or DataFrames.
-        out: The output, which must not be among them.
+        out: The output file, which must not be a source.
         config: Layout and columns.
-        statistics: Where the parts will count what they notice.
-        stack: Takes charge of the open files.
-        physics: Whether species are left out.
+        statistics: Counts to which the sources will add.
+        stack: Stack that closes the open files.
+        physics: Whether to leave out species.
 
     Raises:
-        InputError: For a source that cannot be read, or is there twice.
+        InputError: For a source that cannot be read, or is given twice.
     """
     parts: list[SourceTracers] = []
     seen: set[Path] = set()
@@ -91,7 +91,7 @@ def open_parts(
         path = Path(source)
         if path.resolve() in seen or path.resolve() == out.resolve():
             raise InputError(
-                f"{path}: is given twice, or is the output; name each file once."
+                f"{path}: is given twice, or is the output; give each file once."
             )
         seen.add(path.resolve())
         parts += _open_file(path, config, statistics, stack, physics)
@@ -114,7 +114,7 @@ def _open_file(
         return [raw(ParquetTable(path), single=True)]
     if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):
         if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
-            open_hdf5(path).close()  # Truncated, or no HDF5: says which.
+            open_hdf5(path).close()  # Raises an error: truncated, or not HDF5.
         return [raw(CsvTable(path), single=True)]
     file = stack.enter_context(open_hdf5(path))
     if layout == "tracers" or (layout == "auto" and "format" in file.attrs):
@@ -137,5 +137,5 @@ def _as_list(sources: Source | Sequence[Source]) -> list[Source]:
         return [sources]
     listed = list(sources)
     if not listed:
-        raise InputError("no input given; name at least one raw file.")
+        raise InputError("no input given; give at least one raw file.")
     return listed

@@ -22,7 +22,7 @@ from astrokeras.data.tracers.timestep_features import coarsen
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models.batched_evolution import Evolved, Given, Wanted, solve_doubtful
-from astrokeras.models.input_checks import check_abundances, check_physical, check_time
+from astrokeras.models.input_checks import check_abundances, check_time, shape_physical
 from astrokeras.models.refused_tracers import Refused
 from astrokeras.models.training_ranges import Limits
 
@@ -126,7 +126,7 @@ def read_abundances(values):
 
 
 def read_physical(values):
-    return check_physical(LIMITS, values, Refused(N))
+    return shape_physical(LIMITS, values)
 
 
 def read_time(values):
@@ -139,7 +139,8 @@ def let_solve(values):
         np.zeros((N, T + 1, S), "f4"),
         Given(X, PHYSICAL, TIME, np.zeros(N, "u1")),
     )
-    evolved = Evolved(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
+    zeros = np.zeros((N, T + 1), "f4")
+    evolved = Evolved(states, np.zeros(0), zeros, zeros.astype("u1"), zeros > 0)
     wanted = Wanted(None, np.empty(0), None, conserve=False)
     solve_doubtful(evolved, given, wanted, lambda *_: values, SPECIES)
     return evolved.abundances
@@ -245,7 +246,7 @@ class TestLabels:
         whole = frame(X)[order]
         broken, message = {
             "drop": (whole.drop(columns=order[place]), f"lacks {order[place]}"),
-            "add": (whole.assign(Time=1.0), "has besides Time"),
+            "add": (whole.assign(Time=1.0), "also has Time"),
             "repeat": (whole[[*order, order[place]]], f"repeats {order[place]}"),
         }[fault]
         with pytest.raises(InputError) as error:
@@ -253,7 +254,7 @@ class TestLabels:
         assert message in str(error.value)
 
     def test_parameters_are_matched_by_name(self):
-        expected = check_physical(LIMITS, PHYSICAL, Refused(N))
+        expected = shape_physical(LIMITS, PHYSICAL)
         frames = [swapped(one, PARAMETERS) for one in PHYSICAL]
         np.testing.assert_array_equal(read_physical(frames), expected)
         np.testing.assert_array_equal(read_physical(frames[0]), expected[:1])
@@ -276,10 +277,10 @@ class TestLabels:
             (pd.Series(X[0]), r"no names on its last axis .* \(`.to_numpy\(\)`\)"),
             (pd.DataFrame(X), "no names on its last axis"),
             (DataArray(X, ("n", "species")), "no names on its last axis"),
-            (frame(X).T, "names on another axis than the last; transpose"),
+            (frame(X).T, "names on an axis other than the last; transpose"),
             (
                 DataArray(X.T, ("species", "n"), {"species": SPECIES}),
-                "names on another axis than the last; transpose",
+                "names on an axis other than the last; transpose",
             ),
             (frame(X).iloc[::-1], "not consecutive numbers, first 2 at position 1"),
             (frame(X).iloc[[0, 2]], "not consecutive numbers, first 2 at position 1"),
@@ -291,7 +292,7 @@ class TestLabels:
             (frame(X).set_index(pd.Index(TIME[0, :N])), "first 100.0 at position 1"),
             (
                 DataArray(TRACERS.abundances, ("time", "n", "s"), {"s": SPECIES}),
-                "dimensions time, n, s; tracers come before steps",
+                "dimensions time, n, s, but tracers come before steps",
             ),
         ],
     )
@@ -421,11 +422,11 @@ class TestKinds:
             (frame(X) > 0.1, "booleans"),
             (frame(X).assign(H="x"), "Python objects"),
             (frame(X).to_records(index=False), "records with named fields"),
-            (frame(X).to_dict(), "is a dict, no array"),
-            (namedtuple("Start", ["CO", "H2"])(0.1, 0.2), "is a Start, no array"),
+            (frame(X).to_dict(), "is a dict, not an array"),
+            (namedtuple("Start", ["CO", "H2"])(0.1, 0.2), "is a Start, not an array"),
             ({0.1, 0.2}, "Python objects"),
             (None, "Python objects"),
-            ([[0.1, 0.2], [0.3]], "is a list, no array of numbers"),
+            ([[0.1, 0.2], [0.3]], "is a list, not an array of numbers"),
             ([X[0], X[0, 1:]], r"shapes \[\(9,\), \(10,\)\]"),
             (10**40, "Python objects"),
         ],
@@ -444,7 +445,7 @@ class TestKinds:
 
     def test_sparse_matrices_are_refused(self):
         sparse = pytest.importorskip("scipy.sparse")
-        with pytest.raises(InputError, match="sparse, see its `toarray`"):
+        with pytest.raises(InputError, match="sparse, use its `toarray`"):
             read_abundances(sparse.csr_array(X))
 
     def test_tensors_that_require_gradients(self):
@@ -452,7 +453,7 @@ class TestKinds:
         for kind in (torch.float32, torch.bfloat16):
             tensor = torch.ones((2, 3), dtype=kind, requires_grad=True)
             np.testing.assert_array_equal(as_numbers("x", tensor), np.ones((2, 3)))
-        with pytest.raises(InputError, match="x is a Tensor, no array"):
+        with pytest.raises(InputError, match="x is a Tensor, not an array"):
             as_numbers("x", torch.ones(3).to_sparse())
 
     @pytest.mark.parametrize(
@@ -468,7 +469,7 @@ class TestKinds:
             write(**{name: values})
 
     def test_a_further_dataset_must_be_there(self, write):
-        with pytest.raises(InputError, match="append was given trust besides tracers"):
+        with pytest.raises(InputError, match="append received trust besides tracers"):
             write({"trust": np.ones((N, T + 1))})
 
     def test_what_is_refused_adds_nothing_to_a_file(self, tmp_path):
