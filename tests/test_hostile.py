@@ -472,7 +472,7 @@ class TestArrays:
     @pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY\x01\x00\xff\xff{"])
     def test_what_is_no_archive(self, tmp_path, content):
         (tmp_path / "x.npz").write_bytes(content)
-        assert "holds no arrays" in refusal(read_arrays, tmp_path / "x.npz")
+        assert "holds no readable arrays" in refusal(read_arrays, tmp_path / "x.npz")
 
 
 class TestCheckpoints:

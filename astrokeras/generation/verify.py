@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.config import GenerationConfig
-from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import sampling_order
 from astrokeras.errors import InputError
@@ -217,7 +217,7 @@ def _compare(
     """Return how far each reading ends from the stored state, dex, (hypotheses, S)."""
     stored = tracer.abundances[0][:, tracks.order].astype(float)
     time, physical = tracer.time[0], tracer.physical[0]
-    wanted = _log10(stored[start + INTERVALS])
+    wanted = log10_abundances(stored[start + INTERVALS], highest=1.0)
     errors = np.full((len(tried), len(wanted)), np.inf)
     for number, one in enumerate(tried):
         given = one.read(tracks, time, physical, start, INTERVALS)
@@ -230,12 +230,8 @@ def _compare(
                     f"{start}: {error}."
                 ) from error
             continue
-        errors[number] = np.abs(_log10(solved[-1]) - wanted)
+        errors[number] = np.abs(log10_abundances(solved[-1], highest=1.0) - wanted)
     return errors
-
-
-def _log10(abundances: np.ndarray) -> np.ndarray:
-    return np.log10(np.clip(abundances, FLOOR, 1.0))
 
 
 def _describe(tracer: Tracers, starts: list[int], errors: np.ndarray) -> dict[str, Any]:

@@ -123,22 +123,29 @@ class Kinetics:
     def __init__(self, reactions: tuple[Reaction, ...], species: tuple[str, ...]):
         position = {name: i for i, name in enumerate(species)}
         self.net = np.zeros((len(species), len(reactions)))
-        for row, one in enumerate(reactions):
-            for name in one.reactants:
+        for row, reaction in enumerate(reactions):
+            for name in reaction.reactants:
                 self.net[position[name], row] -= 1
-            for name in one.products:
+            for name in reaction.products:
                 self.net[position[name], row] += 1
         # A single reactant is paired with a pseudo-species of abundance 1. H2 formation
         # consumes two H, but its rate is linear in H.
-        alone = [len(one.reactants) == 1 or one.kind == "H2FORM" for one in reactions]
-        self.first = np.array([position[one.reactants[0]] for one in reactions])
+        alone = [
+            len(reaction.reactants) == 1 or reaction.kind == "H2FORM"
+            for reaction in reactions
+        ]
+        self.first = np.array(
+            [position[reaction.reactants[0]] for reaction in reactions]
+        )
         self.second = np.array(
             [
-                len(species) if single else position[one.reactants[1]]
-                for one, single in zip(reactions, alone, strict=True)
+                len(species) if single else position[reaction.reactants[1]]
+                for reaction, single in zip(reactions, alone, strict=True)
             ]
         )
-        self.desorbs = np.flatnonzero([one.kind in DESORPTION for one in reactions])
+        self.desorbs = np.flatnonzero(
+            [reaction.kind in DESORPTION for reaction in reactions]
+        )
         solid = [sign for sign, phase in PHASES.items() if phase != "gas"]
         self.ice = np.array([name[0] in solid for name in species])
 

@@ -57,7 +57,7 @@ MASSES = {
 
 @dataclass(frozen=True)
 class _ReactionGroup:
-    """Reactions of one kind, each attribute (n,)."""
+    """Coefficients of the reactions of one kind, each attribute (n,)."""
 
     alpha: np.ndarray
     beta: np.ndarray
@@ -80,9 +80,9 @@ class Rates:
     """
 
     def __init__(self, reactions: Sequence[Reaction]):
-        kinds = np.array([one.kind for one in reactions])
+        kinds = np.array([reaction.kind for reaction in reactions])
         columns = {
-            name: np.array([getattr(one, name) for one in reactions], float)
+            name: np.array([getattr(reaction, name) for reaction in reactions], float)
             for name in ("alpha", "beta", "gamma")
         }
         columns["mass"] = _masses(reactions)
@@ -91,9 +91,11 @@ class Rates:
             for kind, formula in FORMULAS.items()
             if len(rows := np.flatnonzero(kinds == kind))
         ]
-        anywhere = np.array([one.extrapolate for one in reactions])
-        self._low = np.where(anywhere, 0.0, [one.low for one in reactions])
-        self._high = np.where(anywhere, np.inf, [one.high for one in reactions])
+        anywhere = np.array([reaction.extrapolate for reaction in reactions])
+        self._low = np.where(anywhere, 0.0, [reaction.low for reaction in reactions])
+        self._high = np.where(
+            anywhere, np.inf, [reaction.high for reaction in reactions]
+        )
 
     def __call__(self, physical: Physical) -> np.ndarray:
         """Return the rate coefficients, s^-1, (R,).

@@ -103,7 +103,11 @@ def read_reactions(path: Path) -> tuple[Reaction, ...]:
 
 def list_species(reactions: Sequence[Reaction]) -> tuple[str, ...]:
     """Return the species of reactions in the order of their first occurrence."""
-    named = (name for one in reactions for name in one.reactants + one.products)
+    named = (
+        name
+        for reaction in reactions
+        for name in reaction.reactants + reaction.products
+    )
     return tuple(dict.fromkeys(named))
 
 

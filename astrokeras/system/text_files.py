@@ -178,5 +178,5 @@ def _readable(path: Path) -> Iterator[None]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
             f"{path}: cannot be decompressed by gzip, it is truncated or damaged "
-            f"({error}); download or create it again."
+            f"({error}); fetch or make it again."
         ) from error

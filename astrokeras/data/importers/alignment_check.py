@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.block import Tracers
-from astrokeras.data.tracers.file_format import FLOOR
 
 TRACERS = 16
 """Number of tracers that the check uses; four are enough for collapsing clouds."""
@@ -37,7 +37,7 @@ def compare_alignments(
     responses, mine, theirs = [], [], []
     for block in blocks:
         for i, length in enumerate(block.length):
-            abundances = np.log10(np.maximum(block.abundances[i, :length], FLOOR))
+            abundances = log10_abundances(block.abundances[i, :length])
             change = np.diff(abundances.astype(np.float64), n=2, axis=0)
             physical = np.log10(block.physical[i, : length - 1].astype(np.float64))
             pace = np.diff(physical, n=2, axis=0)

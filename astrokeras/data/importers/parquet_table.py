@@ -151,5 +151,5 @@ def _readable(name: Path | str) -> Iterator[None]:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{name}: cannot be read as Parquet, it is truncated or damaged "
-            f"({reason}); download or create it again."
+            f"({reason}); fetch or make it again."
         ) from error

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from astrokeras.data.tracers.abundance_scaling import decades, scale_abundances
+from astrokeras.data.tracers.abundance_scaling import (
+    decades,
+    log10_abundances,
+    scale_abundances,
+)
 from astrokeras.data.tracers.block import Tracers
 
 # Number of initial states for the median, which more states would hardly change.
@@ -95,7 +99,7 @@ class StatisticsCollector:
         self.duration = max(self.duration, (last - tracers.time[:, 0]).max())
 
     def result(self) -> Statistics:
-        starts = np.log10(np.maximum(self.starts, self.floor))
+        starts = log10_abundances(self.starts, self.floor)
         offset, scale = self.parameters.result(least=1e-6)
         # Species that vary by less than 0.01 dex must not be amplified.
         mean, spread = self.species.result(least=0.01 / decades(self.floor))

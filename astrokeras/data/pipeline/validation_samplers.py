@@ -50,7 +50,7 @@ class RolloutSampler(Sampler):
 
     def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         tracers, weight = drawn
-        truth, parameters, years = (take(one, tracers - first, xp) for one in data)
+        truth, parameters, years = (take(x, tracers - first, xp) for x in data)
         if self.use_timestep:
             held = (parameters,) * 3
             parameters = timestep_features(*held, years, self.step, xp)

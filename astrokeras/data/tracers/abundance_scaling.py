@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import FLOOR
+
 MARGIN_DEX = 0.5
 """Margin below the floor within which predictions of species at the floor may lie."""
 
 RANGE_DEX = 0.2
 """Margin by which decoded abundances may leave the trained range of a species."""
+
+
+def log10_abundances(
+    abundances: Any, floor: float = FLOOR, highest: float | None = None
+) -> np.ndarray:
+    """Return log10 of abundances, raised to `floor` and, if given, cut at `highest`."""
+    return np.log10(np.clip(abundances, floor, highest))
 
 
 def decades(floor: float) -> float:

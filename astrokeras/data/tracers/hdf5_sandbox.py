@@ -100,7 +100,7 @@ def unreadable(path: Path | str, error: object, kind: str = "") -> InputError:
         )
     kind = kind or "another kind of file, truncated or damaged"
     return InputError(
-        f"{path}: cannot be read as HDF5, it is {kind} ({reason}); download or create "
+        f"{path}: cannot be read as HDF5, it is {kind} ({reason}); fetch or make "
         "it again."
     )
 
@@ -127,7 +127,7 @@ def _ask(path: Path, member: str) -> int:
         way = ways.get(answer["died"], f"crashed ({answer['died']})")
         raise InputError(
             f"{name}: cannot be read as HDF5, the library {way}; it is damaged or "
-            "malicious, download or create it again."
+            "hostile, fetch or make it again."
         )
     return int(answer["values"])
 

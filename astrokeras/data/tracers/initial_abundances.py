@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import LARGEST_TEXT
 from astrokeras.system.close_names import suggest
@@ -12,7 +13,7 @@ from astrokeras.system.text_files import not_a_number, read_table
 
 
 def read_initial(
-    path: str | Path, species: Sequence[str], floor: float = 1e-20
+    path: str | Path, species: Sequence[str], floor: float = FLOOR
 ) -> np.ndarray:
     """Read initial abundances from a header of species names and a row of values.
 
