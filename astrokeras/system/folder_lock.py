@@ -88,14 +88,19 @@ def _acquire(folder: Path) -> int:
     content = os.pread(lock, 1000, 0).decode(errors="replace")
     if content and not OURS.fullmatch(content):
         os.close(lock)
-        raise InputError(
-            f"{path}: is in the way and was not written by astrokeras; move it "
-            "away, or choose another folder."
-        )
+        raise in_the_way(path)
     with contextlib.suppress(OSError):  # On a full disk the lock is still held.
         os.truncate(lock, 0)
         os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return lock
+
+
+def in_the_way(path: Path) -> InputError:
+    """Return the error for a foreign file in place of one that must be written."""
+    return InputError(
+        f"{path}: is in the way and was not written by astrokeras; move it away, or "
+        "choose another folder."
+    )
 
 
 def _is_at(lock: int, path: Path) -> bool:

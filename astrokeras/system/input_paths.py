@@ -11,12 +11,13 @@ from astrokeras.system.close_names import suggest
 _URL = re.compile(r"(?i)(https?|ftp|s3|gs|file|sftp|ssh):/")
 _LISTED = 10_000
 """Largest number of names in a folder that are searched for a similar name."""
+HDF5, PARQUET, GZIP = b"\x89HDF\r\n\x1a\n", b"PAR1", b"\x1f\x8b"
 _SIGNATURES = {
     b"version https://git-lfs": "a pointer of Git LFS, not the data (`git lfs pull`)",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"PAR1": "a Parquet file",
+    HDF5: "an HDF5 file",
+    PARQUET: "a Parquet file",
     b"ARROW1": "a Feather file",
-    b"\x1f\x8b": "compressed with gzip (`gunzip` unpacks it)",
+    GZIP: "compressed with gzip (`gunzip` unpacks it)",
     b"BZh": "compressed with bzip2 (`bunzip2` unpacks it)",
     b"\xfd7zXZ\x00": "compressed with xz (`unxz` unpacks it)",
     b"(\xb5/\xfd": "compressed with zstd (`unzstd` unpacks it)",

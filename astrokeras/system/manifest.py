@@ -20,6 +20,7 @@ from astrokeras.errors import InputError
 from astrokeras.system.arguments import article
 from astrokeras.system.atomic_files import read_json, write_text
 from astrokeras.system.folder_lock import NAME as LOCK
+from astrokeras.system.folder_lock import in_the_way
 
 NAME = ".astrokeras.json"
 EVERYTHING = None
@@ -135,10 +136,7 @@ def check_names(folder: Path, names: Sequence[str]) -> None:
         inner = _inner(folder, path)
         taken = any(_overlap(inner, pattern) for pattern in patterns)
         if taken and not owners.kinds(path):
-            raise InputError(
-                f"{path}: is in the way and was not written by astrokeras; move it "
-                "away, or choose another folder."
-            )
+            raise in_the_way(path)
 
 
 def check_folder(folder: Path, *kinds: str) -> None:

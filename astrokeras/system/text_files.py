@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TextIO
 
 from astrokeras.errors import InputError
-from astrokeras.system.input_paths import check_input, content
+from astrokeras.system.input_paths import GZIP, check_input, content
 
 LONGEST_LINE = 2**24
 """Most characters in a line; a compressed file may expand beyond the memory."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_GZIP = b"\x1f\x8b"
 
 
 def text_lines(
@@ -154,7 +153,7 @@ def not_a_number(cell: str) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     with open(path, "rb") as file:
-        packed = file.peek(2).startswith(_GZIP)
+        packed = file.peek(2).startswith(GZIP)
         raw = gzip.GzipFile(fileobj=file) if packed else file
         first = raw.peek(4)
         utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

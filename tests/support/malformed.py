@@ -622,7 +622,7 @@ def raw_files() -> Iterator[Case]:
         "nothing there": ("none.h5", "none.h5: no such file"),
         "a folder": (".", "it is a folder; give the path of a file in it"),
         "a similar name": ("Raw.h5", "did you mean 'raw.h5'?"),
-        "no such folder": ("none/raw.h5", "its folder none is not there"),
+        "no such folder": ("none/raw.h5", "its folder none does not exist"),
         "a device": ("/dev/null", "it is a pipe or a device"),
         "a URL": ("https://example.org/raw.h5", "it is a URL; download it"),
         "a tilde": ("~/none/raw.h5", "'~' is replaced by shells alone"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from astrokeras.data.tracers.file_format import plain_dataset
+from astrokeras.data.tracers.file_format import decoded, plain_dataset, stored_item
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
@@ -159,15 +159,12 @@ class PandasTable:
 def frame_layout(group: h5py.Group) -> str:
     """Return the type of a stored pandas object, "" for any other group."""
     kind = group.attrs.get("pandas_type", "")
-    if isinstance(kind, h5py.Empty):
-        return ""
-    return kind.decode("utf-8", "replace") if isinstance(kind, bytes) else str(kind)
+    return "" if isinstance(kind, h5py.Empty) else decoded(kind)
 
 
 def frame_keys(file: h5py.File) -> list[str]:
     """Return the names of the frames in the root of an HDF5 file."""
-    hard = [k for k in file if isinstance(file.get(k, getlink=True), h5py.HardLink)]
-    groups = [key for key in hard if isinstance(file[key], h5py.Group)]
+    groups = [key for key in file if isinstance(stored_item(file, key), h5py.Group)]
     return [key for key in groups if frame_layout(file[key]).startswith("frame")]
 
 
@@ -177,8 +174,7 @@ def plain_group(file: h5py.File, key: str) -> h5py.Group:
     Raises:
         InputError: If there is no such group, or it is a link.
     """
-    link = file.get(key, getlink=True)
-    group = file.get(key) if isinstance(link, h5py.HardLink) else None
+    group = stored_item(file, key)
     if not isinstance(group, h5py.Group):
         found = ", ".join(frame_keys(file)) or "none"
         remedy = "; check the file and `dataset.layout`."

@@ -8,11 +8,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.data.tracers.file_format import plain_dataset
+from astrokeras.data.tracers.file_format import plain_dataset, stored_item
 from astrokeras.data.tracers.labelled_arrays import as_column
 from astrokeras.errors import InputError
-
-MAGIC = b"PAR1"
+from astrokeras.system.input_paths import PARQUET
 
 
 class HDF5Table:
@@ -55,12 +54,9 @@ def column_names(file: h5py.File) -> list[str]:
     """Return the names of the one-dimensional numeric datasets in a file's root."""
 
     def is_column(name: str) -> bool:
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            return False
-        found = file[name]
-        if not isinstance(found, h5py.Dataset):
-            return False
-        return found.ndim == 1 and found.dtype.kind in "fiub"
+        found = stored_item(file, name)
+        is_dataset = isinstance(found, h5py.Dataset)
+        return is_dataset and found.ndim == 1 and found.dtype.kind in "fiub"
 
     return [name for name in file if is_column(name)]
 
@@ -69,7 +65,7 @@ def is_parquet(path: Path) -> bool:
     """Return whether a file has the signature of Parquet."""
     try:
         with open(path, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+            return file.read(len(PARQUET)) == PARQUET
     except OSError:
         return False
 

@@ -70,7 +70,7 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
         InputError: The message names the file, the dataset, its fault and the remedy.
     """
     path = file.filename
-    found = _text(file.attrs.get("format", ""))
+    found = decoded(file.attrs.get("format", ""))
     if found != FORMAT:
         raise InputError(
             f"{path}: attribute 'format' is {found!r}, not {FORMAT!r}; "
@@ -93,7 +93,7 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     for name, (kind, axes) in layout.items():
         _check_dataset(file, name, kind, len(axes))
     _check_shapes(file, layout)
-    unit = _text(file["time"].attrs.get("units", ""))
+    unit = decoded(file["time"].attrs.get("units", ""))
     if unit not in ("", "yr", "year", "years"):
         raise InputError(
             f"{path}: attribute 'units' of dataset 'time' is {unit!r}, but times are "
@@ -111,9 +111,22 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
         )
 
 
+def decoded(value: Any) -> str:
+    """Return an HDF5 string, or any other value, as a Python string."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def strings(dataset: "h5py.Dataset | Sequence[Any]") -> tuple[str, ...]:
     """Return a dataset or an attribute of HDF5 strings as Python strings."""
-    return tuple(_text(value) for value in dataset[:])
+    return tuple(map(decoded, dataset[:]))
+
+
+def stored_item(parent: "h5py.Group", name: str) -> Any:
+    """Return an object that is stored in the file itself, `None` for a link."""
+    import h5py
+
+    link = parent.get(name, getlink=True)
+    return parent.get(name) if isinstance(link, h5py.HardLink) else None
 
 
 def plain_dataset(parent: "h5py.Group", name: str) -> "h5py.Dataset":
@@ -128,12 +141,12 @@ def plain_dataset(parent: "h5py.Group", name: str) -> "h5py.Dataset":
     import h5py
 
     path = parent.file.filename
-    link = parent.get(name, getlink=True)
-    dataset = parent.get(name) if isinstance(link, h5py.HardLink) else None
+    dataset = stored_item(parent, name)
     if not isinstance(dataset, h5py.Dataset):
+        found = dataset or parent.get(name, getlink=True)
         raise InputError(
             f"{path}: {name!r} must be a dataset of the file itself, not "
-            f"{type(dataset or link).__name__}; copy the data into one file."
+            f"{type(found).__name__}; copy the data into one file."
         )
     if dataset.is_virtual or dataset.external:
         raise InputError(
@@ -240,7 +253,3 @@ def _check_names(path: str, dataset: str, names: tuple[str, ...]) -> None:
                 f"{path}: dataset {dataset!r} holds {name!r} {fault}; {_REMEDY}"
             )
         seen.add(name)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

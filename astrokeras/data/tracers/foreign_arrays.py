@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import decoded
 from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
 
@@ -56,9 +57,7 @@ def stated_unit(values: Any) -> str | None:
     """Return the unit given in the attributes of a table or a dataset."""
     stated = attribute(values, "attrs")
     unit = stated.get("units", stated.get("unit")) if hasattr(stated, "get") else None
-    if isinstance(unit, bytes):
-        unit = unit.decode("utf-8", "replace")
-    return None if unit is None or str(unit) == "" else str(unit)
+    return None if unit is None else decoded(unit) or None
 
 
 def unit_of(values: Any) -> Any:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.errors import InputError
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from astrokeras.system.input_paths import HDF5
 
 _known: dict[tuple[str, ...], int] = {}
 _helpers: list["_SandboxProcess"] = []
@@ -32,7 +31,7 @@ def is_hdf5(path: Path) -> bool:
             # A user block of 512, 1024, 2048 ... bytes may precede the signature.
             while offset < size:
                 file.seek(offset)
-                if file.read(len(SIGNATURE)) == SIGNATURE:
+                if file.read(len(HDF5)) == HDF5:
                     return True
                 offset = 2 * offset or 512
     except OSError:

@@ -183,7 +183,7 @@ def test_what_varies_unseen_is_a_warning(tmp_path, out):
     report = import_tracers(hdf(tmp_path / "raw.h5", frame), out, settings())
 
     assert report.fixed == ["dustTemp = gasTemp"]
-    assert any("zeta (1 to 10): not constant" in line for line in report.warnings)
+    assert any("zeta (1 to 10): varies" in line for line in report.warnings)
 
 
 @pytest.mark.parametrize("digits", [4, 6])
@@ -465,7 +465,7 @@ def test_colliding_numbers_of_several_files_are_kept_apart(tmp_path, out):
 
     assert len(np.unique(tracers.tracer)) == 20
     assert len(np.unique(tracers.simulation)) == 20
-    assert any("taken as others" in line for line in report.notes)
+    assert any("renumbered as different tracers" in line for line in report.notes)
 
 
 def test_a_simulation_spread_over_files_stays_one(tmp_path, out):

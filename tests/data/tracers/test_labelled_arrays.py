@@ -140,7 +140,7 @@ def let_solve(values):
         Given(X, PHYSICAL, TIME, np.zeros(N, "u1")),
     )
     zeros = np.zeros((N, T + 1), "f4")
-    evolved = Evolved(states, np.zeros(0), zeros, zeros.astype("u1"), zeros > 0)
+    evolved = Evolved(states, np.zeros((N, 0, 0)), zeros, zeros.astype("u1"), zeros > 0)
     wanted = Wanted(None, np.empty(0), None, conserve=False)
     solve_doubtful(evolved, given, wanted, lambda *_: values, SPECIES)
     return evolved.abundances
@@ -386,7 +386,11 @@ class TestUnits:
             (read_time, Quantity(TIME, "K"), "time is in 'K', .* 'yr'; convert"),
             (read_physical, Quantity(PHYSICAL, "K"), "is in 'K', .* 'cm\\^-3' or 'H"),
             (read_abundances, Quantity(X, "kyr"), "in 'kyr', .* dimensionless numbers"),
-            (let_solve, Quantity(TRACERS.abundances, "K"), "result of fallback is in"),
+            (
+                let_solve,
+                Quantity(TRACERS.abundances, "K"),
+                "what fallback returned is in",
+            ),
             (lambda x: as_numbers("latents", x), Quantity(X, "yr"), "latents is in"),
             (lambda x: make(time=x), Quantity(TIME, "K"), "time is in 'K'"),
             (lambda x: make(physical=x), Quantity(PHYSICAL, "K"), "physical is in"),
