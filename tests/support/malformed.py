@@ -625,7 +625,7 @@ def raw_files() -> Iterator[Case]:
         "no such folder": ("none/raw.h5", "its folder none does not exist"),
         "a device": ("/dev/null", "it is a pipe or a device"),
         "a URL": ("https://example.org/raw.h5", "it is a URL; download it"),
-        "a tilde": ("~/none/raw.h5", "'~' is replaced by shells alone"),
+        "a tilde": ("~/none/raw.h5", "only shells expand '~'"),
         "the same twice": ("raw.h5 raw.h5", "given twice"),
     }
     for name, (files, said) in given.items():
