@@ -24,7 +24,7 @@ from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.generation.generate import generate
 from astrokeras.generation.solver_inputs import NETWORK, Tracks
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import Parameter, Solver
 
 STEPS = 30
@@ -166,7 +166,7 @@ def overhead(given: argparse.Namespace) -> dict[str, Any]:
 def alone(config: Any, tracks: Path) -> None:
     """Solve all tracers, one after another, in one process."""
     with TracerStore(tracks, need_abundances=False) as store:
-        with Host(config.solver) as host:
+        with SolverProcess(config.solver) as host:
             wanted = np.ones(store.tracers, bool)
             for job in Tracks(store, host, config, NETWORK).jobs(wanted):
                 host.solve(job.time, job.physical, job.initial)

@@ -339,7 +339,7 @@ class Caller:
     """
 
     def __init__(self, draw: Draw, settings: int):
-        sys.path.insert(0, str(TESTS / "support"))
+        sys.path.insert(0, str(TESTS))
         from surrogates import make_surrogate, make_trust
         from tiny import PARAMETERS, SPECIES
 

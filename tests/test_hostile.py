@@ -279,7 +279,7 @@ class TestTracerFiles:
                 file.create_dataset(name, shape, "f4", chunks=True)
             file["note"] = np.zeros(10**6)  # so that the file may claim as much
             assert len(names) == len(file["species"])
-        assert "one tracer of 7000000 states" in refusal(TracerStore, path)
+        assert "a tracer of 7000000 states" in refusal(TracerStore, path)
 
     def test_chunks_larger_than_memory(self, path):
         replace(path, "time", maxshape=(None, None), chunks=(20, 10**7))
@@ -405,7 +405,7 @@ class TestTheHelper:
         monkeypatch.setattr(
             hdf5_sandbox_worker, "_scan_limited", lambda *_: __import__("time").sleep(9)
         )
-        assert hdf5_sandbox_worker._ask_fork(tmp_path, "") == {"died": "SIGKILL"}
+        assert hdf5_sandbox_worker._scan_in_fork(tmp_path, "") == {"died": "SIGKILL"}
 
     def test_a_file_is_looked_through_once(self, tmp_path, monkeypatch):
         path = write_tracers(tmp_path / "tiny.h5")
@@ -472,7 +472,7 @@ class TestArrays:
     @pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY\x01\x00\xff\xff{"])
     def test_what_is_no_archive(self, tmp_path, content):
         (tmp_path / "x.npz").write_bytes(content)
-        assert "holds no arrays" in refusal(read_arrays, tmp_path / "x.npz")
+        assert "holds no readable arrays" in refusal(read_arrays, tmp_path / "x.npz")
 
 
 class TestCheckpoints:

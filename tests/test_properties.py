@@ -162,7 +162,7 @@ class TestImporters:
         whole = [part for _, part in table.groupby("Tracer", sort=False)]
         kept = [part for part in whole if len(part) > 1]
         if not kept:
-            with pytest.raises(InputError, match="no tracer of two states"):
+            with pytest.raises(InputError, match="no tracer of at least two states"):
                 import_tracers(table, out, settings(), split=False)
             return
 

@@ -1,1 +1,1 @@
-"""Names, elements and element totals of chemical species."""
+"""Chemical species: names, elements and element totals."""

@@ -1,4 +1,4 @@
-"""From UCLCHEM's species names to atoms, charge and phase."""
+"""Parser of UCLCHEM's species names, which returns elements, charge and phase."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ _TABLE = """
 SYMBOLS = tuple(_TABLE.split())
 """Chemical symbols in UCLCHEM's capitals, in the order of the periodic table."""
 
-# Rare isotopes of interstellar chemistry: a count of 13 before C is a doubtful reading.
+# Rare isotopes: a count of 13 before C is doubtful, for it may be the isotope 13C.
 _RARE = "13C 14C 15N 17O 18O 25MG 26MG 29SI 30SI 33S 34S 36S 35CL 37CL"
 _ISOTOPES = tuple(_RARE.split())
-# CS and HF are molecules also in a list without atoms of sulphur and fluorine.
+# CS and HF are molecules even in a list without atomic sulphur and fluorine.
 _MOLECULAR = frozenset({"S", "P", "F"})
 _ELEMENT = re.compile(r"([0-9]*)([A-Z]{1,2})")
 _LONGEST = 64
@@ -33,12 +33,12 @@ _LONGEST = 64
 
 @dataclass(frozen=True)
 class Species:
-    """A chemical species.
+    """Chemical species.
 
     Attributes:
-        name: As UCLCHEM spells it, such as `#CH3OH`.
-        elements: Atoms of each element; empty for the electron.
-        charge: In units of the elementary charge.
+        name: Name in UCLCHEM's spelling, such as `#CH3OH`.
+        elements: Number of atoms of each element; empty for the electron.
+        charge: Charge in units of the elementary charge.
         phase: "gas", "surface" or "bulk".
     """
 
@@ -49,23 +49,22 @@ class Species:
 
 
 def phase_of(name: str) -> str:
-    """Return the phase of a species: gas, surface or bulk, by its first sign."""
+    """Return the phase of a species, gas, surface or bulk, by its first character."""
     return PHASES.get(name[:1], PHASES[""])
 
 
 def parse_species(name: str, elements: Sequence[str] = DEFAULT_ELEMENTS) -> Species:
-    """Read the name of a species.
+    """Return the species of a name.
 
-    Only declared elements are recognised, isotopes such as `13C` before any count. In
-    capitals `CO` is carbon and oxygen unless cobalt is declared, which makes it
-    ambiguous; `Co` is cobalt then.
+    Only declared elements are recognised, and isotopes such as `13C` precede counts.
+    `CO` is carbon and oxygen, but ambiguous if cobalt is declared; `Co` is cobalt.
 
     Args:
-        name: Such as `H2O`, `#CH3OH`, `@HCOOH`, `HCO+` or `E-`.
+        name: A name such as `H2O`, `#CH3OH`, `@HCOOH`, `HCO+` or `E-`.
         elements: Symbols of the elements and isotopes that may occur.
 
     Raises:
-        InputError: If the name cannot be read, or in two ways; it quotes the name.
+        InputError: If the name cannot be parsed or is ambiguous; the message quotes it.
 
     Example:
     >>> parse_species("#CH3OH").elements["H"]
@@ -78,10 +77,10 @@ def parse_species(name: str, elements: Sequence[str] = DEFAULT_ELEMENTS) -> Spec
 def find_elements(
     names: Sequence[str], declared: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return the elements that a list of species is made of.
+    """Return the elements of a list of species.
 
-    These are H, He, C, N, O, what is declared, and every species of the list that is a
-    single atom.  Two letters are an atom only where they are no molecule: `CS` is
+    These are H, He, C, N, O, the declared elements, and every species of the list that
+    is a single atom. Two letters are an atom only if they are not a molecule: `CS` is
     carbon and sulphur, `MG` magnesium.
 
     Args:
@@ -89,14 +88,14 @@ def find_elements(
         declared: Further elements and isotopes, such as `Fe`, `D` or `13C`.
 
     Raises:
-        InputError: If a declared symbol is no element.
+        InputError: If a declared symbol is not an element.
     """
     names = arguments.texts("species", names)
     declared = arguments.texts("elements", declared)
     found = set(DEFAULT_ELEMENTS) | {canonical(element) for element in declared}
     bodies = {name.strip().lstrip("#@").rstrip("+-").upper() for name in names}
     bodies &= {body for body in bodies if _is_symbol(body)}
-    # One-letter atoms first: they decide whether two letters are a molecule.
+    # One-letter atoms come first, since they decide if two letters are a molecule.
     for body in sorted(bodies, key=lambda body: (len(body.lstrip("0123456789")), body)):
         if not _readings(body, tuple(found | _MOLECULAR)) or body in _MOLECULAR:
             found.add(body)
@@ -104,7 +103,7 @@ def find_elements(
 
 
 def order_elements(elements: Sequence[str] | set[str]) -> tuple[str, ...]:
-    """Sort symbols as the periodic table does, isotopes behind their element."""
+    """Return symbols in the order of the periodic table, isotopes after elements."""
 
     def key(element: str) -> tuple[int, int]:
         mass, symbol = _split_symbol(element)
@@ -117,7 +116,7 @@ def canonical(element: str) -> str:
     """Return an element's symbol in UCLCHEM's capitals.
 
     Raises:
-        InputError: If it is no symbol of an element or isotope.
+        InputError: If it is not the symbol of an element or isotope.
     """
     symbol = str(element).strip().upper()
     if not _is_symbol(symbol):
@@ -134,7 +133,7 @@ def _is_symbol(text: str) -> bool:
 
 
 def _split_symbol(element: str) -> tuple[int, str]:
-    """Return mass number, 0 where it is not written, and symbol: D is (2, H)."""
+    """Return the mass number, 0 if it is not written, and the symbol; D is (2, H)."""
     if element == "D":
         return 2, "H"
     symbol = element.lstrip("0123456789")
@@ -148,8 +147,8 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
     if name.startswith("$"):
         body = name[1 : _LONGEST + 1]
         raise InputError(
-            f"species '${body}' is total ice, the sum of #{body} and @{body}, and no "
-            "species of its own; leave it out."
+            f"species '${body}' is total ice, the sum of #{body} and @{body}, and not "
+            "a separate species; leave it out."
         )
     sign = name[:1] if name[:1] in PHASES else ""
     body = name[len(sign) :].rstrip("+-")
@@ -158,23 +157,23 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
     if not readings or len(set(signs)) > 1:
         shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
         remedy = (
-            "; declare what is missing in `dataset.elements`, or list the column in "
-            "`dataset.drop` if it is no species."
+            "; declare missing elements in `dataset.elements`, or list the column in "
+            "`dataset.drop` if it is not a species."
         )
         raise InputError(
             f"species {shown!r} cannot be read with the elements "
             f"{', '.join(elements)}{suggest(name, _spelled(name, elements), remedy)}"
         )
     if len(readings) == 1:
-        # H13CO+ must not pass as thirteen hydrogens where nobody declared 13C.
+        # H13CO+ must not be read as thirteen hydrogen atoms if 13C is not declared.
         isotopes = tuple(i for i in _ISOTOPES if _split_symbol(i)[1] in elements)
         undeclared = _readings(body, tuple({*elements, *isotopes}))
         readings += [r for r in undeclared if _atoms(r) != _atoms(readings[0])]
     if len(readings) > 1:
         first, second = (_spell(reading) for reading in readings[:2])
         raise InputError(
-            f"species {name!r} can be read as {first} or as {second}; "
-            "change `dataset.elements` so that one reading remains, or spell it as Co."
+            f"species {name!r} can be read as {first} or as {second}; change "
+            "`dataset.elements` so that only one reading remains, or spell it as Co."
         )
     atoms = _atoms(readings[0])
     ordered = {element: atoms[element] for element in order_elements(set(atoms))}
@@ -183,7 +182,7 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
 
 
 def _spelled(name: str, elements: tuple[str, ...]) -> list[str]:
-    """Return the name in capitals and without blanks, if it can be read then."""
+    """Return the name in capitals and without blanks, if it can be parsed."""
     plain = "".join(name.split()).upper()
     body = plain.lstrip("#@").rstrip("+-")
     readable = plain != name and len(name) <= _LONGEST and _readings(body, elements)
@@ -196,8 +195,8 @@ _Reading = list[tuple[str, int]]
 def _readings(body: str, elements: tuple[str, ...]) -> list[_Reading]:
     """Return at most two readings of different atoms, as pairs of element and count.
 
-    Works from the end of the name; two readings of each ending are enough to know
-    whether the whole is ambiguous, and keep a hostile name from costing time.
+    Parses from the end of the name. Two readings of each ending are enough to know
+    whether the name is ambiguous, and limit the time for a malicious name.
     """
     spellings = _spellings(elements)
     endings: dict[int, list[_Reading]] = {len(body): [[]]}
@@ -216,7 +215,7 @@ def _readings(body: str, elements: tuple[str, ...]) -> list[_Reading]:
 
 
 def _spellings(elements: tuple[str, ...]) -> dict[str, str]:
-    """Map `SI` and `Si` to `SI`, the longest first; mixed case says which is meant."""
+    """Return the spellings of elements, such as `SI` and `Si`, the longest first."""
     spellings = {}
     for element in sorted(elements, key=len, reverse=True):
         symbol = element.lstrip("0123456789")
@@ -226,9 +225,9 @@ def _spellings(elements: tuple[str, ...]) -> dict[str, str]:
 
 
 def _count(body: str, start: int, spellings: Mapping[str, str]) -> tuple[int, int]:
-    """Return the count that stands at `start`, 0 if it is none, and where it ends."""
+    """Return the count at `start`, 0 if it is invalid, and the index of its end."""
     end = start
-    # Isotopes before counts: H213CO is H2 13C O where 13C is declared.
+    # Isotopes precede counts: H213CO is H2 13C O if 13C is declared.
     while body[end : end + 1].isdecimal() and not body.startswith(
         tuple(spellings), end
     ):

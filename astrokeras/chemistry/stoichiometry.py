@@ -1,4 +1,4 @@
-"""Atoms of each element in each species, and element totals."""
+"""Stoichiometric matrix of species and elements, and element totals."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from astrokeras.system import arguments
 def stoichiometric_matrix(
     names: Sequence[str], elements: Sequence[str] | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Count the atoms of each element in each species.
+    """Return the number of atoms of each element in each species.
 
     Args:
         names: Species names.
-        elements: Symbols that may occur; `None` finds them in the names.
+        elements: Symbols that may occur; `None` derives them from the names.
 
     Returns:
-        The counts, (S, E) float64, and the elements, (E,): those present, in the order
-        of the periodic table.
+        The counts, (S, E) float64, and the elements that are present, (E,), in the
+        order of the periodic table.
 
     Raises:
-        InputError: If a name cannot be read, or in two ways.
+        InputError: If a name cannot be parsed or is ambiguous.
 
     Example:
     >>> stoichiometric_matrix(["H2O", "CO"])[1]
@@ -31,13 +31,13 @@ def stoichiometric_matrix(
     names = arguments.texts("species", names)
     allowed = find_elements(names) if elements is None else elements
     species = [parse_species(name, allowed) for name in names]
-    present = order_elements({e for one in species for e in one.elements})
-    counts = [[one.elements.get(e, 0) for e in present] for one in species]
+    present = order_elements({e for s in species for e in s.elements})
+    counts = [[s.elements.get(e, 0) for e in present] for s in species]
     return np.array(counts, np.float64).reshape(len(names), len(present)), present
 
 
 def element_totals(abundances: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Sum abundances by element, in double precision.
+    """Return abundances summed by element, in double precision.
 
     Args:
         abundances: Relative to H nuclei, (..., S).

@@ -68,7 +68,7 @@ def render_verification(found: dict[str, Any]) -> RenderableType:
 
 def render_import(report: ImportReport) -> list[str]:
     """Return what an import did, one line each."""
-    findings = report.findings
+    statistics = report.statistics
     species = f"{report.species or 'no'} species"
     lines = [
         f"{report.path}: {report.tracers} tracers, {report.states} states, {species}"
@@ -78,11 +78,11 @@ def render_import(report: ImportReport) -> list[str]:
         lines.append(f"split: {shares}")
     lines += [f"held fixed: {text}" for text in report.fixed]
     counts = {
-        "abundances raised to the floor": findings.raised,
-        "abundances lowered to 1": findings.lowered,
-        "tracers of a single state left out": findings.short,
+        "abundances raised to the floor": statistics.raised,
+        "abundances lowered to 1": statistics.lowered,
+        "tracers of a single state left out": statistics.short,
     }
-    for name, count in findings.floored.items():
+    for name, count in statistics.floored.items():
         counts[f"values of {name} raised to its minimum"] = count
     lines += [f"{count} {what}" for what, count in counts.items() if count]
     lines += report.notes

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.evaluation.context import Prediction
 from astrokeras.prediction.tracer_rollout import hold_last
@@ -44,7 +44,7 @@ class MeanTrajectory:
         count = np.zeros(store.states, dtype=np.int64)
         for tracers in store.blocks(rows, BLOCK):
             valid = np.arange(store.states) < tracers.length[:, None]
-            logs = np.log10(np.clip(tracers.abundances, FLOOR, 1.0))
+            logs = log10_abundances(tracers.abundances, highest=1.0)
             logs = np.where(valid[:, :, None], logs, 0.0)
             total += logs.sum(0, dtype=np.float64)
             count += valid.sum(0)

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
@@ -136,7 +137,7 @@ class ErrorMetrics:
         bad = ~np.isfinite(p) | (p < 0)
         p[bad] = FLOOR
         clipped = np.clip(x, FLOOR, 1.0)
-        error = np.abs(np.log10(np.maximum(p, FLOOR)) - np.log10(clipped))
+        error = np.abs(log10_abundances(p) - np.log10(clipped))
         relative = np.abs(np.clip(p, FLOOR, 1.0) - clipped) / clipped
         state = error.mean(1)
         seen = x >= SEEN
@@ -243,7 +244,7 @@ def _swing(truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
     inside = valid[:, :, None]
     high = np.where(inside, truth, 0.0).max(1)
     low = np.where(inside, truth, 1.0).min(1)
-    return np.diff(np.log10(np.clip([low, high], FLOOR, 1.0)), axis=0)[0].sum(0)
+    return np.diff(log10_abundances([low, high], highest=1.0), axis=0)[0].sum(0)
 
 
 def _ratio(total: float, count: float) -> float:

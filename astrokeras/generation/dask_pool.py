@@ -15,7 +15,7 @@ import numpy as np
 from astrokeras.config import SolverConfig
 from astrokeras.data.tracers import file_format
 from astrokeras.errors import InputError, WorkError
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import SolverError
 
 AHEAD = 2
@@ -191,7 +191,7 @@ class _Room:
 
 
 # Of this worker, those that are idle; a worker has one for each of its threads.
-_HOSTS: dict[str, list[Host]] = {}
+_HOSTS: dict[str, list[SolverProcess]] = {}
 
 
 def solve_one(config: SolverConfig, job: Job) -> Outcome:
@@ -201,7 +201,7 @@ def solve_one(config: SolverConfig, job: Job) -> Outcome:
         InputError: If the solver is not installed there.
     """
     idle = _HOSTS.setdefault(repr(config), [])
-    host = idle.pop() if idle else Host(config)
+    host = idle.pop() if idle else SolverProcess(config)
     began, abundances = time.monotonic(), None
     try:
         solved = host.solve(job.time, job.physical, job.initial)

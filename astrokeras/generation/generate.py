@@ -10,7 +10,6 @@ import numpy as np
 
 from astrokeras.config import GenerationConfig, SolverConfig
 from astrokeras.data.importers.trajectory_table import opened_tracks
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.data.tracers.split import make_split, split_attributes
 from astrokeras.errors import InputError, WorkError
@@ -18,10 +17,10 @@ from astrokeras.generation.dask_pool import check_scheduler, connect, solve_all
 from astrokeras.generation.results_log import Journal
 from astrokeras.generation.solver_inputs import Tracks
 from astrokeras.prediction.resumable_output import ResumableOutput
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import find_file
 from astrokeras.system import arguments
-from astrokeras.system.atomic_files import written_beside
+from astrokeras.system.atomic_files import hash_file, written_beside
 
 FAILURE_COLUMNS = ("tracer", "simulation", "row", "seconds", "reason")
 
@@ -102,7 +101,7 @@ def generate(
     parts.check(arguments.path("tracks", tracks), resume, overwrite)
     _check_failures(_failures_path(parts.out))
     with opened_tracks(tracks, config.dataset, warn) as store:
-        with Host(config.solver) as host:
+        with SolverProcess(config.solver) as host:
             given = Tracks(store, host, config, initial, Path(tracks))
         splits, told = _split(given, split)
         facts = {

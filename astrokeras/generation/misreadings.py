@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from astrokeras.data.tracers.units import DRAINE, YEAR
+from astrokeras.data.tracers.units import HABING_PER_DRAINE, YEAR
 from astrokeras.generation.solver_inputs import Tracks
 
 AV_FACTORS = (0.5, 0.85, 1.17, 2.0)
@@ -89,8 +89,14 @@ def _units(tracks: Tracks) -> list[Hypothesis]:
     found = []
     if "Radfield" in tracks.store.parameters:
         for factor, fault in (
-            (DRAINE, "the file counts in Draine's fields; multiply it by 1.7"),
-            (1 / DRAINE, "the file's solver counted in Draine's; divide it by 1.7"),
+            (
+                HABING_PER_DRAINE,
+                "the file counts in Draine's fields; multiply it by 1.7",
+            ),
+            (
+                1 / HABING_PER_DRAINE,
+                "the file's solver counted in Draine's; divide it by 1.7",
+            ),
         ):
             name = f"Radfield times {factor:.3g}"
             found.append(Hypothesis(name, fault, factors={"Radfield": factor}))

@@ -9,7 +9,7 @@ import numpy as np
 
 from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
-from astrokeras.data.importers.column_roles import match_species
+from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore
@@ -18,7 +18,7 @@ from astrokeras.errors import InputError
 from astrokeras.generation.dask_pool import Job
 from astrokeras.prediction.tracer_rollout import read_given
 from astrokeras.solvers.checks import check_tracks
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import Parameter
 
 NETWORK = "network"
@@ -44,7 +44,7 @@ class Tracks:
     def __init__(
         self,
         store: TracerStore,
-        solver: Host,
+        solver: SolverProcess,
         config: GenerationConfig,
         initial: str | Path | None = None,
         path: Path | None = None,
@@ -58,7 +58,7 @@ class Tracks:
         self.start, self.order = self._find_start(solver, initial)
         check_tracks(store, solver.parameters, solver.shortest, str(self.path))
 
-    def _fill(self, solver: Host) -> tuple[dict[str, float], dict[str, str]]:
+    def _fill(self, solver: SolverProcess) -> tuple[dict[str, float], dict[str, str]]:
         """Return the parameters that the tracks lack: constants, and equals of others.
 
         What the configuration names comes before what the file says it held fixed.
@@ -86,7 +86,7 @@ class Tracks:
             constants[name] = value
         return constants, equal
 
-    def _check_names(self, solver: Host) -> None:
+    def _check_names(self, solver: SolverProcess) -> None:
         """Refuse parameters and constants that the solver does not take as they are."""
         known, columns = solver.parameters, self.store.parameters
         for name, unit in zip(columns, self.store.units, strict=True):
@@ -106,13 +106,13 @@ class Tracks:
                 raise InputError(f"solver.constants.{name}: {there}; remove it.")
 
     def _find_start(
-        self, solver: Host, initial: str | Path | None
+        self, solver: SolverProcess, initial: str | Path | None
     ) -> tuple[np.ndarray | None, list[int]]:
         """Return one start for all, or the columns of the file's species."""
         store = self.store
         if initial is None and store.has_abundances:
             path, wanted = str(self.path), solver.species
-            return None, match_species(store.species, wanted, path, "the solver")
+            return None, species_positions(store.species, wanted, path, "the solver")
         if initial is None or str(initial) == NETWORK:
             return np.maximum(solver.initial, 0.0), []
         return read_initial(initial, solver.species, floor=0.0), []

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from astrokeras.config import GenerationConfig
-from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import sampling_order
 from astrokeras.errors import InputError
 from astrokeras.generation.misreadings import AS_IS, Hypothesis, suppose
 from astrokeras.generation.solver_inputs import Tracks, told
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import SolverError
 from astrokeras.system import arguments
 
@@ -131,7 +131,7 @@ def verify(
     threshold = arguments.number("threshold", threshold, low=0)
     with TracerStore(path) as store:
         rows = _choose(store, tracers, seed)
-        with Host(config.solver) as host:
+        with SolverProcess(config.solver) as host:
             tracks = Tracks(store, host, config)
             _check_options(store, config)
             tried = suppose(tracks)
@@ -208,7 +208,7 @@ def _starts(tracer: Tracers, generator: np.random.Generator) -> list[int]:
 
 
 def _compare(
-    host: Host,
+    host: SolverProcess,
     tracks: Tracks,
     tracer: Tracers,
     start: int,
@@ -217,7 +217,7 @@ def _compare(
     """Return how far each reading ends from the stored state, dex, (hypotheses, S)."""
     stored = tracer.abundances[0][:, tracks.order].astype(float)
     time, physical = tracer.time[0], tracer.physical[0]
-    wanted = _log10(stored[start + INTERVALS])
+    wanted = log10_abundances(stored[start + INTERVALS], highest=1.0)
     errors = np.full((len(tried), len(wanted)), np.inf)
     for number, one in enumerate(tried):
         given = one.read(tracks, time, physical, start, INTERVALS)
@@ -230,12 +230,8 @@ def _compare(
                     f"{start}: {error}."
                 ) from error
             continue
-        errors[number] = np.abs(_log10(solved[-1]) - wanted)
+        errors[number] = np.abs(log10_abundances(solved[-1], highest=1.0) - wanted)
     return errors
-
-
-def _log10(abundances: np.ndarray) -> np.ndarray:
-    return np.log10(np.clip(abundances, FLOOR, 1.0))
 
 
 def _describe(tracer: Tracers, starts: list[int], errors: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from astrokeras.data.pipeline.samplers import Sampler
 from astrokeras.data.pipeline.training_cache import Cache
-from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.evaluation.result import ErrorDetail
 from astrokeras.evaluation.species_selection import most_varying
 from astrokeras.plotting.plot_style import BLUE, GREY, ORANGE, PURPLE, STYLE
@@ -111,7 +111,7 @@ def draw(
                     (truth, {"lw": 2.4, "alpha": 0.45}),
                     (predicted, {"lw": 1.3, "ls": "--"}),
                 ):
-                    curve = np.log10(np.maximum(values[i, states, column], FLOOR))
+                    curve = log10_abundances(values[i, states, column])
                     axes.plot(kyr / 1000.0, curve, color=colour, **style)
         lines = [axes.plot([], [], color=colour, lw=2)[0] for colour in COLOURS]
         lines += [axes.plot([], [], color=GREY, lw=2.4, alpha=0.6)[0]]

@@ -12,7 +12,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
@@ -28,6 +27,7 @@ from astrokeras.runs.surrogate_reference import (
     match_columns,
 )
 from astrokeras.system import arguments
+from astrokeras.system.atomic_files import hash_file
 
 FINE, OUTSIDE, NOT_FINITE, DOUBTFUL = 0, 1, 2, 3
 STATUS = (

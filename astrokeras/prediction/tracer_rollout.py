@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.block import check_values
 from astrokeras.data.tracers.hdf5 import unreadable
 from astrokeras.data.tracers.reader import Tracers, TracerStore
@@ -190,4 +191,4 @@ def name_starts(initial: np.ndarray, starts: dict[str, np.ndarray]) -> list[str]
 
 def log10(abundances: np.ndarray) -> np.ndarray:
     """Return the logarithm of abundances, which are brought into [1e-20, 1]."""
-    return np.log10(np.clip(abundances.astype(np.float64), 1e-20, 1.0))
+    return log10_abundances(abundances.astype(np.float64), highest=1.0)

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.block import Tracers
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.models.training_ranges import Limits
 from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import find_surrogate, load, read_metadata
+from astrokeras.system.atomic_files import hash_file
 from astrokeras.system.close_names import suggest
 
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import find_data
 from astrokeras.runs.surrogate_reference import SurrogateReference
+from astrokeras.system.atomic_files import hash_file
 from astrokeras.system.package_data import resource
 
 

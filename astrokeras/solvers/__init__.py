@@ -1,1 +1,1 @@
-"""Solvers of the chemistry: what makes abundances out of trajectories."""
+"""Solvers, which integrate the chemistry along trajectories."""

@@ -1,4 +1,4 @@
-"""The check of trajectories before the first of them is solved."""
+"""Checks of trajectories before they are solved."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from astrokeras.errors import InputError
 from astrokeras.solvers.solver import Parameter
 
 BLOCK = 256
-"""Tracers that are read at once."""
+"""Number of tracers that are read at a time."""
 
 
 def check_tracks(
@@ -20,24 +20,24 @@ def check_tracks(
     shortest: float = 0.0,
     name: str | None = None,
 ) -> None:
-    """Refuse trajectories that a solver does not accept, reading them in blocks.
+    """Raise InputError for trajectories that a solver does not accept.
 
-    Where values would make sense in another unit, the message says in which.
+    If values would be usual in another unit, the message names it.
 
     Args:
-        store: The open file; its parameters are among the solver's.
-        parameters: Of the solver.
-        shortest: Years of the shortest interval that it accepts.
-        name: Of the file that the tracks came from, for messages; the store's own by
-            default.
+        store: The open file; its parameters are among those of the solver.
+        parameters: Parameters of the solver.
+        shortest: Shortest accepted time step, years.
+        name: Name of the original file of the tracks, for messages; that of the store
+            by default.
 
     Raises:
         InputError: For a value that is not finite, outside what the solver accepts or
-            in a unit that makes no sense, or times that do not increase, naming file,
-            tracer, row and value.
+            in an implausible unit, or times that do not increase; the message names
+            file, tracer, row and value.
     """
     where = name or str(store.path)
-    limits = [parameters[one] for one in store.parameters]
+    limits = [parameters[parameter] for parameter in store.parameters]
     for first in range(0, store.tracers, BLOCK):
         rows = slice(first, min(first + BLOCK, store.tracers))
         physical = store.physical(rows).astype(float)
@@ -47,14 +47,15 @@ def check_tracks(
             raise unreadable(store.path, error) from error
         length = store.length[rows, None]
         steps = np.arange(store.states - 1) < length - 1
-        for column, one in enumerate(store.parameters):
+        for column, parameter in enumerate(store.parameters):
             found = _find_fault(physical[..., column], steps, limits[column])
             if found is not None:
                 (i, row), fault, values = found
                 raise InputError(
-                    f"{where}: tracer {store.tracer[first + i]}, row {row}: {one} is "
-                    f"{physical[i, row, column]:g} {limits[column].unit}; {fault}"
-                    f"{_remedy(one, values, limits[column].unit)}."
+                    f"{where}: tracer {store.tracer[first + i]}, row {row}: "
+                    f"{parameter} is {physical[i, row, column]:g} "
+                    f"{limits[column].unit}; {fault}"
+                    f"{_remedy(parameter, values, limits[column].unit)}."
                 )
         wrong = _find_time(time, length, shortest)
         if wrong is not None:
@@ -67,7 +68,7 @@ def check_tracks(
 def _find_fault(
     values: np.ndarray, valid: np.ndarray, limit: Parameter
 ) -> tuple[tuple[int, int], str, np.ndarray] | None:
-    """Return where a parameter is wrong first, why, and the tracer's values."""
+    """Return the place and reason of the first fault, and the values of the tracer."""
     zero = (values == 0) & valid
     if zero.any():
         i, row = np.argwhere(zero)[0]
@@ -76,13 +77,13 @@ def _find_fault(
     outside = ~((values >= limit.low) & (values <= limit.high)) & valid
     if outside.any():
         i, row = np.argwhere(outside)[0]
-        fault = f"the solver takes {limit.low:g} to {limit.high:g}"
+        fault = f"the solver accepts {limit.low:g} to {limit.high:g}"
         return (int(i), int(row)), fault, values[i][valid[i]]
     ends = values[valid].min(), values[valid].max()
     for end in ends:
         if not makes_sense(float(end), limit.unit):
             i, row = np.argwhere((values == end) & valid)[0]
-            fault = "no cloud has that"
+            fault = "no cloud has such a value"
             return (int(i), int(row)), fault, values[i][valid[i]]
     return None
 
@@ -90,12 +91,12 @@ def _find_fault(
 def _find_time(
     time: np.ndarray, length: np.ndarray, shortest: float
 ) -> tuple[tuple[int, int], str] | None:
-    """Return where times are wrong first, and why."""
+    """Return the place and reason of the first fault of the times."""
     valid = np.arange(time.shape[1]) < length
     bad = ~np.isfinite(time) & valid
     if bad.any():
         i, row = np.argwhere(bad)[0]
-        return (int(i), int(row)), f"time is {time[i, row]:g} years, correct it"
+        return (int(i), int(row)), f"time is {time[i, row]:g} years; correct it"
     with np.errstate(invalid="ignore"):
         intervals = np.diff(time, axis=1)
         bad = ~((intervals > 0) & (intervals >= shortest)) & valid[:, 1:]
@@ -104,22 +105,23 @@ def _find_time(
         inside = intervals[i][valid[i, 1:]]
         least = f"by at least {shortest:g} years" if shortest else "from row to row"
         text = (
-            f"the next one is {intervals[i, row]:g} years later; times increase {least}"
+            f"the next row is {intervals[i, row]:g} years later; times must increase "
+            f"{least}"
         )
-        # One short step among long ones is no matter of units.
+        # A single short step does not suggest another unit.
         usual = np.full(1, np.median(inside))
         return (int(i), int(row)), text + _remedy("Time", usual, "yr")
     lasted = np.where(valid, time, -np.inf).max(axis=1) - time[:, 0]
     i = int(lasted.argmax())
     if not makes_sense(float(lasted[i]), "yr"):
-        text = f"it is {lasted[i]:g} years after the first, longer than the universe"
+        text = f"time is {lasted[i]:g} years after the first, beyond the universe's age"
         row = int(length[i, 0]) - 1
         return (i, row), text + _remedy("Time", lasted[i : i + 1], "yr")
     return None
 
 
 def _remedy(name: str, values: np.ndarray, unit: str) -> str:
-    """Return what may be done about values, with the unit that they seem to be in."""
+    """Return the remedy for values, with the unit that they seem to be in."""
     finite = values[np.isfinite(values)]
     likely = (
         guess([float(finite.min()), float(finite.max())], unit) if len(finite) else None
@@ -127,6 +129,6 @@ def _remedy(name: str, values: np.ndarray, unit: str) -> str:
     if likely is None:
         return ", correct the value or its unit"
     return (
-        f". It looks like {likely}: say dataset.raw_units.{name}={likely} where the "
+        f". It looks like {likely}: set dataset.raw_units.{name}={likely} when the "
         "table is read, or convert the file"
     )

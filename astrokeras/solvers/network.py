@@ -1,4 +1,4 @@
-"""A network of reactions integrated by SciPy: small, plain and without Fortran."""
+"""Solver of a reaction network with SciPy, for small networks and without Fortran."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,6 +10,7 @@ import numpy as np
 from astrokeras.chemistry.species import PHASES
 from astrokeras.config import SolverConfig
 from astrokeras.data.tracers.initial_abundances import read_initial
+from astrokeras.data.tracers.units import YEAR
 from astrokeras.errors import InputError
 from astrokeras.solvers.rates import DESORPTION, MONOLAYER, Rates
 from astrokeras.solvers.reactions import Reaction, list_species, read_reactions
@@ -21,32 +22,30 @@ from astrokeras.solvers.solver import (
     find_file,
 )
 
-SECONDS = 3.15576e7
-"""Of a Julian year."""
 FILES = {"reactions": "the reactions, CSV", "initial": "initial abundances, CSV"}
 RANGES = {
     "gasTemp": replace(PARAMETERS["gasTemp"], low=5.0),
     "dustTemp": replace(PARAMETERS["dustTemp"], high=1e4),
 }
-"""Of parameters that differ from other solvers'."""
+"""Parameters whose ranges differ from those of other solvers."""
 
 
 class Network(Solver):
-    """The reactions of a file, by backward differentiation with the exact Jacobian.
+    """Solver of the reactions in a file, by backward differentiation (SciPy's `BDF`).
 
-    Each interval has constant coefficients and is integrated by SciPy's `BDF`.
+    Rate coefficients are constant within each time step. The Jacobian is exact.
 
     Args:
         config: Its `files` name `reactions` and `initial`, see `read_reactions` and
-            `read_initial`: paths, or names of what lies in `configs/solver/`.
+            `read_initial`: paths, or names of files in `configs/solver/`.
 
     Raises:
-        InputError: If SciPy is not installed, or a file is missing or wrong.
+        InputError: If SciPy is not installed, or a file is missing or invalid.
     """
 
     def __init__(self, config: SolverConfig):
         try:
-            import scipy.integrate  # forked processes find it imported
+            import scipy.integrate  # Imported once, before processes are forked.
         except ImportError as error:
             raise InputError(
                 "solver.kind is 'network', which needs SciPy; "
@@ -70,7 +69,7 @@ class Network(Solver):
             "network": f"{paths['reactions'].name}, {len(self.species)} species, "
             f"{len(reactions)} reactions",
             "tolerances": describe_tolerances(config),
-            "constants": f"{SECONDS:g} s a year",
+            "constants": f"{YEAR:g} s a year",
         }
 
     def solve(
@@ -81,7 +80,7 @@ class Network(Solver):
         states[0] = initial
         for i, years in enumerate(np.diff(time)):
             here = {name: float(values[i]) for name, values in physical.items()}
-            states[i + 1], fault = self._step(states[i], years * SECONDS, here)
+            states[i + 1], fault = self._step(states[i], years * YEAR, here)
             if fault:
                 raise SolverError(f"{fault} after {time[i]:g} of {time[-1]:g} years")
         return states
@@ -89,7 +88,7 @@ class Network(Solver):
     def _step(
         self, start: np.ndarray, seconds: float, physical: Mapping[str, float]
     ) -> tuple[np.ndarray, str]:
-        """Return the abundances after an interval, and what went wrong, if anything."""
+        """Return the abundances after a time step, and its fault, if any."""
         from scipy.integrate import solve_ivp
 
         coefficients, kinetics = self.rates(physical), self.kinetics
@@ -106,48 +105,55 @@ class Network(Solver):
         )
         if done.status != 0:
             return start, " ".join(str(done.message).split())
-        # What is below the tolerance may come out below zero.
+        # Abundances below the tolerance may become negative.
         return np.maximum(done.y[:, -1], 0.0), ""
 
 
 class Kinetics:
-    """How fast abundances change, and how that depends on them.
+    """Time derivatives of the abundances, and their Jacobian.
 
-    A reaction runs at k Y, two bodies at k Y Y'. What desorbs does so from the topmost
-    layer: k Y m / (m + ice), where m is a monolayer and ice all that is on the grains.
+    The rate of a reaction is k Y, or k Y Y' for two bodies. Desorption acts only on the
+    topmost layer: k Y m / (m + ice), where m is a monolayer and ice the total ice.
 
     Args:
         reactions: The reactions, (R,).
-        species: All their species, (S,).
+        species: All species of the reactions, (S,).
     """
 
     def __init__(self, reactions: tuple[Reaction, ...], species: tuple[str, ...]):
         position = {name: i for i, name in enumerate(species)}
         self.net = np.zeros((len(species), len(reactions)))
-        for row, one in enumerate(reactions):
-            for name in one.reactants:
+        for row, reaction in enumerate(reactions):
+            for name in reaction.reactants:
                 self.net[position[name], row] -= 1
-            for name in one.products:
+            for name in reaction.products:
                 self.net[position[name], row] += 1
-        # Where only one reacts, the other is a species that always has abundance 1.
-        # H2 on grains takes two H, but at a rate that one of them sets.
-        alone = [len(one.reactants) == 1 or one.kind == "H2FORM" for one in reactions]
-        self.first = np.array([position[one.reactants[0]] for one in reactions])
+        # A single reactant is paired with a pseudo-species of abundance 1. H2 formation
+        # consumes two H, but its rate is linear in H.
+        alone = [
+            len(reaction.reactants) == 1 or reaction.kind == "H2FORM"
+            for reaction in reactions
+        ]
+        self.first = np.array(
+            [position[reaction.reactants[0]] for reaction in reactions]
+        )
         self.second = np.array(
             [
-                len(species) if single else position[one.reactants[1]]
-                for one, single in zip(reactions, alone, strict=True)
+                len(species) if single else position[reaction.reactants[1]]
+                for reaction, single in zip(reactions, alone, strict=True)
             ]
         )
-        self.desorbs = np.flatnonzero([one.kind in DESORPTION for one in reactions])
+        self.desorbs = np.flatnonzero(
+            [reaction.kind in DESORPTION for reaction in reactions]
+        )
         solid = [sign for sign, phase in PHASES.items() if phase != "gas"]
         self.ice = np.array([name[0] in solid for name in species])
 
     def change(self, coefficients: np.ndarray, abundances: np.ndarray) -> np.ndarray:
-        """Return the change of abundances a second, (S,).
+        """Return the time derivative of the abundances, s^-1, (S,).
 
         Args:
-            coefficients: Of the reactions, s^-1, (R,).
+            coefficients: Rate coefficients of the reactions, s^-1, (R,).
             abundances: Relative to H nuclei, (S,).
         """
         filled = np.append(abundances, 1.0)
@@ -156,7 +162,7 @@ class Kinetics:
         return self.net @ speed
 
     def jacobian(self, coefficients: np.ndarray, abundances: np.ndarray) -> np.ndarray:
-        """Return how that change depends on each abundance, (S, S)."""
+        """Return the Jacobian of the time derivative, s^-1, (S, S)."""
         filled = np.append(abundances, 1.0)
         first, second = filled[self.first], filled[self.second]
         slope = np.zeros((len(coefficients), len(filled)))
@@ -171,12 +177,12 @@ class Kinetics:
         return self.net @ slope
 
     def _top(self, abundances: np.ndarray) -> float:
-        """Return the share of the ice that is in its topmost layer."""
+        """Return the fraction of the ice in its topmost layer."""
         return float(MONOLAYER / (MONOLAYER + abundances[self.ice].sum()))
 
 
 def _find(config: SolverConfig, name: str) -> Path:
-    """Return a file of the configuration that must be named."""
+    """Return the path of a required file of the configuration."""
     given = config.files.get(name)
     if not given:
         raise InputError(

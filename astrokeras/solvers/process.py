@@ -1,8 +1,8 @@
-"""Processes for solvers: a fresh one a tracer, in a limited time.
+"""Processes that run solvers: a new process for each tracer, with a time limit.
 
-Solvers written in Fortran keep the state of a run in their modules, print, crash and
-hang. A host process imports the solver once; each tracer is solved by a child that is
-forked from it, which takes milliseconds, and ends with it.
+Solvers in Fortran keep state in their modules, print, crash and hang. Therefore a
+solver process imports the solver once and forks a child for each tracer, which takes
+milliseconds.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from astrokeras.system.backend import THREAD_VARIABLES
 DESCRIBED = ("species", "parameters", "initial", "shortest", "facts")
 FACTS = ("solver", "network", "tolerances", "constants")
 GRACE = 10
-"""Seconds of computing beyond its time limit after which a forgotten child ends."""
+"""CPU time in seconds beyond the time limit after which an orphaned child ends."""
 
 
 def in_fresh_process(
@@ -35,19 +35,20 @@ def in_fresh_process(
     limit: float,
     parent: Connection | None = None,
 ) -> Any:
-    """Call a function in a forked process, without what it prints.
+    """Call a function in a forked process and return its result; its output is dropped.
 
     Args:
-        function: What to call; this process must have one thread.
+        function: The function; this process must have a single thread.
         *arguments: Its arguments.
-        limit: Seconds after which it is killed.
-        parent: If anything comes from there, or its end, the process is killed too.
+        limit: Seconds after which the forked process is killed.
+        parent: Connection; if it receives data or is closed, the forked process is
+            killed.
 
     Returns:
-        What the function returned.
+        The result of the function.
 
     Raises:
-        SolverError: If it failed, was killed, or took too long.
+        SolverError: If the function failed, was killed, or took too long.
     """
     context = multiprocessing.get_context("fork")
     reader, writer = context.Pipe(duplex=False)
@@ -55,10 +56,10 @@ def in_fresh_process(
     child.start()
     writer.close()
     try:
-        heard = wait([reader] if parent is None else [reader, parent], limit)
-        if parent in heard:
-            raise SystemExit  # Nobody waits for the answer.
-        if not heard:
+        ready = wait([reader] if parent is None else [reader, parent], limit)
+        if parent in ready:
+            raise SystemExit  # The caller no longer waits for the answer.
+        if not ready:
             raise SolverError(f"not done after {limit:g} s")
         try:
             failed, answer = reader.recv()
@@ -77,7 +78,7 @@ def in_fresh_process(
 def _answer(
     writer: Connection, limit: float, function: Callable[..., Any], arguments: Any
 ) -> None:
-    """Send what the function returns, or why it returns nothing."""
+    """Send the result of a function, or the reason of its failure."""
     seconds = int(limit) + GRACE
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -85,34 +86,34 @@ def _answer(
     try:
         answer = (False, function(*arguments))
     except Exception as error:
-        told = isinstance(error, SolverError)
-        answer = (True, str(error) if told else f"{type(error).__name__}: {error}")
+        kind = "" if isinstance(error, SolverError) else f"{type(error).__name__}: "
+        answer = (True, f"{kind}{error}")
     writer.send(answer)
 
 
 def silence() -> None:
-    """Send what this process prints, in Fortran too, nowhere."""
+    """Discard the output of this process, also that of Fortran code."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     os.close(nowhere)
 
 
-class Host:
-    """A process that has a solver imported and solves one tracer after another.
+class SolverProcess:
+    """Process that imports a solver once and solves tracers one after the other.
 
     Args:
-        config: Of the solver.
+        config: Configuration of the solver.
 
     Attributes:
-        species: As `Solver`.
-        parameters: As `Solver`.
-        initial: As `Solver`.
-        shortest: As `Solver`.
-        facts: As `Solver`.
+        species: See `Solver`.
+        parameters: See `Solver`.
+        initial: See `Solver`.
+        shortest: See `Solver`.
+        facts: See `Solver`.
 
     Raises:
-        InputError: If there is no such solver or it is not installed.
+        InputError: If there is no such solver, or it is not installed.
     """
 
     species: tuple[str, ...]
@@ -135,8 +136,9 @@ class Host:
                 stdin=subprocess.DEVNULL,
                 env=os.environ
                 | dict.fromkeys(THREAD_VARIABLES, "1")
-                | {"PYTHONPATH": os.pathsep.join(sys.path)},  # finds what we find
-                # Ctrl-C is for the command that waits.
+                # The process imports the same modules as this one.
+                | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                # Ctrl-C must reach only the waiting command.
                 start_new_session=True,
             )
         self.connection = Connection(ours.detach())
@@ -151,10 +153,10 @@ class Host:
     def solve(
         self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
     ) -> np.ndarray:
-        """Solve one tracer in a process of its own, see `Solver.solve`.
+        """Return the abundances of a tracer, see `Solver.solve`.
 
         Raises:
-            SolverError: If the solver fails, crashes, or takes more than the limit.
+            SolverError: If the solver fails, crashes, or exceeds its time limit.
         """
         return self._ask((time, dict(physical), initial))
 
@@ -163,7 +165,7 @@ class Host:
             self.connection.send(message)
             kind, answer = self.connection.recv()
         except (EOFError, OSError) as error:
-            raise SolverError(f"the solver's host ended ({error})") from error
+            raise SolverError(f"the solver's process ended ({error})") from error
         if kind is not None:
             raise kind(answer)
         return answer
@@ -174,7 +176,7 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def __enter__(self) -> "Host":
+    def __enter__(self) -> "SolverProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -182,7 +184,7 @@ class Host:
 
 
 def _serve(connection: Connection) -> NoReturn:
-    """Be the process of a `Host`, until the other end is closed."""
+    """Serve requests of a `SolverProcess` until it closes the connection."""
     with contextlib.suppress(EOFError, OSError):
         config = connection.recv()
         try:
@@ -193,8 +195,8 @@ def _serve(connection: Connection) -> NoReturn:
             connection.send((type(error), str(error)))
             os._exit(2)
         except Exception as error:
-            said = f"solver.kind is {config.kind!r}: {type(error).__name__}: {error}"
-            connection.send((InputError, f"{said}; correct the solver."))
+            fault = f"solver.kind is {config.kind!r}: {type(error).__name__}: {error}"
+            connection.send((InputError, f"{fault}; correct the solver."))
             os._exit(2)
         connection.send((None, facts))
         while True:
@@ -210,13 +212,13 @@ def _serve(connection: Connection) -> NoReturn:
 
 
 def _check(described: Mapping[str, Any]) -> None:
-    """Refuse a solver that says too little of itself."""
+    """Raise ValueError if a solver lacks provenance or its initial abundances."""
     missing = [name for name in FACTS if name not in described["facts"]]
     if missing:
         raise ValueError(f"its `facts` lack {', '.join(missing)}")
     wanted = (len(described["species"]),)
     if np.shape(described["initial"]) != wanted:
-        raise ValueError(f"its `initial` has not the shape {wanted} of its `species`")
+        raise ValueError(f"its `initial` lacks the shape {wanted} of its `species`")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reactions from a CSV file with the columns of UCLCHEM's, each checked for balance."""
+"""Reader of reactions, a CSV file with UCLCHEM's columns, checked for balance."""
 
 import itertools
 import math
@@ -24,34 +24,35 @@ KINDS = {
     "DESCR": 1,
     "DEUVCR": 1,
 }
-"""Kinds of reactions that are known, and how many species react in one."""
+"""Supported kinds of reactions, and their numbers of reactants."""
 UNKNOWN = (
     *("LH", "LHDES", "ER", "ERDES", "DESOH2", "BULKSWAP", "SURFSWAP"),
     *("CRS", "EXRELAX", "EXSOLID", "GAR", "IONOPOL1", "IONOPOL2"),
 )
-"""Kinds of UCLCHEM's that are not."""
+"""Kinds of reactions of UCLCHEM that are not supported."""
 REACTANTS = tuple(f"Reactant {i}" for i in (1, 2, 3))
 PRODUCTS = tuple(f"Product {i}" for i in (1, 2, 3, 4))
 COEFFICIENTS = ("Alpha", "Beta", "Gamma", "T_min", "T_max")
 NOTHING = frozenset({"", "NAN", "PHOTON"})
-"""What stands where there is no product; an emitted photon is none."""
+"""Entries that denote no product; an emitted photon is not a product."""
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """A reaction as its file has it.
+    """Reaction as given in its file.
 
     Attributes:
         kind: One of `KINDS`.
         reactants: Species, one or two.
         products: Species, one to four.
-        alpha: Coefficients, whose meaning and units depend on the kind: see `rates`.
+        alpha: Coefficient, whose meaning and unit depend on the kind, see `rates`.
         beta: See `alpha`.
         gamma: See `alpha`.
-        low: Lowest temperature of the gas, K, that they are for.
-        high: Highest temperature.
-        extrapolate: Whether they may be used at others; else nothing reacts there.
-        line: Of the file, for messages.
+        low: Lowest gas temperature at which the coefficients are valid, K.
+        high: Highest gas temperature at which they are valid, K.
+        extrapolate: Whether to use them at other temperatures too; otherwise the rate
+            is 0 there.
+        line: Line of the file, for messages.
     """
 
     kind: str
@@ -76,16 +77,17 @@ def read_reactions(path: Path) -> tuple[Reaction, ...]:
 
     Args:
         path: CSV with columns `Reactant 1` to `3`, `Product 1` to `4`, `Alpha`, `Beta`,
-            `Gamma`, `T_min` and `T_max`; optional `extrapolate`, False by default. The
-            kind stands where a reactant would, nothing is `NAN`. Others are ignored.
+            `Gamma`, `T_min` and `T_max`; `extrapolate` is optional, False by default.
+            The kind takes the place of a reactant; empty entries are `NAN`. Other
+            columns are ignored.
 
     Returns:
         The reactions in the order of the file.
 
     Raises:
-        InputError: If the file is missing or no such table; for a reaction of another
-            kind, a coefficient that is no number, or atoms or charges that differ on
-            the two sides, naming the line and the reaction.
+        InputError: If the file is missing or not such a table; for a reaction of
+            another kind, a coefficient that is not a number, or unbalanced atoms or
+            charge. The message names the line and the reaction.
     """
     reactions = tuple(_parse(path, line, row) for line, row in _rows(path))
     names = list_species(reactions)
@@ -100,13 +102,17 @@ def read_reactions(path: Path) -> tuple[Reaction, ...]:
 
 
 def list_species(reactions: Sequence[Reaction]) -> tuple[str, ...]:
-    """Return the species of reactions in the order in which they are first named."""
-    named = (name for one in reactions for name in one.reactants + one.products)
+    """Return the species of reactions in the order of their first occurrence."""
+    named = (
+        name
+        for reaction in reactions
+        for name in reaction.reactants + reaction.products
+    )
     return tuple(dict.fromkeys(named))
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return line number and cells of each row."""
+    """Return the line number and the cells of each row."""
     table = read_table(path, LARGEST_TEXT, "file of reactions")
     header = table[0][1] if table else []
     rows = [
@@ -130,8 +136,8 @@ def _parse(path: Path, line: int, row: dict[str, str]) -> Reaction:
     where = f"{path}: line {line}, {written}:"
     if len(kinds) > 1 or len(reactants) != KINDS.get(kind):
         raise InputError(
-            f"{where} is no reaction of a kind that is known ({', '.join(KINDS)}, with "
-            "one or two reactants); remove it, or take another solver."
+            f"{where} is not a reaction of a supported kind ({', '.join(KINDS)}, with "
+            "one or two reactants); remove it, or use another solver."
         )
     numbers = (_number(where, name, row[name]) for name in COEFFICIENTS)
     alpha, beta, gamma, low, high = numbers
@@ -148,13 +154,13 @@ def _number(where: str, name: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise InputError(
-            f"{where} {name} is {text[:80]!r}; it must be a number, correct it."
+            f"{where} {name} is {text[:80]!r}, but must be a number; correct it."
         )
     return value
 
 
 def _check_balance(path: Path, reaction: Reaction, known: dict[str, Species]) -> None:
-    """Refuse a reaction that makes or destroys atoms or charge."""
+    """Raise InputError if a reaction creates or destroys atoms or charge."""
     change: Counter[str] = Counter()
     for names, sign in ((reaction.products, 1), (reaction.reactants, -1)):
         for name in names:

@@ -1,4 +1,4 @@
-"""What a solver of the chemistry is, and how one is found."""
+"""Interface of a chemical solver, and its creation from a configuration."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -18,23 +18,23 @@ KINDS = {
     "uclchem": "astrokeras.solvers.uclchem:UCLCHEM",
     "network": "astrokeras.solvers.network:Network",
 }
-"""Solvers that come with the package: name to module and class."""
+"""Solvers of the package: name to module and class."""
 
 
 class SolverError(WorkError):
-    """A tracer that the solver could not solve; the message is its reason."""
+    """Failure of a solver for a tracer; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A physical parameter that a solver takes.
+    """Physical parameter of a solver.
 
     Attributes:
-        unit: As tracer files name it.
-        low: Smallest value accepted.
-        high: Largest value accepted.
-        default: What it is where tracks lack it: a value, or the name of the parameter
-            that it equals; `None` if tracks must have it.
+        unit: Unit as in tracer files.
+        low: Smallest accepted value.
+        high: Largest accepted value.
+        default: Its value if tracks lack it: a number, or the name of the parameter
+            that it equals; `None` if it is required.
     """
 
     unit: str
@@ -51,21 +51,21 @@ PARAMETERS = {
     "dustTemp": Parameter(PARAMETER_UNITS["dustTemp"], 2.73, 2e3, default="gasTemp"),
     "zeta": Parameter(PARAMETER_UNITS["zeta"], 0.0, 1e6, default=1.0),
 }
-"""What gas-grain solvers take, by name; a solver may accept another range."""
+"""Parameters of gas-grain solvers by name; a solver may accept other ranges."""
 
 
 class Solver(ABC):
-    """The chemistry of one gas parcel along a trajectory.
+    """Base class of solvers, which integrate the chemistry along a trajectory.
 
-    A subclass is made from a `SolverConfig` and may keep state of a process: each
-    tracer is solved in a process of its own, forked from one where the solver was made.
+    A subclass is created from a `SolverConfig` and may keep global state: each tracer
+    is solved in a new process, forked from the process that created the solver.
 
     Attributes:
         species: Names in UCLCHEM's spelling, (S,).
-        parameters: What `solve` takes, by name.
-        initial: The network's own initial abundances, relative to H nuclei, (S,).
-        shortest: Years of the shortest interval that it accepts.
-        facts: For the record: `solver` (with its version), `network`, `tolerances`,
+        parameters: Parameters of `solve`, by name.
+        initial: Default initial abundances of the network, relative to H nuclei, (S,).
+        shortest: Shortest accepted time step, years.
+        facts: Provenance: `solver` (with its version), `network`, `tolerances`,
             `constants`.
     """
 
@@ -82,21 +82,20 @@ class Solver(ABC):
         """Integrate the chemistry of one tracer.
 
         Args:
-            time: Years from 0 on, increasing, (T+1,).
-            physical: Of every parameter the value that holds from time i to i + 1,
-                (T,).
+            time: Increasing times from 0 on, years, (T+1,).
+            physical: Value of every parameter from time i to i + 1, (T,).
             initial: Abundances at time 0, relative to H nuclei, (S,).
 
         Returns:
             Abundances at each time, float64, (T+1, S); the first are `initial`.
 
         Raises:
-            SolverError: If it fails.
+            SolverError: If the integration fails.
         """
 
 
 def describe_tolerances(config: SolverConfig) -> str:
-    """Return the tolerances of an integration, for the record."""
+    """Return the tolerances of the integration as text, for the provenance."""
     return (
         f"reltol {config.reltol:g}, abstol_factor {config.abstol_factor:g}, "
         f"abstol_min {config.abstol_min:g}"
@@ -104,21 +103,21 @@ def describe_tolerances(config: SolverConfig) -> str:
 
 
 def make_solver(config: SolverConfig) -> Solver:
-    """Make the solver that a configuration names.
+    """Return the solver of a configuration.
 
     Args:
-        config: Its `kind` is one of `KINDS` or a user's own, "module:Class".
+        config: Its `kind` is a name in `KINDS`, or a user's own "module:Class".
 
     Raises:
-        InputError: If there is no such solver, what it needs is not installed, or its
-            files are wrong.
+        InputError: If there is no such solver, a requirement is not installed, or its
+            files are invalid.
     """
     where = KINDS.get(config.kind, config.kind)
     module, colon, name = where.partition(":")
     if not colon:
         raise InputError(
-            f"solver.kind is {config.kind!r}; give one of {', '.join(KINDS)}, or "
-            "module:Class of your own."
+            f"solver.kind is {config.kind!r}; give one of {', '.join(KINDS)}, or your "
+            "own module:Class."
         )
     try:
         found = getattr(importlib.import_module(module), name)
@@ -130,15 +129,15 @@ def make_solver(config: SolverConfig) -> Solver:
 
 
 def find_file(key: str, given: str) -> Path:
-    """Return a file that `solver.files` names: where we work, or one that ships.
+    """Return the path of a file in `solver.files`.
 
     Args:
-        key: Its key, for messages.
-        given: A path, or the name of what lies in `configs/solver/`, ours or the
-            package's.
+        key: Key of the file in `solver.files`, for messages.
+        given: A path, or the name of a file in `configs/solver/` of the working
+            directory or of the package.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is no such file.
     """
     for folder in (Path(), Path("configs/solver"), resource("configs") / "solver"):
         if (folder / given).is_file():

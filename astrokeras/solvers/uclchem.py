@@ -1,4 +1,4 @@
-"""UCLCHEM, the gas-grain code (Holdship et al. 2017), where a user has installed it."""
+"""Solver UCLCHEM, the gas-grain code (Holdship et al. 2017), if it is installed."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ from astrokeras.solvers.solver import (
 )
 
 SECONDS = 3.16e7
-"""Of a year, in UCLCHEM."""
+"""Seconds of a year in UCLCHEM."""
 AV_PER_COLUMN = 5.348e-22
 """Visual extinction of a column density of H nuclei, mag cm^2, in UCLCHEM."""
 H2_PER_H, CO_PER_H = 0.5, 1e-5
 """Column densities that shield H2 and CO, relative to that of H nuclei."""
 LAG = 1.0
-"""Years, see `_run`; a last interval that is shorter is never begun."""
+"""Years by which UCLCHEM integrates beyond a time; shorter last steps never begin."""
 SETTLING = 1e-3
-"""Years from the start to the first output, at the physics of the first interval."""
+"""Years from the start to the first output, under the physics of the first step."""
 SUMS = ("SURFACE", "BULK")
-"""What UCLCHEM lists beside the species: the totals of two ice phases."""
+"""Entries of UCLCHEM's list that are not species: the totals of two ice phases."""
 SET = {
     "points": "the tracks",
     "reltol": "solver.reltol",
@@ -38,19 +38,20 @@ SET = {
     "radfield": "the tracks",
     "zeta": "the tracks or solver.constants.zeta",
 }
-"""Options of UCLCHEM that are not for the user, and what sets them."""
+"""Options of UCLCHEM that users cannot set, and the source of their values."""
 INSTALL = (
     "UCLCHEM is not installed; install it from its own repository "
     "(`pip install git+https://github.com/uclchem/UCLCHEM`, with a Fortran compiler), "
-    "or take another with solver=network"
+    "or use another solver with solver=network"
 )
 
 
 class UCLCHEM(Solver):
-    """UCLCHEM 3.5 by its `postprocess`, which follows a given trajectory.
+    """Solver UCLCHEM 3.5, whose `postprocess` follows a given trajectory.
 
-    Row k's parameters drive row k to k + 1. Shielding columns are proportional to the
-    extinction: N(H) = Av / 5.348e-22 cm^-2, with `H2_PER_H` and `CO_PER_H`.
+    The parameters of row k hold from row k to k + 1. Shielding column densities are
+    proportional to the extinction: N(H) = Av / 5.348e-22 cm^-2, with `H2_PER_H` and
+    `CO_PER_H`.
 
     Args:
         config: Its `options` are UCLCHEM's own parameters, such as `fc`, the elemental
@@ -62,7 +63,7 @@ class UCLCHEM(Solver):
 
     def __init__(self, config: SolverConfig):
         try:
-            import uclchem.model  # forked processes find it imported
+            import uclchem.model  # Imported once, before processes are forked.
             import uclchem.utils
         except ImportError as error:
             raise InputError(f"{INSTALL} ({error}).") from error
@@ -70,7 +71,7 @@ class UCLCHEM(Solver):
         own = sorted(set(config.options) & set(SET))
         if own:
             raise InputError(
-                f"solver.options.{own[0]}: is set from {SET[own[0]]}; remove it."
+                f"solver.options.{own[0]}: is set by {SET[own[0]]}; remove it."
             )
         self.parameters = PARAMETERS
         self.shortest = 1.001 * LAG
@@ -91,15 +92,15 @@ class UCLCHEM(Solver):
     def solve(
         self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
     ) -> np.ndarray:
-        """Integrate one tracer, see `Solver.solve`; once in a process, as it says."""
+        """Integrate one tracer, see `Solver.solve`; only once in a process."""
         start = np.zeros(self._count, order="F")
         start[self._columns] = initial
         rows = self._run(time, physical, start)
-        # The first row is what was given, the second the end of the settling.
+        # The first row is the initial state, the second the end of the settling.
         return np.concatenate([initial[None], rows[2:]])
 
     def _start(self) -> np.ndarray:
-        """Return the network's own start, of its elemental abundances, (S,)."""
+        """Return the initial state for the network's elemental abundances, (S,)."""
         usual = {name: np.array([10.0]) for name in self.parameters}
         limit = self.config.time_limit
         try:
@@ -111,7 +112,7 @@ class UCLCHEM(Solver):
                 raise
             raise InputError(
                 f"solver.options {', '.join(self.config.options)}: UCLCHEM refuses "
-                f"them ({error}); correct or remove them."
+                f"these ({error}); correct or remove them."
             ) from error
 
     def _run(
@@ -124,17 +125,17 @@ class UCLCHEM(Solver):
         from uclchem import model
         from uclchem.utils import check_error
 
-        # `postprocess` of 3.5 takes four values where this function returns five.
+        # `postprocess` of 3.5 expects four values, but this function returns five.
         clean = model._array_clean
         model._array_clean = lambda *given: _without_rates(clean(*given[:3]))
 
         last = {
             name: np.append(values, values[-1]) for name, values in physical.items()
         }
-        # UCLCHEM integrates to a year after each time that it is given.
+        # UCLCHEM integrates to a year after each given time.
         seconds = SECONDS * (np.maximum(time, SETTLING) - LAG)
         column = last["Av"] / AV_PER_COLUMN
-        # It takes the columns that shield from the end of an interval.
+        # UCLCHEM uses the shielding column densities at the end of a time step.
         shield = np.append(column[:1], column[:-1])
         _, abundances, _, _, flag = model.postprocess(
             self._options(last),
@@ -156,7 +157,9 @@ class UCLCHEM(Solver):
         rows = abundances[:, 0, self._columns]
         if len(rows) != len(time) + 1:
             reached = time[max(len(rows) - 2, 0)]
-            raise SolverError(f"it stopped after {reached:g} of {time[-1]:g} years")
+            raise SolverError(
+                f"UCLCHEM stopped after {reached:g} of {time[-1]:g} years"
+            )
         return rows
 
     def _options(self, physical: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -166,7 +169,7 @@ class UCLCHEM(Solver):
             "reltol": config.reltol,
             "abstol_factor": config.abstol_factor,
             "abstol_min": config.abstol_min,
-            # Of the settling, before the trajectory begins.
+            # These hold for the settling, before the trajectory begins.
             "initialdens": float(physical["Density"][0]),
             "initialtemp": float(physical["gasTemp"][0]),
             "radfield": float(physical["Radfield"][0]),

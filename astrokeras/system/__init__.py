@@ -1,1 +1,1 @@
-"""What the package needs of the machine: backends, files, locks, signals, memory."""
+"""Interface to the operating system: backends, files, locks, signals and memory."""

@@ -1,7 +1,7 @@
-"""Checks of single arguments, the same for every public function; without Keras.
+"""Checks of single arguments, shared by all public functions; without Keras.
 
-Each returns the plain value that the caller computes with, or raises an `InputError`
-that names the argument, what it is, and what to give instead.
+Each check returns the plain value, or raises an `InputError` that names the argument,
+its value, and the expected value.
 """
 
 import math
@@ -18,14 +18,14 @@ from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
 LARGEST = 2**31 - 1
-"""No count, size or number of a thing is larger."""
+"""Largest accepted count, size or identifier."""
 
 
 def whole(name: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
-    """Return a whole number from `low` to `high`; 2.0 and True are none."""
+    """Return a whole number from `low` to `high`; 2.0 and True are refused."""
     try:
         number = None if isinstance(value, bool | np.bool_) else operator.index(value)
-    except Exception:  # Whatever the value's own methods raise.
+    except Exception:  # Methods of the value may raise any exception.
         number = None
     if number is None or not low <= number <= high:
         raise InputError(
@@ -35,10 +35,10 @@ def whole(name: str, value: Any, low: int = 0, high: int = LARGEST) -> int:
 
 
 def wholes(name: str, values: Any, low: int = 0, least: int = 0) -> list[int]:
-    """Return a list of whole numbers of `low` or more, `least` of them or more."""
+    """Return a list of at least `least` whole numbers, none smaller than `low`."""
     try:
         found = None if isinstance(values, str | bytes) else list(values)
-    except Exception:  # Whatever the value's own methods raise.
+    except Exception:  # Methods of the value may raise any exception.
         found = None
     if found is None or len(found) < least:
         many = f"{least} or more " * bool(least)
@@ -49,10 +49,10 @@ def wholes(name: str, values: Any, low: int = 0, least: int = 0) -> list[int]:
 def number(
     name: str, value: Any, low: float = -math.inf, high: float = math.inf
 ) -> float:
-    """Return a finite number from `low` to `high`, as a float; True is none."""
+    """Return a finite number from `low` to `high` as a float; True is refused."""
     try:
         found = math.nan if isinstance(value, str | bytes | bool) else float(value)
-    except Exception:  # Whatever the value's own methods raise.
+    except Exception:  # Methods of the value may raise any exception.
         found = math.nan
     if not (math.isfinite(found) and low <= found <= high):
         limits = "" if low == -high else f" from {low:g} to {high:g}"
@@ -61,27 +61,27 @@ def number(
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return True or False, where nothing else is either."""
+    """Return a truth value; only True and False are accepted."""
     if not isinstance(value, bool | np.bool_):
         raise InputError(f"{name} is {shown(value)}; give True or False.")
     return bool(value)
 
 
 def flags(**values: Any) -> None:
-    """Refuse any of some arguments that is neither True nor False."""
+    """Raise InputError if one of the arguments is neither True nor False."""
     for name, value in values.items():
         flag(name, value)
 
 
 def function(name: str, value: Any) -> Callable[..., Any]:
-    """Return what can be called."""
+    """Return a callable."""
     if not callable(value):
         raise InputError(f"{name} is {shown(value)}; give a function.")
     return value
 
 
 def choice(name: str, value: Any, *allowed: str) -> str:
-    """Return one of some words."""
+    """Return a string that must be one of `allowed`."""
     if not isinstance(value, str) or value not in allowed:
         raise InputError(
             f"{name} is {shown(value)}; give {' or '.join(allowed)}"
@@ -91,14 +91,14 @@ def choice(name: str, value: Any, *allowed: str) -> str:
 
 
 def text(name: str, value: Any) -> str:
-    """Return a text."""
+    """Return a string of one line."""
     if not _is_text(value):
-        raise InputError(f"{name} is {shown(value)}; give a text of one line.")
+        raise InputError(f"{name} is {shown(value)}; give a string of one line.")
     return value
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is a text of one line at most, which a file can hold."""
+    """Return whether a value is a string of at most one line that UTF-8 can encode."""
     if not isinstance(value, str) or "\0" in value:
         return False
     if value.splitlines() not in ([], [value]):
@@ -111,26 +111,26 @@ def _is_text(value: Any) -> bool:
 
 
 def texts(name: str, values: Any, least: int = 0) -> tuple[str, ...]:
-    """Return texts that have an order: a set has none, letters of a text are none."""
+    """Return a sequence of strings; sets, mappings and single strings are refused."""
     given = None if isinstance(values, str | bytes | Set | Mapping) else values
     try:
         found = tuple(given) if isinstance(given, Iterable) else None
-    except Exception:  # Whatever the value's own methods raise.
+    except Exception:  # Methods of the value may raise any exception.
         found = None
     if found is None or not all(map(_is_text, found)):
-        raise InputError(f"{name} is {shown(values)}; give a list of texts.")
+        raise InputError(f"{name} is {shown(values)}; give a list of strings.")
     if len(found) < least:
         raise InputError(f"{name} is empty; name at least {least}.")
     return found
 
 
 def path(name: str, value: Any) -> Path:
-    """Return a path of the file system."""
+    """Return a path that the file system accepts; the file need not exist."""
     try:
         found = Path(value)
         if str(found).splitlines() not in ([], [str(found)]):
-            raise ValueError("no name has line breaks")
-        os.stat(found)  # raises what the file system says of a name that cannot be
+            raise ValueError("it has line breaks")
+        os.stat(found)  # Raises an error for a name that the file system refuses.
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (TypeError, ValueError, OSError) as error:
@@ -142,13 +142,13 @@ def path(name: str, value: Any) -> Path:
 
 
 def article(noun: str) -> str:
-    """Return a noun with its article."""
+    """Return a noun with its indefinite article."""
     return f"{'an' if noun[:1] in 'aeiouAEIOU' else 'a'} {noun}"
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it: on one line, and not without end."""
+    """Return a value as text for a message, on one line of at most 80 characters."""
     try:
         return " ".join(reprlib.repr(value).split())[:80]
-    except Exception:  # Whatever the value's own methods raise.
+    except Exception:  # Methods of the value may raise any exception.
         return article(type(value).__name__)

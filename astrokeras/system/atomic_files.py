@@ -1,8 +1,9 @@
-"""Writing whole files or none: beside the final name, then renamed."""
+"""Atomic files: written under a temporary name, then renamed; and safe readers."""
 
 import contextlib
 import errno
 import glob
+import hashlib
 import json
 import math
 import os
@@ -19,23 +20,25 @@ from astrokeras.errors import InputError
 from astrokeras.system.input_paths import refuse_unexpanded
 
 LARGEST_TEXT = 64 * 2**20
-"""Bytes of a text file that is read at once: JSON of a run, initial abundances."""
+"""Largest text file that is read at once, bytes: JSON of a run, initial abundances."""
 
 
 def check_out(path: Path, given: Path, overwrite: bool) -> None:
-    """Refuse a file that cannot or must not be written, before work is spent on it.
+    """Raise InputError if an output file cannot or must not be written.
+
+    Call it before the work that produces the file.
 
     Args:
         path: The file to write.
-        given: The file that is read meanwhile; it is never replaced.
-        overwrite: Whether another file may be replaced.
+        given: The input file, which is never replaced.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
         InputError: If there is a directory or a file of this name, or no file can be
-            made there.
+            created there.
     """
     refuse_unexpanded(path)
-    # Not those of `Path`: they raise where a directory must not be searched.
+    # The methods of `Path` raise an error in a directory without search permission.
     if os.path.isdir(path):
         raise InputError(f"{path}: is a directory; give the name of a file.")
     if os.path.exists(path):
@@ -48,31 +51,31 @@ def check_out(path: Path, given: Path, overwrite: bool) -> None:
         folder = folder.parent
     if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
         raise InputError(
-            f"{path}: cannot be written, {folder} is not a directory that files can "
-            "be made in; give another name."
+            f"{path}: cannot be written, {folder} is not a writable directory; give "
+            "another name."
         )
 
 
 def check_space(path: Path, size: int) -> None:
-    """Refuse to write where the disk is about to be full.
+    """Raise OSError if the disk has too little space for a file.
 
-    HDF5 does not end well there: it fails again for each object that it closes.
+    On a full disk HDF5 fails again for each object that it closes.
 
     Args:
-        path: What will be written, in a folder that exists.
-        size: Bytes that it may take; a megabyte is left for what else is written.
+        path: The file to write, in an existing folder.
+        size: Largest size of the file, bytes; another megabyte must stay free.
 
     Raises:
-        OSError: As the system's own, naming the file.
+        OSError: ENOSPC, naming the file.
     """
     if shutil.disk_usage(path.parent).free < size + 2**20:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def partial_name(path: Path) -> Path:
-    """Return the name beside a file's that this process writes it under.
+    """Return the temporary name under which this process writes a file or folder.
 
-    Such files, or folders, of processes that were killed are removed.
+    Temporary files and folders of killed processes are removed.
     """
     stem = f"{path.name}.partial"
     for old in path.parent.glob(f"{glob.escape(stem)}-*"):
@@ -80,17 +83,22 @@ def partial_name(path: Path) -> Path:
         own = number == str(os.getpid())
         if not own and is_left_behind(old.name.removesuffix(path.suffix), stem):
             discard(old)
-    # Keras wants the suffix of its own files.
-    return path.with_name(f"{stem}-{socket.gethostname()}-{os.getpid()}{path.suffix}")
+    # Keras requires the suffix of its files.
+    return path.with_name(f"{own_name(stem)}{path.suffix}")
+
+
+def own_name(stem: str) -> str:
+    """Return the name `STEM-HOST-PROCESS` of a file that belongs to this process."""
+    return f"{stem}-{socket.gethostname()}-{os.getpid()}"
 
 
 def is_left_behind(name: str, stem: str, elsewhere: bool = False) -> bool:
-    """Whether a name, `STEM-HOST-PROCESS`, is of a process that is no more, or of ours.
+    """Return whether a name `STEM-HOST-PROCESS` belongs to an ended or this process.
 
     Args:
         name: The name.
-        stem: How it begins.
-        elsewhere: What is said of processes on other machines.
+        stem: Its beginning.
+        elsewhere: The answer for processes on other machines.
     """
     host, _, number = name.removeprefix(f"{stem}-").rpartition("-")
     if not (host and number.isdigit()):
@@ -101,7 +109,7 @@ def is_left_behind(name: str, stem: str, elsewhere: bool = False) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Remove a file, a link, or a folder; what links lead to stays."""
+    """Remove a file, a link, or a folder, without following links."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -118,21 +126,25 @@ def _runs(process: int) -> bool:
     return True
 
 
+def sync(path: Path) -> None:
+    """Write a file through to the disk, so that a crash leaves no empty file."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 @contextlib.contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Give a name to write a file under, which takes its own when the block ends well.
+    """Yield a temporary name for a file, which is renamed if the block succeeds.
 
-    Else it vanishes, and what had the name before is as it was.
+    If the block fails, the temporary file is removed and an existing file stays.
 
     Raises:
-        OSError: If it cannot be written; the error names the file.
+        OSError: If the file cannot be written; the error names it.
     """
     beside = partial_name(path)
     try:
         yield beside
-        # Without this a crash of the machine could leave a name without content.
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
+        sync(beside)
         os.replace(beside, path)
     except OSError as error:
         if error.filename is None and error.errno is not None:
@@ -144,7 +156,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name when the block ends well, and else vanishes."""
+    """Open a file for writing that appears under its name if the block succeeds."""
     with written_beside(path) as beside:
         with open(beside, "wb") as file:
             yield file
@@ -156,11 +168,17 @@ def write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def parse_json(text: str | bytes) -> Any:
-    """Return what JSON says.
+    """Return the value of a JSON text.
 
     Raises:
-        ValueError: If it is no JSON, or nested beyond what Python takes.
+        ValueError: If the text is not JSON, or nested too deeply for Python.
     """
     try:
         return json.loads(text)
@@ -169,14 +187,14 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
-    """Return the JSON object in a file that this package writes.
+    """Return the JSON object in a file that this package has written.
 
     Args:
         path: The file.
-        remedy: What to do about a wrong one, for the message.
+        remedy: The remedy for an invalid file, for the message.
 
     Raises:
-        InputError: If it is larger than any such file, or holds no JSON object.
+        InputError: If the file is too large, or does not hold a JSON object.
     """
     found = None
     if path.stat().st_size <= LARGEST_TEXT:
@@ -190,15 +208,15 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as an uncompressed .npz file."""
     with whole_file(path) as file:
-        # NumPy 2.0 would take `allow_pickle` for one of the arrays.
+        # NumPy 2.0 would treat `allow_pickle` as one of the arrays.
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of an uncompressed .npz file, none larger than its file.
+    """Return the arrays of an uncompressed .npz file, whose sizes are checked.
 
     Raises:
-        InputError: If it is no such file, a damaged or a compressed one, or holds
+        InputError: If it is not an .npz file, is damaged or compressed, or holds
             Python objects, which are never unpickled.
     """
     try:
@@ -207,20 +225,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
                 member.filename.removesuffix(".npy"): _read_member(archive, member)
                 for member in archive.infolist()
             }
-    # zipfile and NumPy raise almost anything for damaged files.
+    # zipfile and NumPy raise many kinds of exceptions for damaged files.
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path}: holds no arrays that can be read ({reason}); remove it, or make "
-            "it again."
+            f"{path}: holds no readable arrays ({reason}); remove it, or create it "
+            "again."
         ) from error
 
 
 def read_array(path: Path) -> np.ndarray:
-    """Read the array of a .npy file, no larger than its file.
+    """Return the array of a .npy file, whose size is checked.
 
     Raises:
-        ValueError: If it is no such file, or holds Python objects.
+        ValueError: If it is not a .npy file, or holds Python objects.
         OSError: If it cannot be read.
     """
     with open(path, "rb") as file:
@@ -237,7 +255,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
 
 
 def _read_array(file: IO[bytes], size: int) -> np.ndarray:
-    """Read an array whose header agrees with the bytes that follow it."""
+    """Return an array whose header agrees with the number of bytes that follow."""
     layout = np.lib.format
     version = layout.read_magic(file)
     headers = {

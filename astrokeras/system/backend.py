@@ -1,9 +1,9 @@
-"""Which backend Keras will use, decided before Keras is imported.
+"""Selection of backend, device and threads before Keras is imported.
 
-Keras reads its backend once, from the environment variable `KERAS_BACKEND`, when it is
-first imported, and the backends read how many threads they may use when they are. All
-but `start_keras` and `check_device` only set environment variables, so that commands
-which do without Keras pay nothing.
+Keras reads its backend from the environment variable `KERAS_BACKEND` when it is first
+imported; the backends read their number of threads likewise. All functions except
+`start_keras` and `check_device` only set environment variables, so that commands
+without Keras start fast.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "NPROC",  # JAX: the size of XLA's thread pool on CPUs
 )
-"""What the libraries read, once, when they are first imported."""
+"""Variables that the libraries read once, when they are first imported."""
 NO_BACKEND = (
     "No Keras backend is installed; choose one with "
     "`pip install 'astrokeras[tensorflow]'` (or jax, torch, gpu, all)."
@@ -35,21 +35,21 @@ NO_BACKEND = (
 
 
 def select_backend(name: str | None = None, *, required: bool = True) -> str | None:
-    """Make Keras use a backend, or the default one.
+    """Select the backend of Keras.
 
     The default is `KERAS_BACKEND`, else the backend of the user's `keras.json`, else
-    the first that is installed of TensorFlow, JAX and PyTorch.
+    the first installed of TensorFlow, JAX and PyTorch.
 
     Args:
         name: `tensorflow`, `jax` or `torch`; the default if `None`.
-        required: Whether it is an error that no backend is installed at all.
+        required: Whether to raise an error if no backend is installed.
 
     Returns:
-        The backend's name, `None` if there is none and none is required.
+        The name of the backend, `None` if none is installed and none is required.
 
     Raises:
         InputError: If the name is unknown, the backend is not installed, or Keras
-            already runs on another one.
+            already runs on another backend.
     """
     chosen = name or os.environ.get("KERAS_BACKEND") or _default()
     if chosen is None:
@@ -79,20 +79,20 @@ def select_backend(name: str | None = None, *, required: bool = True) -> str | N
 
 
 def select_threads(count: str | int | None = None) -> int:
-    """Make the backend, whichever it will be, use a number of CPU threads.
+    """Set the number of CPU threads for all backends.
 
-    Call it before NumPy and Keras are imported. The default is one for each core that
-    this process may use: PyTorch with more threads than free cores trains many times
-    slower than with one. What the environment says already comes before the default.
+    Call it before NumPy and Keras are imported. The default is the number of cores that
+    this process may use: with more threads than free cores PyTorch trains many times
+    slower than with one thread. Variables set by the user override the default.
 
     Args:
-        count: Threads, or a text that says so; the default if `None`.
+        count: Number of threads, also as text; the default if `None`.
 
     Returns:
         The number of threads.
 
     Raises:
-        InputError: If the count is no positive whole number.
+        InputError: If the count is not a positive whole number.
     """
     wanted = _cores() if count is None else _whole(count)
     for name in THREAD_VARIABLES:
@@ -104,11 +104,11 @@ def select_threads(count: str | int | None = None) -> int:
 
 
 def start_keras(device: str | None = None) -> None:
-    """Import Keras on the selected backend and device, without its backend's chatter.
+    """Import Keras on the selected backend and device, without messages of the backend.
 
     Args:
-        device: `cpu` hides the accelerators, `gpu` needs one, `None` takes what is
-            there.
+        device: `cpu` hides the accelerators, `gpu` requires one, `None` uses one if
+            present.
 
     Raises:
         InputError: If there is no backend, the device is unknown, or there is no GPU.
@@ -117,15 +117,15 @@ def start_keras(device: str | None = None) -> None:
     select_device(device)
     with _without_chatter(backend):
         import keras  # noqa: F401
-    # TensorFlow counts all programs of a surrogate as one that is compiled too often.
+    # TensorFlow mistakes the functions of a surrogate for one compiled too often.
     logging.getLogger("tensorflow").addFilter(_not_retracing)
     check_device(device)
 
 
 def select_device(device: str | None) -> None:
-    """Hide the accelerators from every backend (`cpu`), or leave them (`gpu`, `None`).
+    """Hide the accelerators from all backends (`cpu`), or not (`gpu`, `None`).
 
-    Call it before Keras is imported, and `check_device` after.
+    Call it before Keras is imported, and `check_device` afterwards.
 
     Raises:
         InputError: If the device is unknown.
@@ -139,7 +139,7 @@ def select_device(device: str | None) -> None:
 
 
 def check_device(device: str | None) -> None:
-    """Refuse to go on without the GPU that was asked for. Imports Keras.
+    """Raise InputError if the requested GPU is missing. Imports Keras.
 
     Raises:
         InputError: If `device` is `gpu` and the backend sees none.
@@ -157,16 +157,16 @@ def check_device(device: str | None) -> None:
 
 
 def missing_backend(error: ImportError) -> bool:
-    """Whether an import failed because a backend is not installed."""
+    """Return whether an import failed because a backend is not installed."""
     return (error.name or "").split(".")[0] in BACKENDS
 
 
 @contextlib.contextmanager
 def _without_chatter(backend: str | None) -> Iterator[None]:
-    """Drop what TensorFlow writes to stderr while it is imported.
+    """Suppress the messages that TensorFlow writes to stderr while it is imported.
 
-    It reports CPU features and missing GPU libraries, in words that look like failures,
-    before it reads any setting. `TF_CPP_MIN_LOG_LEVEL` brings the lines back.
+    Messages about CPU features and missing GPU libraries look like failures and appear
+    before TensorFlow reads any setting. `TF_CPP_MIN_LOG_LEVEL` shows them again.
     """
     quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
     if backend != "tensorflow" or "tensorflow" in sys.modules or not quiet:
@@ -189,7 +189,7 @@ def _not_retracing(record: logging.LogRecord) -> bool:
 
 
 def _default() -> str | None:
-    """Return the user's own choice if it is installed, else the first that is."""
+    """Return the user's own choice if it is installed, else the first installed."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         preferred = json.loads((home / "keras.json").read_text())["backend"]
@@ -200,7 +200,7 @@ def _default() -> str | None:
 
 
 def _cores() -> int:
-    """Return how many cores this process may use: a batch system may lend it a few."""
+    """Return the number of cores that this process may use, e.g. in a batch job."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -213,7 +213,7 @@ def _whole(count: str | int) -> int:
         number = 0
     if number < 1:
         raise InputError(
-            f"--threads: {count!r} is no number of threads; give 1 or more, such as "
+            f"--threads: {count!r} is not a number of threads; give 1 or more, such as "
             f"--threads {_cores()}."
         )
     return number
@@ -224,7 +224,7 @@ def _installed(name: str) -> bool:
 
 
 def _running() -> str | None:
-    """Return the backend that Keras has already been imported with, if it has."""
+    """Return the backend with which Keras was imported, `None` if it was not."""
     keras = sys.modules.get("keras")
     config = getattr(keras, "config", None)
     return config.backend() if config else None

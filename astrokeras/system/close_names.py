@@ -1,29 +1,29 @@
-"""Suggestions for names that nothing has."""
+"""Suggestions of similar names for unknown names."""
 
 import difflib
 from collections.abc import Iterable
 
 MOST = 2
-"""Suggestions of one message."""
+"""Largest number of suggestions in a message."""
 
 
 def suggest(name: object, known: Iterable[object], otherwise: str = ".") -> str:
-    """Return the end of a message: "; did you mean 'CO'?" where a known name is close.
+    """Return the end of a message: "; did you mean 'CO'?" if a known name is similar.
 
-    A name that differs in case and blanks alone is the only one that is suggested.
+    A name that differs only in case and blanks is the only suggestion.
 
     Args:
-        name: What nothing has.
-        known: Names that there are.
-        otherwise: The end of the message where no name is close.
+        name: The unknown name.
+        known: The known names.
+        otherwise: The end of the message if no name is similar.
     """
-    names = list(dict.fromkeys(str(one) for one in known))
+    names = list(dict.fromkeys(map(str, known)))
     wanted = _plain(str(name))
-    close = [one for one in names if _plain(one) == wanted][:1]
+    close = [known_name for known_name in names if _plain(known_name) == wanted][:1]
     if not close and wanted:
-        by_plain = {_plain(one): one for one in reversed(names)}
-        found = difflib.get_close_matches(wanted, by_plain, n=MOST, cutoff=0.7)
-        close = [by_plain[one] for one in found]
+        by_plain = {_plain(known_name): known_name for known_name in reversed(names)}
+        matches = difflib.get_close_matches(wanted, by_plain, n=MOST, cutoff=0.7)
+        close = [by_plain[match] for match in matches]
     if not close:
         return otherwise
     return f"; did you mean {' or '.join(map(repr, close))}?"

@@ -1,4 +1,4 @@
-"""One process at a time in a folder that two would damage."""
+"""Lock of a folder, which keeps out other processes."""
 
 import contextlib
 import errno
@@ -16,33 +16,33 @@ NAME = ".lock"
 OURS = re.compile(r"process \d+ on .*\s*")
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# What file systems say that know no locks; there nothing keeps others out.
+# Errors of file systems without locks, on which other processes are not kept out.
 UNKNOWN = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a folder while the block runs.
+    """Lock a folder against other processes while the block runs.
 
-    The file `.lock` in it holds the number of the process and its host, for people. The
-    lock itself is the kernel's (`flock`), which lets go of it when a process ends,
-    however it ends: a lock file that a killed process left behind locks nothing.
+    The file `.lock` in it shows the number of the process and its host. The lock itself
+    belongs to the kernel (`flock`), which releases it when the process ends in any way:
+    a lock file that a killed process left behind has no effect.
 
-    The folder is made, and removed again if nothing was written to it.
+    The folder is created, and removed again if nothing was written to it.
 
     Raises:
-        InputError: If another process holds it, or nothing can be written there.
-        OSError: What the block raises; if it is of a full disk, it names the folder.
+        InputError: If another process holds the lock, or the folder is not writable.
+        OSError: Errors of the block; the error of a full disk names the folder.
     """
-    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         lock = _acquire(folder)
     except OSError as error:
         if error.errno not in FORBIDDEN:
             raise
         raise InputError(
-            f"{folder}: cannot be written to ({error.strerror}); choose another place, "
-            "or change its permissions."
+            f"{folder}: cannot be written to ({error.strerror}); choose another "
+            "folder, or change its permissions."
         ) from error
     try:
         yield
@@ -51,13 +51,13 @@ def hold(folder: Path) -> Iterator[None]:
             error.filename = str(folder)
         raise
     finally:
-        # Still locked: whoever waits for this very file sees that it is gone.
+        # Removed while locked: a process that waits for it sees that it is gone.
         with contextlib.suppress(OSError):
             (folder / NAME).unlink()
         os.close(lock)
         with contextlib.suppress(OSError):
-            for one in made:
-                one.rmdir()
+            for path in made:
+                path.rmdir()
 
 
 def _acquire(folder: Path) -> int:
@@ -67,7 +67,7 @@ def _acquire(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # its last holder removed the folder just now
+        except FileNotFoundError:  # Its last holder has just removed the folder.
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,18 +84,23 @@ def _acquire(folder: Path) -> int:
                 raise
         if _is_at(lock, path):
             break
-        os.close(lock)  # it was removed between opening and locking
+        os.close(lock)  # The file was removed between opening and locking.
     content = os.pread(lock, 1000, 0).decode(errors="replace")
     if content and not OURS.fullmatch(content):
         os.close(lock)
-        raise InputError(
-            f"{path}: is in the way and was not written by astrokeras; move it "
-            "away, or choose another folder."
-        )
-    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+        raise in_the_way(path)
+    with contextlib.suppress(OSError):  # On a full disk the lock is still held.
         os.truncate(lock, 0)
         os.write(lock, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return lock
+
+
+def in_the_way(path: Path) -> InputError:
+    """Return the error for a foreign file in place of one that must be written."""
+    return InputError(
+        f"{path}: is in the way and was not written by astrokeras; move it away, or "
+        "choose another folder."
+    )
 
 
 def _is_at(lock: int, path: Path) -> bool:

@@ -1,20 +1,19 @@
-"""Replacement by rename: a kill at any moment leaves the former or the new.
+"""Replacement of folders by rename: a kill at any time leaves the old or the new one.
 
-A folder that is written at once takes the name of the former, which is moved beside it
-for the moment. A folder that is written for hours keeps what it replaces in
-`.astrokeras.replaced` until the new is finished.
+A folder that is written in one go takes the name of the old folder, which is renamed
+for a moment. A folder that is written for hours keeps the replaced files in
+`.astrokeras.replaced` until the new files are complete.
 """
 
 import contextlib
 import glob
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from astrokeras.system.atomic_files import is_left_behind, partial_name
+from astrokeras.system.atomic_files import is_left_behind, own_name, partial_name, sync
 from astrokeras.system.manifest import (
     EVERYTHING,
     check_folder,
@@ -31,15 +30,15 @@ MOVING = ".astrokeras.replacing"
 
 @contextmanager
 def written_folder(folder: Path, kind: str, *kinds: str) -> Iterator[Path]:
-    """Give an empty folder to fill, which takes its name when the block ends well.
+    """Yield an empty folder, which is renamed to `folder` if the block succeeds.
 
-    Else it vanishes, and what had the name before is as it was.
+    If the block fails, the new folder is removed and an existing folder stays.
 
     Args:
-        folder: The name. A folder that has it is replaced if it holds nothing but
-            files of these kinds.
-        kind: Of what is written, for its manifest.
-        *kinds: Others that may be replaced.
+        folder: The final name. An existing folder is replaced if it holds only files
+            of the given kinds.
+        kind: Kind of the new files, for the manifest.
+        *kinds: Other kinds of files that may be replaced.
 
     Raises:
         InputError: As `check_folder`, before and after the block.
@@ -54,7 +53,7 @@ def written_folder(folder: Path, kind: str, *kinds: str) -> Iterator[Path]:
         yield beside
         record(beside, kind, list_files(beside))
         _sync(beside)
-        if os.path.lexists(folder):  # what it holds may have changed meanwhile
+        if os.path.lexists(folder):  # Its content may have changed in the meantime.
             check_folder(folder, kind, *kinds)
             _swap(beside, folder)
         else:
@@ -64,13 +63,13 @@ def written_folder(folder: Path, kind: str, *kinds: str) -> Iterator[Path]:
 
 
 def recover(folder: Path) -> None:
-    """Bring a folder back that a kill has left under another name, and clean up.
+    """Restore a folder that a killed process left under another name, and clean up.
 
-    Of the two renames of a replacement only the first may have happened: then the
-    former folder gets its name back. If both have, it is removed.
+    If only the first of the two renames of a replacement happened, the old folder gets
+    its name back. If both happened, the old folder is removed.
     """
     gone = not os.path.lexists(folder)
-    # A process of another machine cannot be asked whether it still runs.
+    # It is unknown whether a process on another machine still runs.
     for aside in _left(folder.parent, f"{folder.name}.replaced", elsewhere=gone):
         if not os.path.lexists(folder):
             os.rename(aside, folder)
@@ -81,10 +80,10 @@ def recover(folder: Path) -> None:
 
 
 def set_aside(folder: Path, names: Sequence[str] | None = EVERYTHING) -> None:
-    """Move what a folder's manifests name to a folder in it, all of it or nothing.
+    """Move all files that the manifests of a folder list to a subfolder, or none.
 
-    What is kept there already was the last to be finished, and stays; the unfinished
-    that was to replace it is removed.
+    If the subfolder exists, it holds the last complete files and stays; the unfinished
+    files that were to replace them are removed.
     """
     recover(folder)
     kept = folder / KEPT
@@ -94,7 +93,7 @@ def set_aside(folder: Path, names: Sequence[str] | None = EVERYTHING) -> None:
     paths = owned_files(folder, names)
     if not paths:
         return
-    moving = folder / _own_name(MOVING)
+    moving = folder / own_name(MOVING)
     for path in paths:
         to = moving / path.relative_to(folder)
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -104,13 +103,13 @@ def set_aside(folder: Path, names: Sequence[str] | None = EVERYTHING) -> None:
 
 
 def drop_aside(folder: Path) -> None:
-    """Remove what was set aside, now that what replaces it is finished."""
+    """Remove the files that were set aside, after their replacement is complete."""
     if not (folder / KEPT).is_symlink():
         shutil.rmtree(folder / KEPT, ignore_errors=True)
 
 
 def _swap(beside: Path, folder: Path) -> None:
-    aside = folder.with_name(_own_name(f"{folder.name}.replaced"))
+    aside = folder.with_name(own_name(f"{folder.name}.replaced"))
     os.rename(folder, aside)
     try:
         os.rename(beside, folder)
@@ -131,17 +130,13 @@ def _move_back(moving: Path, folder: Path) -> None:
 
 
 def _left(folder: Path, stem: str, elsewhere: bool = False) -> list[Path]:
-    """Return what processes that are no more, or this one, left under such a name."""
+    """Return the paths with this stem that ended processes, or this process, left."""
     found = sorted(folder.glob(f"{glob.escape(stem)}-*"))
     return [path for path in found if is_left_behind(path.name, stem, elsewhere)]
 
 
-def _own_name(stem: str) -> str:
-    return f"{stem}-{socket.gethostname()}-{os.getpid()}"
-
-
 def _sync(folder: Path) -> None:
-    """Write through to the disk: else a crash of the machine leaves empty files."""
+    """Write all files of a folder through to the disk, as far as possible."""
     for name in list_files(folder):
-        with contextlib.suppress(OSError), open(folder / name, "rb") as file:
-            os.fsync(file.fileno())
+        with contextlib.suppress(OSError):
+            sync(folder / name)

@@ -1,4 +1,4 @@
-"""What a path that was given leads to, told before it is opened."""
+"""Checks of input paths before a file is opened, and recognition of file kinds."""
 
 import os
 import re
@@ -10,13 +10,14 @@ from astrokeras.system.close_names import suggest
 
 _URL = re.compile(r"(?i)(https?|ftp|s3|gs|file|sftp|ssh):/")
 _LISTED = 10_000
-"""Names of a folder among which a similar one is looked for."""
-_BEGINNINGS = {
+"""Largest number of names in a folder that are searched for a similar name."""
+HDF5, PARQUET, GZIP = b"\x89HDF\r\n\x1a\n", b"PAR1", b"\x1f\x8b"
+_SIGNATURES = {
     b"version https://git-lfs": "a pointer of Git LFS, not the data (`git lfs pull`)",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
-    b"PAR1": "a Parquet file",
+    HDF5: "an HDF5 file",
+    PARQUET: "a Parquet file",
     b"ARROW1": "a Feather file",
-    b"\x1f\x8b": "compressed with gzip (`gunzip` unpacks it)",
+    GZIP: "compressed with gzip (`gunzip` unpacks it)",
     b"BZh": "compressed with bzip2 (`bunzip2` unpacks it)",
     b"\xfd7zXZ\x00": "compressed with xz (`unxz` unpacks it)",
     b"(\xb5/\xfd": "compressed with zstd (`unzstd` unpacks it)",
@@ -33,15 +34,15 @@ _BEGINNINGS = {
 
 
 def check_input(path: Path, what: str = "file") -> None:
-    """Refuse a path that leads to no file that can be read, and say why.
+    """Raise InputError, with the reason, if a path does not lead to a readable file.
 
     Args:
-        path: As it was given.
-        what: What was expected there, such as "file of reactions".
+        path: The path as the user gave it.
+        what: The expected kind of file, such as "file of reactions".
 
     Raises:
-        InputError: If it is a URL, a folder, a pipe or a device, a link to nothing, a
-            file that may not be read, or nothing at all.
+        InputError: If it is a URL, a folder, a pipe or a device, a broken link, a
+            file without read permission, or does not exist.
     """
     try:
         mode = os.stat(path).st_mode
@@ -53,32 +54,32 @@ def check_input(path: Path, what: str = "file") -> None:
         )
     if not stat.S_ISREG(mode):
         raise InputError(
-            f"{path}: no such {what}, it is a pipe or a device, which cannot be read "
-            "twice; save its content as a file."
+            f"{path}: no such {what}, it is a pipe or a device, which can be read only "
+            "once; save its content as a file."
         )
     if not os.access(path, os.R_OK):
         raise InputError(
-            f"{path}: may not be read (permission denied); ask its owner, or use "
+            f"{path}: cannot be read (permission denied); ask its owner, or use "
             "`chmod +r`."
         )
 
 
 def refuse_unexpanded(path: Path) -> None:
-    """Refuse a path that begins with a tilde which no shell has replaced.
+    """Raise InputError if a path begins with a tilde that the shell did not expand.
 
     Raises:
-        InputError: Naming the whole path.
+        InputError: The message names the expanded path.
     """
     if path.parts[:1] and path.parts[0].startswith("~") and not os.path.lexists(path):
         whole = os.path.expanduser(path)
         raise InputError(
-            f"{path}: '~' is replaced by shells alone, at the beginning of a word; "
-            f"give {whole if whole != str(path) else 'the whole path'}."
+            f"{path}: only shells expand '~', at the beginning of a word; give "
+            f"{whole if whole != str(path) else 'the whole path'}."
         )
 
 
 def content(path: Path) -> str:
-    """Return what a file is by its first bytes, empty if they tell nothing."""
+    """Return the kind of a file by its first bytes, empty if it is unknown."""
     try:
         with open(path, "rb") as file:
             first = file.read(512)
@@ -87,27 +88,27 @@ def content(path: Path) -> str:
     if not first:
         return "empty (0 bytes)"
     if not first.strip(b"\0"):
-        return "nothing but zeros at its beginning, as an unfinished copy leaves it"
-    for beginning, kind in _BEGINNINGS.items():
-        if first.lstrip().lower().startswith(beginning.lower()):
+        return "all zeros at its beginning, like an unfinished copy"
+    for signature, kind in _SIGNATURES.items():
+        if first.lstrip().lower().startswith(signature.lower()):
             return kind
     return ""
 
 
 def _absence(path: Path, error: OSError | ValueError) -> str:
-    """Return why nothing is found under a path, and what to do."""
+    """Return the reason why a path was not found, and the remedy."""
     refuse_unexpanded(path)
     if _URL.match(str(path)):
         return ": it is a URL; download it, and give the path of the file."
     if isinstance(error, ValueError):
-        return ", no path holds a NUL; correct the path."
+        return ", a path cannot contain a NUL character; correct the path."
     if isinstance(error, PermissionError):
-        return " may be seen (permission denied); use `chmod +x` on its folder."
+        return " is accessible (permission denied); use `chmod +x` on its folder."
     if os.path.islink(path):
-        return f", it is a link to {os.readlink(path)}, which is not there; mend it."
+        return f", it is a link to {os.readlink(path)}, which is missing; correct it."
     folder = path.parent
     if not os.path.isdir(folder):
-        return f", its folder {folder} is not there; check the path."
+        return f", its folder {folder} does not exist; check the path."
     try:
         names = sorted(os.listdir(folder))[:_LISTED]
     except OSError:

@@ -1,12 +1,11 @@
-"""Manifest of a folder: the files that commands wrote there, and so may replace.
+"""Manifest of a folder: the files that commands wrote there and may replace.
 
-A command that writes a folder keeps `.astrokeras.json` in it: names relative to the
-folder, some with wildcards, by the kind of command. Commands replace and remove what
-some manifest names, and refuse to touch anything else. Folders of versions that wrote
-no manifest are recognised by their content, and then own the names of that time.
+A command that writes a folder keeps the manifest `.astrokeras.json` in it: file names
+relative to the folder, some with wildcards, by kind of command. Commands replace and
+remove only files that a manifest lists. Folders written by versions without manifests
+are recognised by their content, and own the names that those versions wrote.
 
-A file that was edited after it was written still counts as written: `--overwrite`
-replaces it.
+A file that was edited later still counts as written: `--overwrite` replaces it.
 """
 
 import contextlib
@@ -18,12 +17,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from astrokeras.errors import InputError
+from astrokeras.system.arguments import article
 from astrokeras.system.atomic_files import read_json, write_text
 from astrokeras.system.folder_lock import NAME as LOCK
+from astrokeras.system.folder_lock import in_the_way
 
 NAME = ".astrokeras.json"
 EVERYTHING = None
-"""In place of names: all that the manifests of a folder name."""
+"""In place of names: all files that the manifests of a folder list."""
 
 EVALUATION = (
     "metrics.json",
@@ -41,7 +42,7 @@ EVALUATION = (
     ),
 )
 PARTS = ("facts.json", "[0-9][0-9][0-9][0-9][0-9][0-9].h5", "solved.journal")
-# The facts come first: without them there is no search to join or to resume.
+# `search.json` is removed first: without it no search can be joined or resumed.
 SEARCH = (
     "search.json",
     "oracle/*.json",
@@ -60,7 +61,7 @@ EXPORT = (
 
 
 def stage_names(stage: str) -> tuple[str, ...]:
-    """Return the names of the files that training a stage writes in folders."""
+    """Return the names of the files that training a stage writes in subfolders."""
     return (
         f"checkpoints/{stage}/state.json",
         f"checkpoints/{stage}/best.npz",
@@ -72,9 +73,9 @@ def stage_names(stage: str) -> tuple[str, ...]:
 
 
 def run_names(stages: Sequence[str] = ("autoencoder", "emulator")) -> tuple[str, ...]:
-    """Return the names of the files that training some stages makes or outdates.
+    """Return the names of the files that training some stages writes or invalidates.
 
-    The surrogate comes last: what is removed in this order has a model until the end.
+    The surrogate comes last, so that a folder keeps a model until all else is removed.
     """
     again = ("autoencoder", "emulator") if "autoencoder" in stages else ("emulator",)
     inner = (name for stage in again for name in stage_names(stage))
@@ -83,8 +84,8 @@ def run_names(stages: Sequence[str] = ("autoencoder", "emulator")) -> tuple[str,
     return (*EVALUATION, *inner, *outer, *first, "surrogate.keras")
 
 
-# By kind: files that tell a folder of a version without manifests, each by some of its
-# keys, and the names that such a folder owns.
+# By kind: files, with some of their keys, that identify a folder of a version without
+# manifests, and the names that such a folder owns.
 _LEGACY: dict[str, tuple[dict[str, set[str]], tuple[str, ...]]] = {
     "run": (
         {
@@ -104,7 +105,7 @@ _PARTIAL = re.compile(r"\.partial-.+-\d+(\.\w+)?$")
 
 
 def claim(folder: Path, kind: str, names: Sequence[str]) -> None:
-    """Record names that are about to be written in a folder, which is there.
+    """Record names that are about to be written in an existing folder.
 
     Raises:
         InputError: As `check_names`.
@@ -114,7 +115,7 @@ def claim(folder: Path, kind: str, names: Sequence[str]) -> None:
 
 
 def record(folder: Path, kind: str, names: Sequence[str]) -> None:
-    """Write into a folder's manifest that a command of this kind writes names there."""
+    """Add names that a kind of command writes to the manifest of a folder."""
     recorded = _recorded(folder)
     known = recorded.setdefault(kind, [])
     missing = [name for name in names if name not in known]
@@ -124,46 +125,43 @@ def record(folder: Path, kind: str, names: Sequence[str]) -> None:
 
 
 def check_names(folder: Path, names: Sequence[str]) -> None:
-    """Refuse to write or remove names that stand for something else's files.
+    """Raise InputError if names match files that no command has written.
 
     Raises:
-        InputError: Naming the first such file. Links are never followed: one in place
-            of a folder is such a file too.
+        InputError: The message names the first such file. Links are never followed: a
+            link in place of a folder counts as a file.
     """
     patterns, owners = _split(names), _Owners(folder)
     for path in _files(folder):
         inner = _inner(folder, path)
         taken = any(_overlap(inner, pattern) for pattern in patterns)
         if taken and not owners.kinds(path):
-            raise InputError(
-                f"{path}: is in the way and was not written by astrokeras; move it "
-                "away, or choose another folder."
-            )
+            raise in_the_way(path)
 
 
 def check_folder(folder: Path, *kinds: str) -> None:
-    """Refuse to replace a folder that holds anything but files of some kinds.
+    """Raise InputError if a folder holds anything except files of some kinds.
 
     Raises:
-        InputError: Naming the first other file, or if it is no folder.
+        InputError: If it is not a folder; else the message names the first other file.
     """
     if folder.is_symlink() or not folder.is_dir():
-        raise InputError(f"{folder}: is no folder of its own; choose another one.")
+        raise InputError(f"{folder}: is not a real folder; choose another folder.")
     owners = _Owners(folder)
     for path in _files(folder):
         if not owners.kinds(path) & set(kinds):
             raise InputError(
-                f"{path}: is no file of {_article(kinds[0])} that astrokeras wrote, "
+                f"{path}: is not a file of {article(kinds[0])} that astrokeras wrote, "
                 "and would be lost; move it away, or choose another folder."
             )
 
 
 def owned_files(folder: Path, names: Sequence[str] | None = EVERYTHING) -> list[Path]:
-    """Return the files that the manifests in a folder name, in the order of `names`.
+    """Return the files that the manifests in a folder list, in the order of `names`.
 
     Args:
-        folder: The folder; what links in it lead to is left out.
-        names: Those that are meant, `EVERYTHING` also for folders within.
+        folder: The folder; links in it are not followed.
+        names: The names to return; `EVERYTHING` includes files of nested manifests.
     """
     every = names is EVERYTHING
     patterns = _split([n for kind in _recorded(folder).values() for n in kind])
@@ -178,7 +176,7 @@ def owned_files(folder: Path, names: Sequence[str] | None = EVERYTHING) -> list[
 
 
 def remove(folder: Path, names: Sequence[str] | None = EVERYTHING) -> None:
-    """Remove the files that the manifests in a folder name, and no others."""
+    """Remove only the files that the manifests in a folder list."""
     paths = owned_files(folder, names)
     for path in paths:
         path.unlink(missing_ok=True)
@@ -186,20 +184,20 @@ def remove(folder: Path, names: Sequence[str] | None = EVERYTHING) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Remove the manifest of a folder of which nothing is left."""
+    """Remove the manifest of a folder whose files were all removed."""
     (folder / NAME).unlink(missing_ok=True)
 
 
 def prune(folder: Path, paths: Sequence[Path]) -> None:
-    """Remove the folders within that the loss of files left empty."""
+    """Remove subfolders that became empty when files were removed."""
     emptied = {
         parent for path in paths for parent in path.parents if folder in parent.parents
     }
-    for one in sorted(emptied, key=lambda path: -len(path.parts)):
+    for inner in sorted(emptied, key=lambda path: -len(path.parts)):
         with contextlib.suppress(OSError):
-            if {path.name for path in one.iterdir()} == {NAME}:
-                (one / NAME).unlink()
-            one.rmdir()
+            if {path.name for path in inner.iterdir()} == {NAME}:
+                (inner / NAME).unlink()
+            inner.rmdir()
 
 
 def list_files(folder: Path) -> list[str]:
@@ -208,7 +206,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield files and links in a folder by name, but for what is kept for a while."""
+    """Yield files and links in a folder by name, without temporary and own files."""
     for parent, folders, files in os.walk(folder):
         inside = Path(parent)
         links = [name for name in folders if (inside / name).is_symlink()]
@@ -223,20 +221,20 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _inner(folder: Path, path: Path) -> tuple[str, ...]:
-    """Return the parts of a path in a folder, a partial file's as of the whole one."""
+    """Return the parts of a path in a folder, without the suffix of partial files."""
     *outer, name = path.relative_to(folder).parts
     return (*outer, _PARTIAL.sub("", name))
 
 
 class _Owners:
-    """The manifests of a folder and of those within it, each read once."""
+    """Manifests of a folder and its subfolders, each read once."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._recorded: dict[Path, dict[str, list[str]]] = {}
 
     def kinds(self, path: Path) -> set[str]:
-        """Return the kinds of command that wrote a file, none of a foreign one."""
+        """Return the kinds of command that wrote a file, empty for a foreign file."""
         found = set()
         for parent in path.parents:
             if parent not in self._recorded:
@@ -254,7 +252,7 @@ def _split(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _place(path: Sequence[str], patterns: Sequence[Sequence[str]]) -> int:
-    """Return the number of the first pattern that a path matches, or how many."""
+    """Return the index of the first pattern that a path matches, else their number."""
     for number, pattern in enumerate(patterns):
         if len(path) == len(pattern) and _overlap(path, pattern):
             return number
@@ -262,14 +260,14 @@ def _place(path: Sequence[str], patterns: Sequence[Sequence[str]]) -> int:
 
 
 def _overlap(path: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether one is the other, or stands where the other needs a folder."""
+    """Return whether a path matches a pattern, or blocks one of its folders."""
     if not all(fnmatchcase(a, b) for a, b in zip(path, pattern, strict=False)):
         return False
     return len(path) >= len(pattern) or path[-1] == pattern[len(path) - 1]
 
 
 def _recorded(folder: Path) -> dict[str, list[str]]:
-    """Return the names of a folder's manifest by kind, or those of older versions."""
+    """Return the names in the manifest of a folder, or of older versions, by kind."""
     path = folder / NAME
     if not path.is_file():
         return {
@@ -277,7 +275,7 @@ def _recorded(folder: Path) -> dict[str, list[str]]:
             for kind, (markers, names) in _LEGACY.items()
             if any(keys <= _keys(folder / file) for file, keys in markers.items())
         }
-    recorded = read_json(path, "remove it, and keep in the folder what is to be lost")
+    recorded = read_json(path, "remove it, and leave in the folder only files to lose")
     return {
         kind: [str(name) for name in names]
         for kind, names in recorded.items()
@@ -286,14 +284,10 @@ def _recorded(folder: Path) -> dict[str, list[str]]:
 
 
 def _keys(path: Path) -> set[str]:
-    """Return the outermost keys of a JSON or YAML file, none of any other file."""
+    """Return the top-level keys of a JSON or YAML file, empty for any other file."""
     try:
         if path.suffix == ".yaml":
             return set(re.findall(r"^(\w+):", path.read_text("utf-8"), re.MULTILINE))
         return set(read_json(path, ""))
     except (InputError, OSError, UnicodeDecodeError):
         return set()
-
-
-def _article(kind: str) -> str:
-    return f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"

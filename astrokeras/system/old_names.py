@@ -1,4 +1,4 @@
-"""Old names of keys and arguments: the one table by which older files are read."""
+"""Old names of keys and arguments, by which older files are read."""
 
 from collections.abc import Mapping
 from typing import Any

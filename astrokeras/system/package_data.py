@@ -1,4 +1,4 @@
-"""Where the configuration, the sample data and the pretrained surrogates lie."""
+"""Folders of the configuration, the sample data and the pretrained surrogates."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def resource(folder: str) -> Path:
     """Return the folder `configs`, `data` or `saved_models` that ships with astrokeras.
 
-    A checkout keeps these beside the package, a wheel inside it, under `share/`.
+    A checkout keeps these folders next to the package, a wheel in its folder `share/`.
 
     Args:
         folder: Name of the folder.
 
     Raises:
-        InputError: For another folder.
+        InputError: For any other name.
         WorkError: If the installation lacks the folder.
     """
     arguments.choice("folder", folder, "configs", "data", "saved_models")

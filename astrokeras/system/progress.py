@@ -1,4 +1,4 @@
-"""What people see of long work, on stderr: bars on a terminal, lines elsewhere."""
+"""Progress on stderr: bars on a terminal, lines elsewhere."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ from rich.progress import (
 
 
 def report(message: str) -> None:
-    """Print a message to people."""
+    """Print a message to stderr."""
     Console(stderr=True, highlight=False).print(message, markup=False, soft_wrap=True)
 
 
 def make_bar(console: Console) -> Progress:
-    """Return a bar with a description, a count, the time left and a note."""
+    """Return a progress bar with a description, a count, the time left and a note."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -35,7 +35,7 @@ def make_bar(console: Console) -> Progress:
 
 @contextmanager
 def tracer_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of tracers done; the callable takes tracers done and in all."""
+    """Show a progress bar; the yielded function takes tracers done and their total."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda done, total: None
@@ -47,33 +47,33 @@ def tracer_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def solving_bar() -> Iterator[Callable[[int, int, int], None]]:
-    """Show a bar of tracers; the callable takes those done, failed and in all.
+    """Show a progress bar; the function takes tracers done, failed and their total.
 
-    Elsewhere than on a terminal it is a line at every hundredth.
+    Without a terminal it prints a line at every percent.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines().tell
+        yield _ProgressLines().update
         return
     with make_bar(console) as bar:
         task = bar.add_task("Solving", total=None, note="")
 
-        def tell(done: int, failed: int, total: int) -> None:
+        def update(done: int, failed: int, total: int) -> None:
             note = f"tracers, {failed} failed"
             bar.update(task, completed=done, total=total, note=note)
 
-        yield tell
+        yield update
 
 
-class _Lines:
-    """Lines with the time left, for logs."""
+class _ProgressLines:
+    """Progress as lines with the time left, for logs."""
 
     def __init__(self) -> None:
         self.began, self.first, self.percent = time.monotonic(), -1, -1
 
-    def tell(self, done: int, failed: int, total: int) -> None:
+    def update(self, done: int, failed: int, total: int) -> None:
         if self.first < 0:
-            self.first = done  # Of a run before.
+            self.first = done  # Tracers of an earlier, resumed run.
         if 100 * done // total == self.percent:
             return
         self.percent = 100 * done // total

@@ -1,7 +1,7 @@
-"""Leaving when told to: in time, with the way back on the screen.
+"""Handling of SIGINT and SIGTERM: a timely exit that prints how to resume.
 
-Nothing needs to be saved then: every file that a command writes is whole or not there,
-at any moment, and what goes on from a checkpoint goes on from the last one.
+Nothing needs to be saved at the exit: every file that a command writes is complete or
+absent at any time, and a command resumes from its last checkpoint.
 """
 
 import os
@@ -13,27 +13,27 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 RESUMABLE = ("train", "tune", "predict", "data generate")
-# Seconds in which the work may end by itself: a batch, a search's open files.
+# Seconds in which the command may end by itself, for example finish a batch.
 PATIENCE = 6.0
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends the work as Ctrl-C does."""
+    """Interruption by SIGTERM, which ends a command like Ctrl-C."""
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """Return 143 for SIGTERM and 130 for SIGINT, as shells do."""
+    """Return the exit code of shells: 143 for SIGTERM and 130 for SIGINT."""
     kind = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
     return 128 + kind
 
 
 def way_back(words: Sequence[str]) -> str | None:
-    """Return a line with the command that goes on, `None` if there is none.
+    """Return a line with the command that resumes the work, `None` if there is none.
 
     Args:
         words: The command line without the name of the program.
     """
-    before = ("", *words)  # the word before each
+    before = ("", *words)  # The word before each word.
     command = next(
         (
             i
@@ -60,15 +60,15 @@ def leave(code: int) -> NoReturn:
 
 
 def heed_signals(words: Sequence[str]) -> None:
-    """Make SIGTERM raise `Terminated`, and end the process if nobody hears a signal.
+    """Make SIGTERM raise `Terminated`, and end the process if a signal has no effect.
 
-    A signal is heard between two lines of Python, not within a call to a backend, which
-    may take long. A thread waits `PATIENCE` seconds for the process to end. Where it is
-    heard, but where Python lets no exception out (while it collects garbage), it is
-    sent again.
+    Python handles a signal between two lines, not within a call to a backend, which may
+    take long. A thread waits `PATIENCE` seconds for the process to end, then ends it. A
+    signal whose exception Python suppresses, as during garbage collection, is sent
+    again.
 
     Args:
-        words: The command line, for the way back.
+        words: The command line without the name of the program, for `way_back`.
     """
 
     def terminate(*_: object) -> NoReturn:
@@ -77,7 +77,7 @@ def heed_signals(words: Sequence[str]) -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.signal(signal.SIGTERM, terminate)
-    # Written to as soon as a signal comes, whatever the main thread does.
+    # Python writes to it as soon as a signal arrives, even in a call to a backend.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def send_again(lost: Any) -> None:

@@ -1,4 +1,4 @@
-"""Text files of any make: their encoding, compression, separators and decimals."""
+"""Readers of text files in any encoding, compression, separator or decimal sign."""
 
 import codecs
 import csv
@@ -13,29 +13,28 @@ from pathlib import Path
 from typing import TextIO
 
 from astrokeras.errors import InputError
-from astrokeras.system.input_paths import check_input, content
+from astrokeras.system.input_paths import GZIP, check_input, content
 
 LONGEST_LINE = 2**24
-"""Characters of a line; a packed file may claim more than memory holds."""
+"""Most characters in a line; a compressed file may expand beyond the memory."""
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-_GZIP = b"\x1f\x8b"
 
 
 def text_lines(
     path: Path, most: int | None = None, what: str = "file"
 ) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of each line that is not blank.
+    """Yield the number and the text of each non-blank line.
 
-    Reads UTF-8 with or without a byte-order mark and UTF-16 with one, packed by gzip
-    or not, whatever ends a line.
+    Reads UTF-8 with or without a byte-order mark and UTF-16 with one, compressed by
+    gzip or not, with any line ending.
 
     Args:
         path: The file.
-        most: Characters that it may have.
-        what: What was expected there, for the message.
+        most: Largest number of characters in the file.
+        what: The expected kind of file, for the message.
 
     Raises:
-        InputError: If it is no file, no such text, or too long; it says which.
+        InputError: If it is not a file, not such text, or too long.
     """
     check_input(path, what)
     size = 0
@@ -45,13 +44,13 @@ def text_lines(
             size += len(line)
             if len(line) == LONGEST_LINE or size > (most or size):
                 raise InputError(
-                    f"{path}: line {number}: is too long, or the file too large, for "
-                    f"a {what}; check the path."
+                    f"{path}: line {number}: is too long, or the file is too large, "
+                    f"for a {what}; check the path."
                 )
             if "\0" in line:
                 raise InputError(
-                    f"{path}: line {number}: holds the byte 0, which no text does: it "
-                    "is UTF-16 without its mark, or binary; save it as UTF-8."
+                    f"{path}: line {number}: holds the byte 0, so the file is UTF-16 "
+                    "without byte-order mark, or not text; save it as UTF-8."
                 )
             if line.strip():
                 yield number, line
@@ -64,11 +63,11 @@ def read_table(
 
     Args:
         path: The file, see `text_lines` and `find_separator`.
-        most: Characters that it may have.
-        what: What was expected there, for the message.
+        most: Largest number of characters in the file.
+        what: The expected kind of file, for the message.
 
     Raises:
-        InputError: As those do.
+        InputError: As for these functions.
     """
     lines = list(text_lines(path, most, what))
     if not lines:
@@ -81,27 +80,26 @@ def read_table(
 
 
 def find_separator(path: Path, header: str) -> str:
-    """Return what stands between the columns of a table: a comma, `;` or a tab.
+    """Return the separator of the columns of a table: a comma, a semicolon or a tab.
 
     Raises:
-        InputError: If several of these do.
+        InputError: If the header has several of these.
     """
-    # Blanks and tabs beside a comma only pad the columns.
+    # Blanks and tabs next to a comma only pad the columns.
     bare = re.sub(r"\s*([,;])\s*", r"\1", re.sub(r'"[^"]*"', "", header.strip()))
     found = [separator for separator in SEPARATORS if separator in bare]
     if len(found) > 1:
-        names = " and ".join(SEPARATORS[one] for one in found)
+        names = " and ".join(SEPARATORS[separator] for separator in found)
         raise InputError(
-            f"{path}: its header has {names} between names; separate columns by one of "
-            "them."
+            f"{path}: its header has {names} between names; use only one separator."
         )
     return found[0] if found else ","
 
 
 def split_cells(path: Path, line: str, separator: str) -> list[str]:
-    """Return the cells of a line without quotes, blanks and empty ones at its end.
+    """Return the cells of a line without quotes, blanks and trailing empty cells.
 
-    Where columns are not separated by commas, a comma is that of a decimal.
+    If the columns are not separated by commas, a comma is a decimal sign.
     """
     try:
         (row,) = csv.reader(
@@ -119,9 +117,9 @@ def split_cells(path: Path, line: str, separator: str) -> list[str]:
 
 
 def mixed_decimals(separator: str, lines: Iterable[tuple[int, str]]) -> str:
-    """Return what is wrong if numbers have both commas and points, else nothing.
+    """Return a fault if numbers have both commas and points, else an empty string.
 
-    Every line is looked at.
+    All lines are consumed.
     """
     comma = point = 0
     for number, line in lines:
@@ -131,23 +129,23 @@ def mixed_decimals(separator: str, lines: Iterable[tuple[int, str]]) -> str:
     if not (comma and point):
         return ""
     return (
-        f"numbers have a comma in line {comma} and a point in line {point}, one of "
-        "which separates thousands; write decimals alike, and no thousands."
+        f"numbers have a comma in line {comma} and a point in line {point}, so one of "
+        "them separates thousands; use one decimal sign, and no thousands separator."
     )
 
 
 def not_a_number(cell: str) -> str:
-    """Return what is wrong with a cell that should hold a number, and the remedy."""
+    """Return the fault of a cell that should hold a number, and the remedy."""
     shown = repr(cell[:80])
     if cell.casefold() in {"", "-", "--", "n/a", "na", "#n/a", "null", "none", "."}:
         return (
-            f"is {shown}, which stands for a value that is missing; give the value, or "
-            "leave out the tracer"
+            f"is {shown}, which denotes a missing value; give the value, or leave out "
+            "the tracer"
         )
     if re.fullmatch(r"[+-]?[0-9.]+(,[0-9]+)+(\.[0-9]*)?([eE].*)?", cell):
         return (
-            f"is {shown}, not a number: its comma is a decimal one or separates "
-            "thousands; write a point, and no thousands"
+            f"is {shown}, not a number: its comma is a decimal comma or separates "
+            "thousands; use a decimal point, and no thousands separator"
         )
     return f"is {shown}, not a number; correct the file"
 
@@ -155,20 +153,20 @@ def not_a_number(cell: str) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     with open(path, "rb") as file:
-        packed = file.peek(2).startswith(_GZIP)
+        packed = file.peek(2).startswith(GZIP)
         raw = gzip.GzipFile(fileobj=file) if packed else file
         first = raw.peek(4)
         utf16 = first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         kind = content(path)
         if kind and not (packed or utf16):
-            raise InputError(f"{path}: is {kind}, no text; give a file of text.")
+            raise InputError(f"{path}: is {kind}, not text; give a text file.")
         encoding = "utf-16" if utf16 else "utf-8-sig"
         yield io.TextIOWrapper(raw, encoding=encoding)  # type: ignore[arg-type]
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turn what unpacking and decoding raise into one line."""
+    """Convert errors of decompression and decoding to an InputError of one line."""
     try:
         yield
     except UnicodeError as error:
@@ -178,6 +176,6 @@ def _readable(path: Path) -> Iterator[None]:
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(
-            f"{path}: cannot be unpacked by gzip, it is truncated or damaged "
+            f"{path}: cannot be decompressed by gzip, it is truncated or damaged "
             f"({error}); fetch or make it again."
         ) from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from astrokeras.config import Config
 from astrokeras.data.pipeline.samplers import RowSampler
-from astrokeras.data.pipeline.training_cache import Cache, hash_file
+from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.tracers.hdf5_sandbox import mark_verified
 from astrokeras.models.emulator import AnyAutoencoder, Emulator
@@ -22,7 +22,7 @@ from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import load, load_autoencoder
 from astrokeras.runs.model_file_check import WEIGHTS
 from astrokeras.runs.provenance import resume_signature
-from astrokeras.system.atomic_files import written_beside
+from astrokeras.system.atomic_files import hash_file, written_beside
 from astrokeras.system.progress import report
 from astrokeras.training.builders import (
     make_autoencoder,

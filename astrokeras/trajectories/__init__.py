@@ -1,1 +1,1 @@
-"""Trajectories of gas, without chemistry."""
+"""Synthetic trajectories of gas, without chemistry."""

@@ -1,4 +1,4 @@
-"""A file of tracks from a configuration: simulation by simulation."""
+"""Creation of a file of tracks from a configuration, simulation by simulation."""
 
 import dataclasses
 import json
@@ -18,14 +18,14 @@ from astrokeras.trajectories import collapse, turbulent
 
 
 class Recipe(NamedTuple):
-    """How a kind of tracks is made.
+    """Recipe for a kind of tracks.
 
     Attributes:
-        source: For the record.
+        source: Description for the attributes of the file.
         parameters: Names, (P,).
-        simulate: From a configuration and a generator to the parameters of the tracers
-            of one simulation over each step, (n, T, P).
-        fixed: What does not vary and is no parameter, for the record.
+        simulate: Function of a configuration and a random generator that returns the
+            parameters of the tracers of one simulation over each step, (n, T, P).
+        fixed: Constant quantities for the attributes of the file.
     """
 
     source: str
@@ -54,31 +54,32 @@ def make_tracks(
     out: str | Path,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Make trajectories and write them as a file of tracks.
+    """Create trajectories and write them to a file of tracks.
 
-    Simulation k is drawn from a generator of its own, seeded with the seed and k: it is
-    the same however many there are. Its tracers are numbered 100 k, 100 k + 1 ...
+    Simulation k has its own random generator, seeded with the seed and k, so that it
+    does not depend on the number of simulations. Its tracers are numbered 100 k,
+    100 k + 1 ...
 
     Args:
         config: One of the configurations of `RECIPES`.
         out: The file; it appears under this name only when complete.
-        progress: Called with the tracks done and their total.
+        progress: Called with the number of tracks done and their total.
 
     Returns:
         The number of tracks.
 
     Raises:
-        InputError: If there is no recipe for the configuration, or it limits what is no
+        InputError: If there is no recipe for the configuration, or it limits an unknown
             parameter.
         WorkError: If the file cannot be written.
     """
     recipe = RECIPES.get(type(config))
     if recipe is None:
         raise InputError(
-            f"no tracks are made of {type(config).__name__}; begin the defaults of the "
-            "variant with collapse_schema or turbulent_schema."
+            f"there is no recipe for {type(config).__name__}; begin the defaults of "
+            "the variant with collapse_schema or turbulent_schema."
         )
-    low, high = _limits(config, recipe.parameters)
+    low, high = _clip_limits(config, recipe.parameters)
     total = config.simulations * config.tracers
     time = config.step * np.arange(config.steps + 1)
     with TracerWriter(
@@ -107,9 +108,10 @@ def make_tracks(
     return total
 
 
-def _limits(
+def _clip_limits(
     config: TracksConfig, parameters: tuple[str, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest value of each parameter, (P,) each."""
     unknown = [name for name in config.limits if name not in parameters]
     if unknown:
         raise InputError(

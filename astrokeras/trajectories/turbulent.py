@@ -1,21 +1,21 @@
-"""Gas in supersonic turbulence, with shocks.
+"""Trajectories of gas in supersonic turbulence, with shocks.
 
-The density of turbulent gas is lognormal. With s = ln(n / n0) and n0 the mean of the
-volume, its variance is ln(1 + b^2 M^2) for the Mach number M and a driving of
-compressiveness b (Federrath et al. 2010, A&A 512, A81, eqs. 18 to 20), and a parcel of
-gas, which samples mass and not volume, has the mean +variance/2. Along its way s is
-taken as a random process with the turnover time L / (2 M c) as its memory, c the sound
-speed, as Scannapieco & Safarzadeh (2018, ApJ 865, L14) and Mocz & Burkhart (2018,
-MNRAS 480, 3916) do. Here it is the sum of two: a Gaussian one that changes smoothly,
-and isothermal shocks of Mach number m that compress by m^2 at once, a jump of 2 ln m
-that then relaxes exponentially.
+The density of turbulent gas is lognormal. Let s = ln(n / n0), where n0 is the mean of
+the volume. Its variance is ln(1 + b^2 M^2) for the Mach number M and a driving of
+compressiveness b (Federrath et al. 2010, A&A 512, A81, eqs. 18 to 20). A parcel of gas
+samples mass, not volume, and has the mean +variance/2. Along its path s is a random
+process with the turnover time L / (2 M c) as correlation time, where c is the sound
+speed, as in Scannapieco & Safarzadeh (2018, ApJ 865, L14) and Mocz & Burkhart (2018,
+MNRAS 480, 3916). Here it is the sum of two processes: a smooth Gaussian process, and
+isothermal shocks of Mach number m that compress by m^2 at once, a jump of 2 ln m that
+relaxes exponentially.
 
-Behind a shock the gas is as hot as Rankine and Hugoniot say of an adiabatic index of
-5/3, and cools exponentially, at constant pressure: its density is what it will be once
-it has cooled, less in proportion to the heat. Apart from that gas has the temperature
-at which heating and cooling balance (`astrokeras.trajectories.gas`). Its extinction is
-the mean one at the density that it had over the last turnover time: a shock compresses
-along one direction and leaves the column as it is.
+Behind a shock the gas has the Rankine-Hugoniot temperature for an adiabatic index of
+5/3, and cools exponentially at constant pressure: while it is hot, its density is lower
+than after cooling, in inverse proportion to its temperature. All other gas has the
+temperature of thermal balance (`astrokeras.trajectories.gas`). The extinction is the
+mean extinction at the density of the last turnover time: a shock compresses along one
+direction and leaves the column density unchanged.
 """
 
 from typing import NamedTuple
@@ -32,15 +32,15 @@ PARSEC = 3.0857e13  # km
 
 
 class Region(NamedTuple):
-    """What the tracers of a simulation share.
+    """Properties shared by the tracers of a simulation.
 
     Attributes:
-        density: Mean of the volume, H nuclei cm^-3.
-        mach: Of the turbulence.
-        compressive: b, from 1/3 to 1.
-        size: Of the largest eddies, pc.
-        radfield: Outside of the cloud, Habing.
-        zeta: Outside of the cloud, 1.3e-17 s^-1.
+        density: Mean density of the volume, H nuclei cm^-3.
+        mach: Mach number of the turbulence.
+        compressive: Compressiveness b of the driving, from 1/3 to 1.
+        size: Size of the largest eddies, pc.
+        radfield: UV field outside the cloud, Habing.
+        zeta: Cosmic-ray ionisation rate outside the cloud, 1.3e-17 s^-1.
     """
 
     density: float
@@ -52,7 +52,7 @@ class Region(NamedTuple):
 
     @property
     def variance(self) -> float:
-        """Of ln density."""
+        """Variance of ln density."""
         return float(np.log1p((self.compressive * self.mach) ** 2))
 
     @property
@@ -63,14 +63,14 @@ class Region(NamedTuple):
 
 
 def simulate(config: TurbulentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Make the tracers of one simulation.
+    """Return the parameters of the tracers of one simulation.
 
     Args:
-        config: Ranges to draw from, and how the gas behaves.
-        rng: What is drawn comes from here.
+        config: Ranges of the random properties, and properties of the gas.
+        rng: Random generator.
 
     Returns:
-        `PARAMETERS` that hold over each step, (tracers, steps, 6).
+        `PARAMETERS`, constant over each step, (tracers, steps, 6).
     """
     drawn = (draw(rng, getattr(config, name)) for name in Region._fields)
     region = Region(*drawn)
@@ -90,7 +90,7 @@ def simulate(config: TurbulentConfig, rng: np.random.Generator) -> np.ndarray:
     rest = gas.gas_temperature(cooled, radfield, av, zeta, dust, config.ray_energy)
     excess = excess_heat(shocks, config.step, config.cooling * 1e4 / cooled)
     temperature = rest * (1 + excess)
-    if "gasTemp" in config.limits:  # Before the density follows from it.
+    if "gasTemp" in config.limits:  # Clipped before the density is derived from it.
         temperature = np.clip(temperature, *config.limits["gasTemp"])
     density = cooled * np.minimum(rest / temperature, 1.0)
     return np.stack([density, radfield, av, temperature, zeta, dust], axis=-1)
@@ -99,20 +99,21 @@ def simulate(config: TurbulentConfig, rng: np.random.Generator) -> np.ndarray:
 def log_density(
     config: TurbulentConfig, region: Region, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make ln density relative to the mean of the volume, of gas that has cooled.
+    """Return ln density of cooled gas relative to the mean of the volume, and shocks.
 
-    A step begins with a shock with a probability such that the jumps make the share
-    `shocks` of the variance; the smooth part makes the rest, and lies as much lower as
-    jumps lift it, so that mean and variance are what they must be for any step.
+    The probability of a shock at the beginning of a step is such that jumps contribute
+    the fraction `shocks` of the variance. The smooth part contributes the rest, and is
+    lowered by the mean of the jumps, so that mean and variance do not depend on the
+    step.
 
     Args:
-        config: Number of tracers, steps, and how shocks are.
+        config: Number of tracers and steps, and properties of shocks.
         region: Mach number, driving and size.
-        rng: What is drawn comes from here.
+        rng: Random generator.
 
     Returns:
-        ln(n / n0) over each step, and the Mach number of the shock that begins it, 0
-        where there is none; each (tracers, steps).
+        ln(n / n0) over each step, and the Mach number of the shock at its beginning, 0
+        without a shock; each (tracers, steps).
     """
     shape = (config.tracers, config.steps)
     keep = float(np.exp(-config.step / region.turnover))
@@ -131,7 +132,7 @@ def log_density(
     jump = 2 * np.log(np.maximum(shocks, 1.0))
     raised = np.full(shape, np.nan)
     last = np.zeros(config.tracers)
-    if lift > 0:  # What is left of jumps before the start is about Gamma distributed.
+    if lift > 0:  # The remnant of earlier jumps is approximately Gamma distributed.
         last = rng.gamma(lift**2 / spread, spread / lift, config.tracers)
     for step in range(config.steps):
         raised[:, step] = last = keep * last + jump[:, step]
@@ -142,7 +143,7 @@ def log_density(
 def shock_mach(
     config: TurbulentConfig, region: Region, quantiles: np.ndarray
 ) -> np.ndarray:
-    """Return Mach numbers of shocks: a power law from the weakest up to the flow's."""
+    """Return Mach numbers of shocks: a power law from the weakest to the flow's."""
     fewer = config.weakest**-config.steepness
     fewest = region.mach**-config.steepness
     if fewest >= fewer:  # The flow is too slow for shocks.
@@ -151,28 +152,28 @@ def shock_mach(
 
 
 def shock_heat(mach: np.ndarray) -> np.ndarray:
-    """Return the ratio of the temperatures behind and before an adiabatic shock.
+    """Return the ratio of the temperatures behind and ahead of an adiabatic shock.
 
-    Of a monatomic gas, which cold H2 behaves like: index 5/3.
+    The adiabatic index is 5/3, that of a monatomic gas, like which cold H2 behaves.
     """
     squared = np.maximum(mach, 1.0) ** 2
     return (5 * squared - 1) * (squared + 3) / (16 * squared)
 
 
 def excess_heat(shocks: np.ndarray, step: float, cooling: np.ndarray) -> np.ndarray:
-    """Return the mean excess of each step's temperature, relative to gas at rest.
+    """Return the mean relative excess of the temperature in each step.
 
     Args:
-        shocks: Mach number of the shock that begins a step, 0 for none, (n, T).
-        step: Years.
-        cooling: Years in which an excess falls by e, (n, T).
+        shocks: Mach number of the shock at the beginning of a step, or 0, (n, T).
+        step: Length of a step, years.
+        cooling: e-folding time of the excess, years, (n, T).
     """
     fresh = shock_heat(shocks) - 1
     left = np.exp(-step / np.maximum(cooling, 1e-9 * step))
     excess = np.full(fresh.shape, np.nan)
     carried = np.zeros(len(fresh))
     for index in range(fresh.shape[1]):
-        # A second shock finds warm gas, which it cannot make hotter than cold one.
+        # A shock of warm gas does not make it hotter than a shock of cold gas.
         carried = np.maximum(carried, fresh[:, index])
         mean = cooling[:, index] / step * (1 - left[:, index])
         excess[:, index] = carried * mean

@@ -242,7 +242,7 @@ def test_a_run_is_replaced_only_when_asked(checkpoints, tmp_path):
     with pytest.raises(InputError, match="exists and is no run"):
         write_run(checkpoint, labels, path, checkpoints, overwrite=True)
     (path / "surrogate.keras").touch()
-    with pytest.raises(InputError, match=r"surrogate.keras: is no file of a run that"):
+    with pytest.raises(InputError, match=r"surrogate.keras: is not a file of a run"):
         write_run(checkpoint, labels, path, checkpoints, overwrite=True)
     (path / "surrogate.keras").unlink()
     path.rmdir()

@@ -16,11 +16,11 @@ from surrogates import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.cli.evaluation_table import show
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.evaluation.error_metrics import KEYS
 from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.runs.directory import Run
 from astrokeras.runs.model_card import write_card
+from astrokeras.system.atomic_files import hash_file
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_a_bad_file_is_refused_before_keras_is_imported(run, tmp_path, command):
     assert done.returncode == 2, done.stderr
     assert done.stderr == (
         f"Error: {given}: tracer 118, state 0: O is 7; it must be an abundance from 0 "
-        "to 1 relative to H nuclei, correct the data.\n"
+        "to 1 relative to H nuclei; correct the data.\n"
     )
     assert not list(tmp_path.glob("out*"))
 

@@ -203,7 +203,7 @@ def test_a_folder_is_replaced_only_if_asked(rng, path, tmp_path, quick):
     assert (out / "surrogate.npz").read_bytes() != b"old"
     assert {one.name for one in tmp_path.iterdir()} == {"tiny.h5", "out"}
     (out / "mine").touch()
-    with pytest.raises(InputError, match=r"mine: is no file of an export .*; move it"):
+    with pytest.raises(InputError, match=r"mine: is not a file of an export .*; move"):
         export(surrogate, "numpy", out, path, overwrite=True)
     assert (out / "mine").exists()
 

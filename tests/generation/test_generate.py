@@ -16,13 +16,13 @@ from processes import started, wait_for
 from toy_solver import RATE, Toy
 
 from astrokeras.config import compose_generation
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
 from astrokeras.generation.generate import _chemistry, generate
 from astrokeras.generation.results_log import Journal
 from astrokeras.prediction.resumable_output import ResumableOutput
+from astrokeras.system.atomic_files import hash_file
 
 pytest.importorskip("distributed")
 TOY = "solver.kind=toy_solver:Toy"
@@ -283,7 +283,7 @@ def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
         (
             {"time": [0, 100, 100, 200, 300]},
             [],
-            "tracks.h5: tracer 7000, row 1: the next one is 0 years later",
+            "tracks.h5: tracer 7000, row 1: the next row is 0 years later",
         ),
         (
             {"time": [0, 100, 100.1, 200, 300]},
@@ -300,7 +300,7 @@ def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
             r"zeta is 1.3e-17 1.3e-17 s\^-1, which no cloud has",
         ),
         ({}, ["solver.kind=toy_solver:Broken"], "ValueError: its `facts` lack network"),
-        ({}, ["solver.constants={zeta: 1000}"], "zeta is 1000; the solver takes 0 to"),
+        ({}, ["solver.constants={zeta: 1000}"], "zeta is 1000; the solver accepts 0"),
         ({}, ["solver.kind=absent"], "give one of uclchem, network, or module:Class"),
         ({}, ["solver.kind=absent:One"], "No module named 'absent'"),
         ({}, ["solver=uclchem", "solver.kind=uclchem"], "UCLCHEM is not installed"),

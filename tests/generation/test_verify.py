@@ -90,7 +90,7 @@ class Here:
 
 @pytest.fixture
 def here(monkeypatch):
-    monkeypatch.setattr(module, "Host", Here)
+    monkeypatch.setattr(module, "SolverProcess", Here)
 
 
 def test_a_file_of_the_same_solver_agrees(here, write, config):
@@ -221,7 +221,7 @@ def test_a_solver_that_fails(here, write, config, monkeypatch):
 def test_files_that_cannot_be_verified(here, write, config):
     tracks = make_tracks()
     tracks.abundances = np.full((3, 1, 8), 1e-5, "f4")
-    with pytest.raises(InputError, match="holds initial states only"):
+    with pytest.raises(InputError, match="holds only initial states"):
         verify(write(tracks), config)
 
     tracks = solve(make_tracks())

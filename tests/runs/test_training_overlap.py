@@ -7,7 +7,6 @@ import pytest
 from standin import StandIn, write_tracers
 
 from astrokeras.cli.evaluation_table import show
-from astrokeras.data.pipeline.training_cache import hash_file
 from astrokeras.errors import InputError
 from astrokeras.evaluation import evaluate as evaluation
 from astrokeras.runs.surrogate_reference import (
@@ -15,6 +14,7 @@ from astrokeras.runs.surrogate_reference import (
     find_surrogate_reference,
 )
 from astrokeras.runs.training_overlap import own_tracers
+from astrokeras.system.atomic_files import hash_file
 
 FILES = {"attributes": {"files": ["raw.h5:df"]}}
 

@@ -8,7 +8,7 @@ from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.config import compose_generation
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.generation.verify import verify
-from astrokeras.solvers.process import Host
+from astrokeras.solvers.process import SolverProcess
 
 pytest.importorskip("uclchem.model", reason="needs UCLCHEM, installed apart")
 STEPS = 12
@@ -16,7 +16,7 @@ STEPS = 12
 
 @pytest.fixture(scope="module")
 def host():
-    with Host(compose_generation([]).solver) as host:
+    with SolverProcess(compose_generation([]).solver) as host:
         yield host
 
 
@@ -64,7 +64,7 @@ def test_parameters_drive_what_comes_after_them(host, tracer):
 
 def test_the_networks_own_start_has_the_elements_asked_for():
     config = compose_generation(["solver.options.fc=1e-4"]).solver
-    with Host(config) as host:
+    with SolverProcess(config) as host:
         start = dict(zip(host.species, host.initial, strict=True))
     assert start["C+"] == pytest.approx(1e-4)
     assert start["H"] + 2 * start["H2"] == pytest.approx(1)

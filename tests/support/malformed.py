@@ -525,16 +525,16 @@ def raw_files() -> Iterator[Case]:
         "no formula": ("Vorticity", "'Vorticity' cannot be read"),
         "Unicode": ("H₂O", "cannot be read"),
         "total ice": ("$H2O", "total ice"),
-        "a column twice": ("CO ", "'CO' is there twice"),
+        "a column twice": ("CO ", "'CO' occurs twice"),
         "no name": (" ", "''"),
     }
     for name, (column, said) in odd.items():
         change = frame(lambda table, column=column: table.assign(**{column: 1e-9}))
         yield Case("raw", f"species with {name}", IMPORT, ("raw.h5:df", said), change)
     apart = frame(lambda table: table.sort_values(["Time", "Tracer"]))
-    yield Case("raw", "rows apart", IMPORT, ("not together", "sort the table"), apart)
+    yield Case("raw", "rows apart", IMPORT, ("not consecutive", "sort"), apart)
     single = frame(lambda table: table[::12])
-    yield Case("raw", "single states", IMPORT, ("no tracer of two states",), single)
+    yield Case("raw", "single states", IMPORT, ("no tracer of at least",), single)
     few = frame(lambda table: table[:24])
     yield Case("raw", "too few to split", IMPORT, ("too few", "split"), few)
     empty = frame(lambda table: table[:0], format="table")
@@ -622,10 +622,10 @@ def raw_files() -> Iterator[Case]:
         "nothing there": ("none.h5", "none.h5: no such file"),
         "a folder": (".", "it is a folder; give the path of a file in it"),
         "a similar name": ("Raw.h5", "did you mean 'raw.h5'?"),
-        "no such folder": ("none/raw.h5", "its folder none is not there"),
+        "no such folder": ("none/raw.h5", "its folder none does not exist"),
         "a device": ("/dev/null", "it is a pipe or a device"),
         "a URL": ("https://example.org/raw.h5", "it is a URL; download it"),
-        "a tilde": ("~/none/raw.h5", "'~' is replaced by shells alone"),
+        "a tilde": ("~/none/raw.h5", "only shells expand '~'"),
         "the same twice": ("raw.h5 raw.h5", "given twice"),
     }
     for name, (files, said) in given.items():
@@ -648,16 +648,16 @@ def tables() -> dict[str, tuple[Callable[[list[str]], Any], str]]:
         rows[:] = [row.replace(",", ";") for row in rows]
         rows[5] = rows[5].replace(".", ",")
 
-    missing = "line 6: column 'E-' is {!r}, which stands for a value that is missing"
+    missing = "line 6: column 'E-' is {!r}, which denotes a missing value"
     blanks = "begins with 'Time Density"
     return {
         "no value as -": (last("-"), missing.format("-")),
         "no value as n/a": (last("n/a"), missing.format("n/a")),
         "thousands in quotes": (last('"1,500.0"'), "separates thousands"),
-        "thousands": (last("1,500.0"), "line 6: has 20 cells, the header 19 names"),
+        "thousands": (last("1,500.0"), "line 6: has 20 cells, but the header has 19"),
         "a cell more": (
             lambda rows: [rows[0], *(f"0, {row}" for row in rows[1:])],
-            "line 2: has 20 cells, the header 19 names",
+            "line 2: has 20 cells, but the header has 19",
         ),
         "units below": (
             lambda rows: [rows[0], ",".join(["K"] * 19), *rows[1:]],
@@ -686,7 +686,7 @@ def tables() -> dict[str, tuple[Callable[[list[str]], Any], str]]:
         "no bytes": (lambda rows: b"", "empty (0 bytes)"),
         "half a gzip": (
             lambda rows: gzip.compress("\n".join(rows).encode())[:200],
-            "cannot be unpacked by gzip",
+            "cannot be decompressed by gzip",
         ),
         "small letters": (
             lambda rows: [rows[0].replace(" CO,", " co,"), *rows[1:]],

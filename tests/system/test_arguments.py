@@ -49,7 +49,10 @@ class TestEmulate:
         ("name", "value"),
         [
             *[("batch_size", value) for value in (-1, 0, 1.5, True, None, "2", NAN)],
-            *[("times", value) for value in ([[1, 2], [3, 4]], [], [1, [2]], [True])],
+            *[
+                ("state_indices", value)
+                for value in ([[1, 2], [3, 4]], [], [1, [2]], [True])
+            ],
             *[("species", value) for value in ([3], [], 3, ["CO", None], {"CO", "H"})],
             ("conserve", "no"),
             ("strict", 1),
@@ -112,7 +115,7 @@ class TestEmulate:
         assert "2 of 6 tracers are refused: 1, 4" in message
         assert message.endswith('pass on_error="flag" to have the others evolved.')
 
-    @pytest.mark.parametrize("options", [{"batch_size": 4}, {"times": [-1, 0]}])
+    @pytest.mark.parametrize("options", [{"batch_size": 4}, {"state_indices": [-1, 0]}])
     def test_what_is_refused_is_flagged_and_the_rest_evolved(
         self, surrogate, given, options
     ):
@@ -167,7 +170,7 @@ class TestEmulate:
 
     def test_a_solver_that_returns_no_numbers_is_refused(self, surrogate, given):
         surrogate.trust.assign(error_range=[1.0, 2.0])
-        with pytest.raises(InputError, match="what fallback returned is a str"):
+        with pytest.raises(InputError, match="what fallback returned is not an array"):
             surrogate.emulate(*given, fallback=lambda *_: "solved")
         surrogate.trust.assign(error_range=[0.01, 0.02])
 
@@ -327,7 +330,7 @@ def test_free_values_of_a_configuration_are_finite(key):
 
 
 def test_overrides_and_folders_are_checked(tmp_path):
-    with pytest.raises(InputError, match="give a list of texts"):
+    with pytest.raises(InputError, match="give a list of strings"):
         astrokeras.compose("seed=3")
     with pytest.raises(InputError, match="give a folder that exists"):
         astrokeras.compose([], tmp_path / "none")
@@ -395,7 +398,7 @@ class TestChecks:
 
             __index__ = __float__ = __iter__ = __array__ = __repr__
 
-        for one in ("whole", "number", "flag", "text", "texts", "path", "numbers"):
+        for one in ("whole", "number", "flag", "text", "texts", "path", "wholes"):
             with pytest.raises(InputError, match=r"x is (an? |<)Evil"):
                 getattr(arguments, one)("x", Evil())
 
@@ -421,7 +424,8 @@ def test_a_verification_checks_what_it_counts(options, named):
 def test_commands_check_their_batch_size(name, value, surrogate, tmp_path):
     from importlib import import_module
 
-    command = getattr(import_module(f"astrokeras.workflows.{name}"), name)
+    package = {"predict": "prediction", "evaluate": "evaluation"}[name]
+    command = getattr(import_module(f"astrokeras.{package}.{name}"), name)
     given = (surrogate, write_tracers(tmp_path / "tiny.h5"))
     out = {"out": tmp_path / "out"}
     with pytest.raises(InputError, match=f"batch_size is {value}; give a whole"):

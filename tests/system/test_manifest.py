@@ -180,7 +180,7 @@ def test_training_anew_keeps_the_users_files_and_the_former_run(
     fill(path, *mine)
 
     with pytest.raises(Killed):
-        train(replaced(config, members=members), overwrite=True)
+        train(replaced(config, ensemble_size=members), overwrite=True)
 
     assert all((path / name).read_text() == "mine" for name in mine)
     kept = contents(path / KEPT)
@@ -193,7 +193,7 @@ def test_training_anew_keeps_the_users_files_and_the_former_run(
     with pytest.raises(InputError, match=rf"the former one is kept in .*{KEPT}"):
         find_run(path)
     with pytest.raises(Killed):  # the unfinished one is replaced; the former stays
-        train(replaced(config, members=members), overwrite=True)
+        train(replaced(config, ensemble_size=members), overwrite=True)
     assert contents(path / KEPT) == kept
 
 
@@ -265,7 +265,9 @@ def test_export_replaces_nothing_but_an_export(tmp_path, make, name):
     out = tmp_path / "out"
     make(out)
     before = contents(out)
-    with pytest.raises(InputError, match=rf"{name}: is no file of an export .*; move"):
+    with pytest.raises(
+        InputError, match=rf"{name}: is not a file of an export .*; move"
+    ):
         export(GRAV, "numpy", out, overwrite=True)
 
     assert contents(out) == before
@@ -274,7 +276,7 @@ def test_export_replaces_nothing_but_an_export(tmp_path, make, name):
 def test_export_replaces_no_link(tmp_path):
     replace(tmp_path / "real")
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    with pytest.raises(InputError, match="out: is no folder of its own"):
+    with pytest.raises(InputError, match="out: is not a real folder"):
         export(
             ROOT / "saved_models" / "grav", "numpy", tmp_path / "out", overwrite=True
         )
@@ -307,18 +309,18 @@ def test_a_preset_is_recognised_and_what_is_beside_it_is_not(tmp_path, preset):
     shutil.copytree(ROOT / "saved_models" / preset, run)
     check_folder(run, "run", "evaluation")
     check_names(run, run_names())
-    with pytest.raises(InputError, match="is no file of an export"):
+    with pytest.raises(InputError, match="is not a file of an export"):
         check_folder(run, "export")
 
     fill(run, "notes.txt")
-    with pytest.raises(InputError, match=r"notes\.txt: is no file of a run"):
+    with pytest.raises(InputError, match=r"notes\.txt: is not a file of a run"):
         check_folder(run, "run", "evaluation")
     remove(run, run_names())
     assert contents(run) == {"notes.txt": b"mine"}
 
 
 def test_an_older_export_is_recognised(tmp_path):
-    about = {"species": [], "elements": [], "parameter_ranges": {}, "floor": 1e-20}
+    about = {"species": [], "elements": [], "box": {}, "floor": 1e-20}
     fill(tmp_path, "about.json", text=json.dumps(about))
     fill(tmp_path, "step.onnx", "variables/variables.index", "__pycache__/a.pyc")
 

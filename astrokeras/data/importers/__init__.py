@@ -1,1 +1,1 @@
-"""Importers: files of other codes become tracer files."""
+"""Importers, which convert files of other codes to tracer files."""

@@ -1,14 +1,14 @@
-"""Which interval a row's parameters drive: a check by what the data do."""
+"""Check of the alignment: which time step the parameters of a row belong to."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.block import Tracers
-from astrokeras.data.tracers.file_format import FLOOR
 
 TRACERS = 16
-"""Tracers that the check looks at: four would do for collapsing clouds."""
+"""Number of tracers that the check uses; four are enough for collapsing clouds."""
 MARGIN = 0.05
 _RESPONSIVE = 30
 
@@ -16,32 +16,32 @@ _RESPONSIVE = 30
 def compare_alignments(
     blocks: Sequence[Tracers], alignment: str
 ) -> tuple[float, float] | None:
-    """Fit how abundances answer parameters under both alignments.
+    """Return how well parameters explain abundances under both alignments.
 
-    Many species follow the parameters within a step, so that a change of the
-    parameters' pace shows as a change of the abundances' pace in the very interval
-    that it drives, and a row earlier or later not.  Second differences of the log
-    abundances are fitted by least squares to those of the log parameters; smooth
-    trends, which suit any alignment, drop out of them.
+    Many species follow the parameters within a step, so that a change in the slope of
+    the parameters appears as a change in the slope of the abundances in the same
+    interval, and not a row earlier or later. Second differences of the log abundances
+    are fitted by least squares to those of the log parameters; smooth trends, which
+    fit any alignment, cancel in them.
 
     Args:
         blocks: Some tracers as imported, of one length or several.
         alignment: How they were imported, "next" or "this".
 
     Returns:
-        The variance explained, as imported and the other way, each the mean over the
-        species that answer most; `None` where the parameters do not vary enough.
+        The explained variance under the given and the other alignment, averaged over
+        the most responsive species; `None` if the parameters do not vary enough.
     """
-    # From the interval that was imported: one row on, or one row back.
+    # Offset from the given alignment to the other: a row later, or a row earlier.
     other = 1 if alignment == "next" else -1
     responses, mine, theirs = [], [], []
     for block in blocks:
         for i, length in enumerate(block.length):
-            abundances = np.log10(np.maximum(block.abundances[i, :length], FLOOR))
+            abundances = log10_abundances(block.abundances[i, :length])
             change = np.diff(abundances.astype(np.float64), n=2, axis=0)
             physical = np.log10(block.physical[i, : length - 1].astype(np.float64))
             pace = np.diff(physical, n=2, axis=0)
-            # The change over steps t, t+1 answers the parameters of steps t-1 to t+1.
+            # The change over steps t and t+1 depends on parameters of steps t-1 to t+1.
             t = np.arange(2, len(pace))
             if len(t):
                 responses.append(change[t])
@@ -61,7 +61,7 @@ def compare_alignments(
 
 
 def alignment_warning(blocks: Sequence[Tracers], alignment: str) -> str | None:
-    """Return a warning where the other alignment predicts better, else `None`."""
+    """Return a warning if the other alignment explains the data better, else `None`."""
     explained = compare_alignments(blocks, alignment)
     if explained is None or explained[1] < explained[0] + MARGIN:
         return None
@@ -76,9 +76,9 @@ def alignment_warning(blocks: Sequence[Tracers], alignment: str) -> str | None:
 
 
 def _explained(drive: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Return the share of each column's variance that a linear fit explains."""
+    """Return the fraction of the variance of each column that a linear fit explains."""
     slope = np.linalg.lstsq(drive, response, rcond=None)[0]
     total = (response**2).sum(axis=0)
     left = ((response - drive @ slope) ** 2).sum(axis=0)
-    # A species that hardly moves is explained by nothing.
+    # The explained variance of a nearly constant species is set to 0.
     return np.where(total > 1e-12, 1 - left / np.maximum(total, 1e-12), 0.0)

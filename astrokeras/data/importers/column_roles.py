@@ -1,4 +1,4 @@
-"""What the columns of a raw table are: time, parameters, species, identifiers."""
+"""Roles of the columns of a raw table: time, parameters, species or identifiers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from astrokeras.data.importers.csv_table import Table
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
-# UCLCHEM's and AstroChemNet's bookkeeping, never a species.
+# Bookkeeping columns of UCLCHEM and AstroChemNet, which are never species.
 _BOOKKEEPING = {
     "index",
     "level_0",
@@ -22,7 +22,7 @@ _BOOKKEEPING = {
     "radfield_internal",
     "av_internal",
 }
-# Physics that a surrogate may hold fixed instead of taking it as a parameter.
+# Physical quantities that may be constant in a dataset instead of a parameter.
 _PHYSICS = {"zeta", "dusttemp", "density", "gastemp", "av", "radfield"}
 
 ALIASES = {
@@ -47,25 +47,25 @@ ALIASES = {
     "HSO2+": "HOSO+",
     "N2C2": "NCCN",
 }
-"""Species as AstroChemNet's cleaned files spell them, and as UCLCHEM does.
+"""UCLCHEM's spelling of species by that of AstroChemNet's cleaned files.
 
-The formulas alone would not do: CH3O and H3CO are the isomers CH2OH and H2COH.
+Formulas are not enough: CH3O and H3CO are the isomers CH2OH and H2COH.
 """
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Where everything lies in a table.
+class ColumnRoles:
+    """Indices of the columns of a table by their role.
 
     Attributes:
         time: Column of the time.
-        tracer: Column of the tracers' identifiers, if any.
-        simulation: Column of the simulations' identifiers, if any.
+        tracer: Column of the identifiers of the tracers, if any.
+        simulation: Column of the identifiers of the simulations, if any.
         parameters: Columns of the parameters, (P,).
-        species: Names in UCLCHEM's spelling, (S,); none of a table of tracks.
+        species: Names in UCLCHEM's spelling, (S,); empty for a table of tracks.
         abundances: Columns of the species, (S,).
-        noted: Physics that is dropped, name to column: its constancy is recorded.
-        elements: Elements the species are made of.
+        noted: Dropped physical quantities, name to column; their ranges are recorded.
+        elements: Elements of the species.
     """
 
     time: int
@@ -80,23 +80,23 @@ class Columns:
 
 def find_columns(
     table: Table, config: DatasetConfig, cleaned: bool = False, physics: bool = False
-) -> Columns:
-    """Sort the columns of a raw table into time, parameters, species and the rest.
+) -> ColumnRoles:
+    """Return the roles of the columns of a raw table.
 
     Args:
         table: The raw table.
-        config: Names of the parameters' columns, what is dropped, declared elements.
-        cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
-        physics: Whether there are no species, whatever other columns there are.
+        config: Columns of the parameters, dropped columns and declared elements.
+        cleaned: Whether species are spelled as in AstroChemNet's cleaned files.
+        physics: Whether to ignore all columns except the physics.
 
     Raises:
-        InputError: For columns that are missing, there twice, or no species.
+        InputError: For missing and duplicate columns, and names that are not species.
     """
     names = table.columns
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise InputError(
-            f"{table.name}: column {doubled[0]!r} is there twice; remove one."
+            f"{table.name}: column {doubled[0]!r} occurs twice; remove one of them."
         )
     place = {name.casefold(): index for index, name in enumerate(names)}
     if not config.parameters:
@@ -135,10 +135,10 @@ def find_columns(
             parse_species(name, elements)
         except InputError as error:
             raise InputError(
-                f"{table.name}: {error} Of a table without species, `--tracks` takes "
-                "the physics alone."
+                f"{table.name}: {error} For a table without species, `--tracks` "
+                "imports only the physics."
             ) from error
-    return Columns(
+    return ColumnRoles(
         place["time"],
         tracer,
         simulation,
@@ -154,29 +154,29 @@ def uclchem_name(name: str, present: Sequence[str] = ()) -> str:
     """Return UCLCHEM's spelling of a species of AstroChemNet's cleaned files.
 
     Args:
-        name: In either spelling.
-        present: Names beside it; an alias of one of these is a species of its own.
+        name: Name in either spelling.
+        present: Other names of the table. If UCLCHEM's spelling is among them, `name`
+            is a different species and stays.
     """
     sign = name[:1] if name[:1] in ("#", "@") else ""
     renamed = sign + ALIASES.get(name[len(sign) :], name[len(sign) :])
     return name if renamed in present else renamed
 
 
-def match_species(
+def species_positions(
     names: Sequence[str], expected: Sequence[str], where: str, whose: str = "the others"
 ) -> list[int]:
-    """Return the positions in `names` of the species expected, in their order.
+    """Return the positions in `names` of the expected species, in their order.
 
     Raises:
-        InputError: If the two lists are not of the same species; it names which
-            species differ.
+        InputError: If the two lists differ in species; the message names these.
     """
     lacking = [name for name in expected if name not in names]
     extra = [name for name in names if name not in expected]
     if lacking or extra:
         faults = [f"lacks {_listed(lacking)}"] * bool(lacking)
-        faults += [f"has {_listed(extra)} beyond them"] * bool(extra)
-        remedy = "; take files of one network."
+        faults += [f"has {_listed(extra)} in addition"] * bool(extra)
+        remedy = "; use files of the same network."
         if lacking and extra:
             remedy = suggest(extra[0], lacking, remedy)
         raise InputError(

@@ -1,4 +1,4 @@
-"""Tables of one row a tracer and time: CSV files and DataFrames."""
+"""Tables with a row for each tracer and time: CSV files and DataFrames."""
 
 import itertools
 import re
@@ -19,16 +19,16 @@ from astrokeras.system.text_files import (
 )
 
 ROWS = 8192
-"""Rows that are looked at together."""
+"""Number of rows that are read at a time."""
 
-# Fortran leaves out the E of an exponent of three digits: 1.00000-101.
+# Fortran omits the E before an exponent of three digits: 1.00000-101.
 _EXPONENT = re.compile(r"(?<=[0-9.])(?=[+-][0-9]{3}(?![0-9]))")
-# Its double precision has D for E.
+# Fortran writes D instead of E in double precision.
 _DOUBLE = re.compile(r"(?<=[0-9.])[dD](?=[+-]?[0-9])")
 
 
 class Table(Protocol):
-    """Rows of numbers with named columns.
+    """Table of numbers with named columns, read by rows.
 
     Attributes:
         name: The file, and the key in it, for messages.
@@ -46,17 +46,17 @@ class Table(Protocol):
 
 
 class CsvTable:
-    """A CSV file with a header, such as UCLCHEM's own output; read front to back.
+    """CSV file with a header, such as UCLCHEM's own output, read sequentially.
 
-    Columns are separated by commas, semicolons or tabs; see `texts.text_lines` for
-    encodings and compression.  Names may be quoted, decimals have a comma where the
-    columns are separated by something else.
+    Columns are separated by commas, semicolons or tabs; see `text_files.text_lines` for
+    encodings and compression. Names may be quoted. Decimals may have a comma if the
+    separator is not a comma.
 
     Args:
         path: The file.
 
     Raises:
-        InputError: If it is missing, empty, no text, or can be read in two ways.
+        InputError: If it is missing, empty, ambiguous, or not text.
     """
 
     def __init__(self, path: Path):
@@ -70,8 +70,8 @@ class CsvTable:
         mixed = mixed_decimals(self._separator, self._counted(numbered))
         if len(self.columns) < 2 or not self.rows:
             raise InputError(
-                f"{path}: needs a header of comma-separated names and a row of "
-                f"numbers, and begins with {header.strip()[:80]!r}; write it with "
+                f"{path}: must have a header of comma-separated names and a row of "
+                f"numbers, but begins with {header.strip()[:80]!r}; write it with "
                 "UCLCHEM's outputFile."
             )
         if mixed:
@@ -101,7 +101,7 @@ class CsvTable:
         except InputError:
             raise
         except (ValueError, IndexError) as error:
-            raise self._fault(self._text, " ".join(str(error).split())) from error
+            raise self._row_error(self._text, " ".join(str(error).split())) from error
 
     def _counted(self, lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         for numbered in lines:
@@ -113,40 +113,40 @@ class CsvTable:
         next(lines)  # The header.
         for self._line, self._text in lines:
             line = self._text
-            # A row with a cell more would be read one column off.
+            # A row with an additional cell would be read with shifted columns.
             if line.count(self._separator) != len(self.columns) - 1 or '"' in line:
                 cells = split_cells(self._path, line, self._separator)
                 if len(cells) != len(self.columns):
-                    raise self._fault(line, "")
+                    raise self._row_error(line, "")
             if self._separator != ",":
                 line = line.replace(",", ".")
             yield _DOUBLE.sub("E", _EXPONENT.sub("E", line))
 
-    def _fault(self, line: str, reason: str) -> InputError:
-        """Return what is wrong with a row: its first cell that is no number."""
+    def _row_error(self, line: str, reason: str) -> InputError:
+        """Return the error for an invalid row, which names its first invalid cell."""
         cells = split_cells(self._path, line, self._separator)
         where, wanted = f"{self.name}: line {self._line}:", len(self.columns)
         if len(cells) != wanted:
             return InputError(
-                f"{where} has {len(cells)} cells, the header {wanted} names; every row "
-                f"needs {wanted} numbers without decimal commas, correct the file."
+                f"{where} has {len(cells)} cells, but the header has {wanted} names; "
+                f"write {wanted} numbers without decimal commas in every row."
             )
         for column in self._wanted:
             cell = _DOUBLE.sub("E", _EXPONENT.sub("E", cells[column]))
             try:
                 float(cell)
             except ValueError:
-                told = not_a_number(cells[column])
-                return InputError(f"{where} column {self.columns[column]!r} {told}.")
+                fault = not_a_number(cells[column])
+                return InputError(f"{where} column {self.columns[column]!r} {fault}.")
         return InputError(f"{where} {reason}; correct the file.")
 
 
 class FrameTable:
-    """A DataFrame, or UCLCHEM's pair of frames, physics and abundances.
+    """DataFrame, or UCLCHEM's pair of DataFrames with physics and abundances.
 
     Args:
-        frame: One frame, or several whose columns belong side by side.
-        name: For messages.
+        frame: A DataFrame, or several with the same rows.
+        name: Name of the table, for messages.
 
     Raises:
         InputError: If the frames differ in length.
@@ -158,8 +158,8 @@ class FrameTable:
         lengths = {len(part) for part in self._frames}
         if len(lengths) != 1:
             raise InputError(
-                f"{name}: its frames have {sorted(lengths)} rows, they must have one "
-                "length; pass frames of the same run."
+                f"{name}: its frames have {sorted(lengths)} rows, but must have "
+                "equally many; pass frames of the same run."
             )
         self.rows = lengths.pop()
         self._places = [
@@ -189,10 +189,10 @@ class FrameTable:
 
 
 class ReorderedTable:
-    """The rows of a table in another order; holds the table in memory.
+    """Table with reordered rows, held in memory.
 
-    UCLCHEM writes a run of several points time by time, which has to be turned into
-    point by point; a single run is small.
+    UCLCHEM writes a run of several points sorted by time, but tracers must be sorted by
+    point. A single run is small.
 
     Args:
         table: The table.
@@ -209,11 +209,11 @@ class ReorderedTable:
 
 
 def _names(cells: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of a header; a comment sign in front of it is no name's."""
+    """Return the names of a header, without a comment sign at its beginning."""
     if not cells:
         return ()
     first = cells[0]
-    # #H2O is a surface species.
+    # A name such as #H2O is a surface species.
     if first.startswith("# ") or first.casefold() == "#time":
         first = first[1:].strip().strip('"')
     return (first, *cells[1:])

@@ -1,20 +1,20 @@
-"""What an import notices and reports."""
+"""Report of an import: counts of changed values, warnings and notes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass
-class Findings:
-    """What was noticed while raw tables were read.
+class ImportStatistics:
+    """Counts and ranges collected while raw tables are read.
 
     Attributes:
         raised: Abundances in [-1e-12, floor) that were raised to the floor.
         lowered: Abundances in (1, 1 + 1e-6] that were lowered to 1.
-        floored: Values of each parameter that were raised to its minimum.
-        short: Tracers left out because they have no step.
-        ranges: Minimum and maximum of columns that were dropped.
-        equal: Which parameters a dropped column equals so far.
+        floored: Number of values of each parameter that were raised to its minimum.
+        short: Tracers of a single state, which are left out.
+        ranges: Minimum and maximum of each dropped column.
+        equal: Parameters that equal each dropped column in all rows so far.
     """
 
     raised: int = 0
@@ -25,7 +25,7 @@ class Findings:
     equal: dict[str, set[str]] = field(default_factory=dict)
 
     def fixed(self) -> tuple[list[str], list[str]]:
-        """Return what was held fixed, and what varied although it was dropped."""
+        """Return the dropped columns that were constant, and those that varied."""
         fixed, varied = [], []
         for name, (low, high) in self.ranges.items():
             if low == high:
@@ -39,25 +39,25 @@ class Findings:
 
 @dataclass
 class ImportReport:
-    """What an import did.
+    """Result of an import.
 
     Attributes:
         path: The tracer file.
         tracers: Tracers written.
         states: States of the longest tracer.
         species: Number of species.
-        findings: Counts of what was clipped, raised or left out.
-        fixed: What was held fixed, such as "zeta = 1".
-        split: Tracers of each split, empty without one.
-        notes: What was decided on the way, one line each.
-        warnings: What may be wrong, one line each.
+        statistics: Counts of clipped or raised values, and of tracers left out.
+        fixed: Quantities that were held fixed, such as "zeta = 1".
+        split: Number of tracers in each part of the split, empty without a split.
+        notes: Decisions of the import, one line each.
+        warnings: Possible faults of the data, one line each.
     """
 
     path: Path
     tracers: int
     states: int
     species: int
-    findings: Findings
+    statistics: ImportStatistics
     fixed: list[str] = field(default_factory=list)
     split: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

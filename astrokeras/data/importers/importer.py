@@ -1,4 +1,4 @@
-"""From the files that users have to one tracer file, in bounded memory."""
+"""Import of users' files of several formats to one tracer file, in bounded memory."""
 
 import datetime
 import os
@@ -12,11 +12,11 @@ import numpy as np
 from astrokeras.chemistry.species import order_elements
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.alignment_check import TRACERS, alignment_warning
-from astrokeras.data.importers.column_roles import match_species
-from astrokeras.data.importers.import_report import Findings, ImportReport
+from astrokeras.data.importers.column_roles import species_positions
+from astrokeras.data.importers.import_report import ImportReport, ImportStatistics
 from astrokeras.data.importers.open_sources import (
-    Part,
     Source,
+    SourceTracers,
     StoredTracers,
     open_parts,
 )
@@ -30,7 +30,7 @@ from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.system.package_data import resource
 
-TRACKS_ALONE = "no species: tracks, to be solved with `astrokeras data generate`"
+NO_SPECIES = "no species: a file of tracks; solve it with `astrokeras data generate`"
 
 
 def import_tracers(
@@ -44,28 +44,28 @@ def import_tracers(
 ) -> ImportReport:
     """Convert raw data into one tracer file.
 
-    Understands AstroChemNet's raw and cleaned HDFStores, UCLCHEM's CSV output and
-    DataFrames, Parquet, HDF5 files with a dataset a column, and tracer files.  Reads by
-    blocks of tracers, so that memory does not grow with the input.  Tracers shorter
-    than the longest end early, with NaN beyond.  Without species it becomes a file of
-    tracks.
+    Reads AstroChemNet's raw and cleaned HDFStores, UCLCHEM's CSV output and
+    DataFrames, Parquet, HDF5 files with a dataset per column, and tracer files. Data
+    are read in blocks of tracers, so that memory does not grow with the input. Tracers
+    shorter than the longest are padded with NaN. Sources without species become a file
+    of tracks.
 
     Args:
-        sources: One or several paths or DataFrames, or pairs of DataFrames as UCLCHEM
-            returns them (physics, abundances).
+        sources: One or several paths, DataFrames, or pairs of DataFrames (physics,
+            abundances) as UCLCHEM returns them.
         out: The tracer file; it appears under this name only when complete.
         config: How to read them: alignment, parameter columns, elements, split. By
             default, the configuration of `dataset=grav`.
-        split: Whether a split is made where the sources have none.
-        tracks: Whether to take the physics alone, whatever other columns there are.
-        progress: Called with the tracers done and their total.
+        split: Whether to make a split if the sources have none.
+        tracks: Whether to import only the physics and ignore all other columns.
+        progress: Called with the number of imported tracers and their total.
 
     Returns:
-        What was written and noticed.
+        The report of the import.
 
     Raises:
-        InputError: For anything wrong with the input, one line that names file, field,
-            value and remedy.
+        InputError: For any fault of the input; the message names file, field, value and
+            remedy.
         WorkError: If the file cannot be written.
     """
     if config is None:
@@ -73,11 +73,11 @@ def import_tracers(
 
         config = compose().dataset
     out = Path(out)
-    findings = Findings()
+    statistics = ImportStatistics()
     with ExitStack() as stack:
-        parts = open_parts(sources, out, config, findings, stack, tracks)
-        report = ImportReport(out, 0, 0, len(parts[0].species), findings)
-        orders = [match_species(p.species, parts[0].species, p.name) for p in parts]
+        parts = open_parts(sources, out, config, statistics, stack, tracks)
+        report = ImportReport(out, 0, 0, len(parts[0].species), statistics)
+        orders = [species_positions(p.species, parts[0].species, p.name) for p in parts]
         _check_parameters(parts)
         for part in parts:
             if isinstance(part, RawTracers):
@@ -89,31 +89,32 @@ def import_tracers(
         report.states = max(part.states for part in parts)
         if not report.tracers:
             raise InputError(
-                f"{parts[0].name}: holds no tracer of two states; there is no step."
+                f"{parts[0].name}: holds no tracer of at least two states; give data "
+                "with time steps."
             )
         splits, attributes = _split(parts, config, split)
         attributes |= _provenance(parts, config)
         sample = _write(parts, orders, splits, attributes, config, report, progress)
         if not parts[0].species:
             sample = []
-            report.notes.append(TRACKS_ALONE)
+            report.notes.append(NO_SPECIES)
         warning = alignment_warning(sample, config.alignment) if sample else None
         report.warnings += [warning] if warning else []
         report.warnings += _uneven_warning(parts)
     return report
 
 
-def _uneven_warning(parts: list[Part]) -> list[str]:
-    """Warn of uneven times, which are rounded ones more often than not."""
+def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
+    """Return a warning about unequal time steps, which are often due to rounding."""
     ranges = [part.interval for part in parts if isinstance(part, RawTracers)]
     low = min((shortest for shortest, _ in ranges), default=np.inf)
     high = max((longest for _, longest in ranges), default=-np.inf)
     if high <= low * (1 + STEP_MARGIN):
         return []
     return [
-        f"states are {low:.6g} to {high:.6g} yr apart, which only a timed emulator "
-        "learns from (emulator.use_timestep=true); where Time was rounded, as in "
-        "UCLCHEM's CSV output, write it with more digits."
+        f"states are {low:.6g} to {high:.6g} yr apart; unequal time steps require "
+        "emulator.use_timestep=true. If Time was rounded, as in UCLCHEM's CSV output, "
+        "write it with more digits."
     ]
 
 
@@ -122,8 +123,8 @@ def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
         return np.empty(0)
     if not config.initial_abundances:
         raise InputError(
-            "`dataset.initial_abundances` is not set, but `alignment: this` puts the "
-            "network's initial abundances in front; name a CSV file with them."
+            "`dataset.initial_abundances` is not set, but `alignment: this` prepends "
+            "the network's initial abundances; give a CSV file with them."
         )
     path = Path(config.initial_abundances)
     if not path.is_file():
@@ -131,7 +132,7 @@ def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     return read_initial(path, species, config.floor)
 
 
-def _check_parameters(parts: list[Part]) -> None:
+def _check_parameters(parts: list[SourceTracers]) -> None:
     first = parts[0]
     for part in parts[1:]:
         if (part.parameters, part.units) != (first.parameters, first.units):
@@ -143,14 +144,14 @@ def _check_parameters(parts: list[Part]) -> None:
             )
             raise InputError(
                 f"{part.name}: has parameters {mine}, but {first.name} has {theirs}; "
-                "name them alike in `dataset.parameters` and `dataset.units`."
+                "give them the same names in `dataset.parameters` and `dataset.units`."
             )
 
 
-def _renumber(parts: list[Part], notes: list[str]) -> None:
-    """Keep identifiers of several sources apart where they collide."""
+def _renumber(parts: list[SourceTracers], notes: list[str]) -> None:
+    """Renumber tracers and simulations whose identifiers occur in several sources."""
     known: set[tuple[int, int]] = set()
-    # Runs without numbers take those that are left.
+    # Sources without identifiers are numbered after all others.
     for part in sorted(parts, key=lambda part: not part.numbered):
         keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
         if known and isinstance(part, RawTracers) and not part.numbered:
@@ -162,10 +163,10 @@ def _renumber(parts: list[Part], notes: list[str]) -> None:
         elif known & keys:
             if part.split is not None:
                 raise InputError(
-                    f"{part.name}: holds tracers that another file holds too; a split "
-                    "must not see one tracer twice, take one of the files."
+                    f"{part.name}: holds tracers that another file holds too, but a "
+                    "split must contain each tracer once; import only one of the files."
                 )
-            # Numbered from zero in each file: other tracers, and other simulations.
+            # The files number from zero, so equal numbers mean different tracers.
             part.tracer = part.tracer + 1 + max(tracer for _, tracer in known)
             highest = max(simulation for simulation, _ in known)
             part.simulation = np.where(
@@ -175,17 +176,18 @@ def _renumber(parts: list[Part], notes: list[str]) -> None:
             )
             if part.numbered:
                 notes.append(
-                    f"{part.name}: its tracers are numbered like those of another "
-                    f"file; they are taken as others, from {part.tracer.min()} on."
+                    f"{part.name}: its tracers have the numbers of another file's; "
+                    "they are renumbered as different tracers, from "
+                    f"{part.tracer.min()} on."
                 )
             keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
         known |= keys
 
 
 def _split(
-    parts: list[Part], config: DatasetConfig, wanted: bool
+    parts: list[SourceTracers], config: DatasetConfig, wanted: bool
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Inherit the sources' split, or make one on all their tracers."""
+    """Return the split of the sources, or a new one, and its attributes."""
     simulation = np.concatenate([part.simulation for part in parts])
     given = [part.split for part in parts if part.split is not None]
     if len(given) == len(parts):
@@ -193,7 +195,7 @@ def _split(
     if given:
         raise InputError(
             f"{parts[0].name} and others: some have a split and some have none; import "
-            "raw files only, so that one split is made on all."
+            "only raw files, so that one split is made for all."
         )
     if not wanted:
         return np.full(len(simulation), file_format.UNASSIGNED, np.uint8), {}
@@ -202,23 +204,23 @@ def _split(
 
 
 def _inherit(
-    parts: list[Part], simulation: np.ndarray, split: np.ndarray
+    parts: list[SourceTracers], simulation: np.ndarray, split: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
     stored = next(part for part in parts if isinstance(part, StoredTracers))
-    told = stored.store.split_attributes
+    attributes = stored.store.split_attributes
     known = simulation != file_format.NO_SIMULATION
-    if told.get("split_by", "simulation") == "simulation":
+    if attributes.get("split_by", "simulation") == "simulation":
         pairs = np.unique(np.stack([simulation, split], axis=1)[known], axis=0)
         ids, count = np.unique(pairs[:, 0], return_counts=True)
         if (count > 1).any():
             raise InputError(
                 f"{parts[-1].name}: simulation {ids[count.argmax()]} is in one split "
-                "here and in another in a file before; take files of one split."
+                "here and in another in an earlier file; import files of one split."
             )
-    return split, told
+    return split, attributes
 
 
-def _provenance(parts: list[Part], config: DatasetConfig) -> dict[str, Any]:
+def _provenance(parts: list[SourceTracers], config: DatasetConfig) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     about = {
         **{name: getattr(config, name) for name in ("source", "licence", "citation")},
@@ -237,7 +239,7 @@ def _provenance(parts: list[Part], config: DatasetConfig) -> dict[str, Any]:
 
 
 def _write(
-    parts: list[Part],
+    parts: list[SourceTracers],
     orders: list[list[int]],
     splits: np.ndarray,
     attributes: dict[str, Any],
@@ -245,7 +247,7 @@ def _write(
     report: ImportReport,
     progress: Callable[[int, int], None] | None,
 ) -> list[Tracers]:
-    """Write all tracers and return a few of them, spread evenly, for the check."""
+    """Write all tracers and return an even sample of them for the alignment check."""
     first = parts[0]
     sample: list[Tracers] = []
     every = max(1, report.tracers // TRACERS)
@@ -270,12 +272,12 @@ def _write(
                     block.abundances = block.abundances[:, :, order]
                 writer.append(block.padded(report.states))
                 if isinstance(part, RawTracers):
-                    kept = np.arange(-done % every, n, every)
-                    sample += [block.take(kept)] if len(kept) else []
+                    chosen = np.arange(-done % every, n, every)
+                    sample += [block.take(chosen)] if len(chosen) else []
                 done += n
                 if progress is not None:
                     progress(done, report.tracers)
-        fixed, varied = report.findings.fixed()
+        fixed, varied = report.statistics.fixed()
         report.fixed = fixed + [
             f for p in parts if isinstance(p, StoredTracers) for f in p.fixed
         ]
@@ -283,8 +285,8 @@ def _write(
         writer.file.attrs["fixed"] = report.fixed
     if varied:
         report.warnings.append(
-            f"{', '.join(varied)}: not constant, yet no parameter of the dataset; a "
-            "surrogate cannot know of it. Add it to `dataset.parameters`."
+            f"{', '.join(varied)}: varies, but is not a parameter of the dataset, so "
+            "that a surrogate cannot depend on it. Add it to `dataset.parameters`."
         )
     names = enumerate(file_format.SPLITS)
     report.split = {name: int((splits == code).sum()) for code, name in names}

@@ -1,4 +1,4 @@
-"""Which kind of file a source is, and the tracers it holds."""
+"""Opening of the sources of an import, by kind of file."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.csv_table import CsvTable, FrameTable, Table
-from astrokeras.data.importers.import_report import Findings
+from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.importers.pandas_hdf5 import PandasTable, frame_keys
 from astrokeras.data.importers.parquet_table import (
     HDF5Table,
@@ -29,14 +29,14 @@ Source = Any
 
 
 class StoredTracers:
-    """The tracers of a file that has the tracer format already."""
+    """Tracers of a file that already has the tracer format."""
 
     numbered = True
 
     def __init__(self, store: TracerStore, physics: bool = False):
         if store.has_abundances and not (store.solved or physics):
             raise InputError(
-                f"{store.path}: holds initial states only; import solved tracers."
+                f"{store.path}: holds only initial states; import solved tracers."
             )
         self.store, self.name = store, str(store.path)
         self.species = () if physics or not store.has_abundances else store.species
@@ -55,58 +55,58 @@ class StoredTracers:
         yield from self.store.blocks()
 
 
-Part = RawTracers | StoredTracers
+SourceTracers = RawTracers | StoredTracers
 
 
 def open_parts(
     sources: Source | Sequence[Source],
     out: Path,
     config: DatasetConfig,
-    findings: Findings,
+    statistics: ImportStatistics,
     stack: ExitStack,
     physics: bool = False,
-) -> list[Part]:
-    """Open every source; the stack closes the files.
+) -> list[SourceTracers]:
+    """Open all sources; the stack closes the files.
 
     Args:
         sources: One or several paths or DataFrames.
-        out: The output, which must not be among them.
+        out: The output file, which must not be a source.
         config: Layout and columns.
-        findings: Where the parts will count what they notice.
-        stack: Takes charge of the open files.
-        physics: Whether species are left out.
+        statistics: Counts to which the sources will add.
+        stack: Stack that closes the open files.
+        physics: Whether to leave out species.
 
     Raises:
-        InputError: For a source that cannot be read, or is there twice.
+        InputError: For a source that cannot be read, or is given twice.
     """
-    parts: list[Part] = []
+    parts: list[SourceTracers] = []
     seen: set[Path] = set()
     for number, source in enumerate(_as_list(sources), start=1):
         if not isinstance(source, (str, os.PathLike)):
             table = FrameTable(source, f"DataFrame {number}")
             parts.append(
-                RawTracers(table, config, findings, single=True, physics=physics)
+                RawTracers(table, config, statistics, single=True, physics=physics)
             )
             continue
         path = Path(source)
         if path.resolve() in seen or path.resolve() == out.resolve():
             raise InputError(
-                f"{path}: is given twice, or is the output; name each file once."
+                f"{path}: is given twice, or is the output; give each file once."
             )
         seen.add(path.resolve())
-        parts += _open_file(path, config, findings, stack, physics)
+        parts += _open_file(path, config, statistics, stack, physics)
     return parts
 
 
 def _open_file(
     path: Path,
     config: DatasetConfig,
-    findings: Findings,
+    statistics: ImportStatistics,
     stack: ExitStack,
     physics: bool,
-) -> list[Part]:
+) -> list[SourceTracers]:
     def raw(table: Table, cleaned: bool = False, single: bool = False) -> RawTracers:
-        return RawTracers(table, config, findings, cleaned, single, physics)
+        return RawTracers(table, config, statistics, cleaned, single, physics)
 
     layout = config.layout
     check_input(path)
@@ -114,7 +114,7 @@ def _open_file(
         return [raw(ParquetTable(path), single=True)]
     if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):
         if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
-            open_hdf5(path).close()  # Truncated, or no HDF5: says which.
+            open_hdf5(path).close()  # Raises an error: truncated, or not HDF5.
         return [raw(CsvTable(path), single=True)]
     file = stack.enter_context(open_hdf5(path))
     if layout == "tracers" or (layout == "auto" and "format" in file.attrs):
@@ -137,5 +137,5 @@ def _as_list(sources: Source | Sequence[Source]) -> list[Source]:
         return [sources]
     listed = list(sources)
     if not listed:
-        raise InputError("no input given; name at least one raw file.")
+        raise InputError("no input given; give at least one raw file.")
     return listed

@@ -1,8 +1,8 @@
-"""Reading pandas' HDF5 layouts, "fixed" and "table", through h5py alone.
+"""Reader of the HDF5 layouts "fixed" and "table" of pandas, with h5py only.
 
-Pandas stores part of a frame as pickled objects, and unpickling a file runs whatever
-its author put there.  Nothing is unpickled here: of a pickled list of column names
-only the text is taken, and a column of Python objects is refused.
+Pandas stores part of a frame as pickled objects, and unpickling a file can run any
+code. Nothing is unpickled here: only the text of a pickled list of column names is
+used, and a column of Python objects is refused.
 """
 
 import pickletools
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import h5py
 import numpy as np
 
-from astrokeras.data.tracers.file_format import plain_dataset
+from astrokeras.data.tracers.file_format import decoded, plain_dataset, stored_item
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
 _NAMES = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING"}
-# Opcodes that build lists of strings and numbers and can call nothing.
+# Opcodes that only build lists of strings and numbers, without calling functions.
 _HARMLESS = _NAMES | {
     *("PROTO", "FRAME", "MARK", "LIST", "EMPTY_LIST", "APPEND", "APPENDS"),
     *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "STOP", "INT", "BININT1", "TUPLE"),
@@ -24,7 +24,7 @@ _HARMLESS = _NAMES | {
 
 
 class PandasTable:
-    """A numerical pandas frame in an HDF5 file, read by rows.
+    """Numerical pandas frame in an HDF5 file, read by rows.
 
     Attributes:
         name: The file and the key, for messages.
@@ -33,10 +33,10 @@ class PandasTable:
 
     Args:
         file: The open file.
-        key: Name of the frame's group.
+        key: Name of the group of the frame.
 
     Raises:
-        InputError: If the group is no frame that can be read safely.
+        InputError: If the group is not a frame that can be read safely.
     """
 
     def __init__(self, file: h5py.File, key: str):
@@ -55,7 +55,7 @@ class PandasTable:
                 "save a DataFrame with `to_hdf`."
             )
         stored = [name for names, *_ in self._blocks for name in names]
-        # The frame's own order, where its columns have one each.
+        # The order of the columns in the frame is used if their names are unique.
         if sorted(ordered) != sorted(set(stored)):
             ordered = stored
         self.columns = tuple(name.strip() for name in ordered)
@@ -63,8 +63,8 @@ class PandasTable:
         lengths = {rows for *_, rows in self._blocks}
         if len(lengths) != 1:
             raise InputError(
-                f"{self.name}: its blocks of columns have {sorted(lengths)} rows, they "
-                "must have one length; the file is damaged, save it again."
+                f"{self.name}: its blocks of columns have {sorted(lengths)} rows, but "
+                "must have equally many; the file is damaged, save it again."
             )
         self.rows = lengths.pop()
 
@@ -91,7 +91,7 @@ class PandasTable:
             names = self._strings(plain_dataset(group, f"block{number}_items"))
             dataset = plain_dataset(group, f"block{number}_values")
             self._check_numbers(names, dataset.dtype)
-            # Pandas marks as transposed what lies as (rows, columns).
+            # Pandas marks blocks of shape (rows, columns) as transposed.
             flipped = not dataset.attrs.get("transposed", 0)
             shape = dataset.shape[::-1] if flipped else dataset.shape
             if len(shape) != 2 or shape[1] != len(names):
@@ -100,6 +100,9 @@ class PandasTable:
                     f"{len(names)} columns; the file is damaged, save it again."
                 )
             blocks.append((names, dataset, None, flipped, shape[0]))
+        return self._not_empty(blocks)
+
+    def _not_empty(self, blocks: list[tuple]) -> list[tuple]:
         if not blocks:
             raise InputError(f"{self.name}: holds no columns; save the frame again.")
         return blocks
@@ -119,9 +122,7 @@ class PandasTable:
                     f"{len(names)} columns; the file is damaged, save it again."
                 )
             blocks.append((names, dataset, field, False, len(dataset)))
-        if not blocks:
-            raise InputError(f"{self.name}: holds no columns; save the frame again.")
-        return blocks
+        return self._not_empty(blocks)
 
     def _strings(self, dataset: h5py.Dataset) -> list[str]:
         if dataset.dtype.kind != "S":
@@ -150,34 +151,30 @@ class PandasTable:
     def _objects(self, what: str) -> InputError:
         return InputError(
             f"{self.name}: stores {what} as Python objects, which are never "
-            "unpickled; keep numerical columns only and save them with "
+            "unpickled; keep only numerical columns and save them with "
             '`to_hdf(..., format="fixed")`.'
         )
 
 
 def frame_layout(group: h5py.Group) -> str:
-    """Return what pandas calls the kind of a stored object, "" if it is none."""
+    """Return the type of a stored pandas object, "" for any other group."""
     kind = group.attrs.get("pandas_type", "")
-    if isinstance(kind, h5py.Empty):
-        return ""
-    return kind.decode("utf-8", "replace") if isinstance(kind, bytes) else str(kind)
+    return "" if isinstance(kind, h5py.Empty) else decoded(kind)
 
 
 def frame_keys(file: h5py.File) -> list[str]:
-    """Return the names of the frames at the top of an HDF5 file."""
-    hard = [k for k in file if isinstance(file.get(k, getlink=True), h5py.HardLink)]
-    groups = [key for key in hard if isinstance(file[key], h5py.Group)]
+    """Return the names of the frames in the root of an HDF5 file."""
+    groups = [key for key in file if isinstance(stored_item(file, key), h5py.Group)]
     return [key for key in groups if frame_layout(file[key]).startswith("frame")]
 
 
 def plain_group(file: h5py.File, key: str) -> h5py.Group:
-    """Return a group of the file itself, no link to elsewhere.
+    """Return a group that is stored in the file itself.
 
     Raises:
-        InputError: If there is none of this name.
+        InputError: If there is no such group, or it is a link.
     """
-    link = file.get(key, getlink=True)
-    group = file.get(key) if isinstance(link, h5py.HardLink) else None
+    group = stored_item(file, key)
     if not isinstance(group, h5py.Group):
         found = ", ".join(frame_keys(file)) or "none"
         remedy = "; check the file and `dataset.layout`."

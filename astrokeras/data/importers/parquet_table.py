@@ -1,4 +1,4 @@
-"""Tables that lie in a file column by column: Parquet, and plain datasets of HDF5."""
+"""Tables stored by column: Parquet files, and HDF5 files with plain datasets."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,21 +8,20 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.data.tracers.file_format import plain_dataset
+from astrokeras.data.tracers.file_format import plain_dataset, stored_item
 from astrokeras.data.tracers.labelled_arrays import as_column
 from astrokeras.errors import InputError
-
-MAGIC = b"PAR1"
+from astrokeras.system.input_paths import PARQUET
 
 
 class HDF5Table:
-    """Datasets of one axis side by side, each a column, as hydrodynamic codes write.
+    """HDF5 file with a one-dimensional dataset per column, as from hydrodynamic codes.
 
     Args:
-        file: The open file; what is no dataset of numbers in its root is passed over.
+        file: The open file; only numeric datasets in its root are read.
 
     Raises:
-        InputError: If there are none, or they differ in length.
+        InputError: If there are no such datasets, or they differ in length.
     """
 
     def __init__(self, file: h5py.File):
@@ -30,8 +29,8 @@ class HDF5Table:
         names = column_names(file)
         if not names:
             raise InputError(
-                f"{self.name}: holds no datasets of one axis and no pandas frame; "
-                "write each column as a dataset in the root of the file."
+                f"{self.name}: holds neither one-dimensional datasets nor a pandas "
+                "frame; write each column as a dataset in the root of the file."
             )
         self._datasets = [plain_dataset(file, name) for name in names]
         self.columns = tuple(name.strip() for name in names)
@@ -39,8 +38,8 @@ class HDF5Table:
         for name, dataset in zip(names, self._datasets, strict=True):
             if len(dataset) != self.rows:
                 raise InputError(
-                    f"{self.name}: dataset {name!r} has {len(dataset)} rows, "
-                    f"{names[0]!r} has {self.rows}; every column needs as many."
+                    f"{self.name}: dataset {name!r} has {len(dataset)} rows, but "
+                    f"{names[0]!r} has {self.rows}; write columns of one length."
                 )
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
@@ -52,30 +51,27 @@ class HDF5Table:
 
 
 def column_names(file: h5py.File) -> list[str]:
-    """Return the names of the datasets of one axis of numbers in the root of a file."""
+    """Return the names of the one-dimensional numeric datasets in a file's root."""
 
     def is_column(name: str) -> bool:
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            return False
-        found = file[name]
-        if not isinstance(found, h5py.Dataset):
-            return False
-        return found.ndim == 1 and found.dtype.kind in "fiub"
+        found = stored_item(file, name)
+        is_dataset = isinstance(found, h5py.Dataset)
+        return is_dataset and found.ndim == 1 and found.dtype.kind in "fiub"
 
     return [name for name in file if is_column(name)]
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file begins as Parquet does."""
+    """Return whether a file has the signature of Parquet."""
     try:
         with open(path, "rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
+            return file.read(len(PARQUET)) == PARQUET
     except OSError:
         return False
 
 
 class ParquetTable:
-    """A Parquet file, read a row group at a time.
+    """Parquet file, read by row groups.
 
     Args:
         path: The file.
@@ -120,7 +116,7 @@ class ParquetTable:
         return np.concatenate(parts)
 
     def _group(self, group: int, columns: tuple[int, ...]) -> np.ndarray:
-        """Return some columns of a row group; the last one is held."""
+        """Return some columns of a row group; the last result is cached."""
         if self._held != (group, columns):
             names = [self._names[column] for column in columns]
             with _readable(self.name):
@@ -138,13 +134,13 @@ class ParquetTable:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{self.name}: column {name!r} must hold numbers ({reason}); convert "
-                "it, or leave it out."
+                "or remove it."
             ) from error
 
 
 @contextmanager
 def _readable(name: Path | str) -> Iterator[None]:
-    """Turn what pyarrow raises into one line."""
+    """Convert errors of pyarrow to an InputError of one line."""
     try:
         yield
     except (ValueError, OSError, NotImplementedError) as error:

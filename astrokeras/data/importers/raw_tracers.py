@@ -1,4 +1,4 @@
-"""Raw tables of one row a tracer and time, cut into tracers of the tracer format."""
+"""Tracers of raw tables, which have a row for each tracer and time."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import numpy as np
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.column_roles import find_columns
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
-from astrokeras.data.importers.import_report import Findings
+from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.data.tracers.units import factor
@@ -16,28 +16,28 @@ from astrokeras.system.close_names import suggest
 
 
 class RawTracers:
-    """The tracers of one raw table.
+    """Tracers of a raw table.
 
-    Reads the identifiers first, then the rest by blocks of whole tracers.
+    Identifiers are read first, all other columns in blocks of whole tracers.
 
     Args:
         table: The raw table.
-        config: How to read it.
-        findings: Where counts are added.
-        cleaned: Whether species are spelled as AstroChemNet's cleaned files do.
-        single: Whether the table is one run where it has no column of tracers.
-        physics: Whether species are left out.
+        config: How to read the table.
+        statistics: Counts to which this source adds.
+        cleaned: Whether species are spelled as in AstroChemNet's cleaned files.
+        single: Whether a table without a column of tracers is one run.
+        physics: Whether to leave out species.
 
     Raises:
-        InputError: For missing columns, units that cannot be converted or identifiers
-            that make no sense.
+        InputError: For missing columns, units that cannot be converted, or invalid
+            identifiers.
     """
 
     def __init__(
         self,
         table: Table,
         config: DatasetConfig,
-        findings: Findings,
+        statistics: ImportStatistics,
         cleaned: bool = False,
         single: bool = False,
         physics: bool = False,
@@ -45,7 +45,7 @@ class RawTracers:
         self.columns = find_columns(table, config, cleaned, physics)
         self.table = table
         self.config = config
-        self.findings = findings
+        self.statistics = statistics
         self.name = table.name
         self.species = self.columns.species
         self.elements = self.columns.elements
@@ -55,7 +55,7 @@ class RawTracers:
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
         self.split: np.ndarray | None = None
-        self.interval = (np.inf, -np.inf)  # Shortest and longest that was read, years.
+        self.interval = (np.inf, -np.inf)  # Shortest and longest time step, years.
         if not (self.numbered or single):
             raise InputError(
                 f"{self.name}: column Tracer (or Model) missing; number the tracers."
@@ -63,7 +63,7 @@ class RawTracers:
         self._find_tracers()
 
     def use_initial(self, initial: np.ndarray) -> None:
-        """Put abundances in front of every tracer, (S,): parameters drove *to* rows."""
+        """Prepend abundances, (S,), to every tracer, for `alignment: this`."""
         self.initial = np.clip(initial, self.config.floor, 1.0)
 
     @property
@@ -102,14 +102,14 @@ class RawTracers:
         if (count > 1).any():
             row = first[count.argmax()]
             raise InputError(
-                f"{self.name}: the rows of tracer {self.tracer[row]} are not together; "
-                "sort the table by tracer and time."
+                f"{self.name}: the rows of tracer {self.tracer[row]} are not "
+                "consecutive; sort the table by tracer and time."
             )
 
     def _find_points(self) -> None:
-        """Without tracers a run is a simulation, each of its points a tracer."""
+        """Treat a run without tracers as a simulation, and each point as a tracer."""
         place = {name.casefold(): i for i, name in enumerate(self.table.columns)}
-        # A column of simulations tells several runs apart.
+        # A column of simulations distinguishes several runs.
         columns = [place[name] for name in ("simulation", "point") if name in place]
         ids = np.zeros((self.table.rows, 1))
         if columns and self.table.rows:
@@ -135,15 +135,15 @@ class RawTracers:
             raise InputError(
                 f"{self.name}: row {start + row}: "
                 f"{self.table.columns[columns[column]]} is {ids[row, column]:g}; "
-                "identifiers are whole numbers from 0 on."
+                "identifiers must be whole numbers from 0 on."
             )
 
     def leave_out_short(self) -> None:
-        """Leave out tracers of a single state, which have no step; count them."""
-        kept = self._rows + (self.initial is not None) >= 2
-        self.findings.short += int((~kept).sum())
+        """Leave out and count tracers of a single state, which have no time step."""
+        long_enough = self._rows + (self.initial is not None) >= 2
+        self.statistics.short += int((~long_enough).sum())
         for name in ("_starts", "_rows", "tracer", "simulation"):
-            setattr(self, name, getattr(self, name)[kept])
+            setattr(self, name, getattr(self, name)[long_enough])
 
     def blocks(self, rows: int = ROWS) -> Iterator[Tracers]:
         """Iterate over blocks of whole tracers of about `rows` rows."""
@@ -151,7 +151,7 @@ class RawTracers:
         while first < len(self):
             total = np.cumsum(self._rows[first:])
             last = first + max(1, int(np.searchsorted(total, rows, side="right")))
-            # Neighbours in the table are one read; a tracer left out breaks the run.
+            # A block is one contiguous read, so it ends at a tracer that is left out.
             gaps = self._starts[first + 1 : last] - (
                 self._starts[first : last - 1] + self._rows[first : last - 1]
             )
@@ -187,7 +187,7 @@ class RawTracers:
             )
             length = block.length[i]
             block.time[i, lead:length] = time[rows]
-            with np.errstate(over="ignore"):  # Too large for float32: refused below.
+            with np.errstate(over="ignore"):  # Overflows of float32 are refused below.
                 block.abundances[i, lead:length] = abundances[rows]
                 block.physical[i, : length - 1] = physical[rows][: length - 1]
         if self.initial is not None:
@@ -204,12 +204,12 @@ class RawTracers:
         return block
 
     def _clip(self, values: np.ndarray) -> np.ndarray:
-        """Clip what is harmless, count it, and leave the rest to the check."""
+        """Clip and count harmless deviations; `check_values` refuses larger ones."""
         floor = self.config.floor
         low = (values < floor) & (values >= file_format.LOWEST)
         high = (values > 1) & (values <= file_format.HIGHEST)
-        self.findings.raised += int(low.sum())
-        self.findings.lowered += int(high.sum())
+        self.statistics.raised += int(low.sum())
+        self.statistics.lowered += int(high.sum())
         values[low] = floor
         values[high] = 1.0
         return values
@@ -219,23 +219,23 @@ class RawTracers:
             minimum = self.config.minimum.get(name)
             if minimum is not None:
                 low = physical[:, index] < minimum
-                counts = self.findings.floored
+                counts = self.statistics.floored
                 counts[name] = counts.get(name, 0) + int(low.sum())
                 physical[low, index] = minimum
         return physical
 
     def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:
         for name, values in zip(self.columns.noted, dropped.T, strict=True):
-            low, high = self.findings.ranges.get(name, (np.inf, -np.inf))
+            low, high = self.statistics.ranges.get(name, (np.inf, -np.inf))
             low, high = min(low, values.min()), max(high, values.max())
-            self.findings.ranges[name] = (float(low), float(high))
+            self.statistics.ranges[name] = (float(low), float(high))
             equal = {
                 parameter
                 for parameter, column in zip(self.parameters, parameters.T, strict=True)
                 if np.allclose(values, column, rtol=1e-6, atol=0)
             }
-            known = self.findings.equal.get(name, equal)
-            self.findings.equal[name] = known & equal
+            known = self.statistics.equal.get(name, equal)
+            self.statistics.equal[name] = known & equal
 
     def _check_first_times(self, block: Tracers) -> None:
         early = block.time[:, 1] <= 0
@@ -243,25 +243,25 @@ class RawTracers:
             row = int(early.argmax())
             raise InputError(
                 f"{self.name}: tracer {block.tracer[row]} starts at time "
-                f"{block.time[row, 1]:g}, but `alignment: this` puts the initial "
-                "abundances at time 0 in front; use `dataset.alignment=next`."
+                f"{block.time[row, 1]:g}, but `alignment: this` prepends the initial "
+                "abundances at time 0; use `dataset.alignment=next`."
             )
 
 
 def _units(config: DatasetConfig) -> dict[str, str]:
-    """Return the unit of each parameter; the known ones need not be given."""
+    """Return the unit of each parameter; known parameters have default units."""
     known = file_format.PARAMETER_UNITS | dict(config.units)
     return {name: known.get(name, "") for name in config.parameters}
 
 
 def _find_factors(config: DatasetConfig) -> np.ndarray:
-    """Return what raw times and parameters are multiplied by, (1 + P,)."""
+    """Return the conversion factors of time and parameters, (1 + P,)."""
     wanted = {"Time": "yr"} | _units(config)
     unknown = [name for name in config.raw_units if name not in wanted]
     if unknown:
         remedy = "; correct the name, or add it to `dataset.parameters`."
         raise InputError(
-            f"dataset.raw_units.{unknown[0]}: there is no such parameter, there are "
+            f"dataset.raw_units.{unknown[0]}: there is no such parameter, only "
             f"{', '.join(wanted)}{suggest(unknown[0], wanted, remedy)}"
         )
     raw = wanted | dict(config.raw_units)

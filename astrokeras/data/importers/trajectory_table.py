@@ -1,4 +1,4 @@
-"""Trajectories from whatever file holds them: a tracer file, or a table."""
+"""Trajectories from a tracer file or a table of any supported format."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ def opened_tracks(
     config: DatasetConfig,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[TracerStore]:
-    """Open a tracer file or, by way of a temporary file, any table; see `read_tracks`.
+    """Open a tracer file, or a table through a temporary file; see `read_tracks`.
 
     Raises:
-        InputError: For anything wrong with the file.
+        InputError: For any fault of the file.
     """
     with TemporaryDirectory(prefix="astrokeras-") as scratch:
         file = read_tracks(path, config, Path(scratch) / "tracks.h5", warn=warn)
@@ -39,31 +39,31 @@ def read_tracks(
 ) -> Path:
     """Return a tracer file with the trajectories of a file.
 
-    A tracer file is returned as it is. Of any table that `import_tracers` reads, the
-    physics alone is written as a file of tracks, in the units of `config.units`.
+    A tracer file is returned unchanged. From a table that `import_tracers` reads, only
+    the physics is written to a file of tracks, in the units of `config.units`.
 
     Args:
-        path: A tracer file, CSV, Parquet, a pandas HDFStore, or HDF5 with a dataset a
+        path: A tracer file, CSV, Parquet, a pandas HDFStore, or HDF5 with a dataset per
             column.
         config: Columns of the parameters, `units`, `raw_units`, `alignment` and
             `minimum`.
-        out: The file of tracks to write, of a table.
-        warn: Called with each line about what may be wrong.
-        progress: Called with the tracers done and their total.
+        out: The file of tracks that is written for a table.
+        warn: Called with each warning, one line.
+        progress: Called with the number of imported tracers and their total.
 
     Returns:
         `path` or `out`.
 
     Raises:
-        InputError: For anything wrong with the table, as `import_tracers`.
+        InputError: For any fault of the table, as in `import_tracers`.
         WorkError: If the file cannot be written.
     """
     path, out = Path(path), Path(out)
     if is_tracer_file(path):
         if config.raw_units and warn is not None:
             warn(
-                f"{path}: is a tracer file, in the units that it names; "
-                "dataset.raw_units concern tables and are not applied."
+                f"{path}: is a tracer file, which states its units; "
+                "dataset.raw_units apply only to tables and are ignored."
             )
         return path
     report = import_tracers(
@@ -76,10 +76,10 @@ def read_tracks(
 
 
 def is_tracer_file(path: Path) -> bool:
-    """Whether a file says that it is a tracer file, of whatever version.
+    """Return whether a file is a tracer file of any version, by its attributes.
 
     Raises:
-        InputError: If it is HDF5 that is damaged or not safe to read.
+        InputError: If it is an HDF5 file that is damaged or not safe to read.
     """
     if not is_hdf5(path):
         return False

@@ -1,1 +1,1 @@
-"""The training pipeline: from a tracer file to batches on the device."""
+"""Training pipeline: from a tracer file to batches on the device."""

@@ -1,4 +1,4 @@
-"""Reading the training cache chunk by chunk, one chunk ahead of who consumes them."""
+"""Reader of the training cache by chunks, which reads one chunk ahead."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -10,29 +10,28 @@ import numpy as np
 from astrokeras.data.pipeline.training_cache import Cache
 
 Chunk = tuple[np.ndarray, np.ndarray, np.ndarray]
-Key = tuple[int, tuple[tuple[int, int], ...]]  # a chunk, and what is read of it
-# So few that the two of them are little beside what a backend itself takes.
+Key = tuple[int, tuple[tuple[int, int], ...]]  # A chunk, and its runs that are read.
+# Two chunks must be small compared with the memory of a backend.
 CHUNK_BYTES = 2**25
 
 
 class ChunkReader:
-    """Reads chunks of a group of the cache: contiguous tracers, one read each.
+    """Reader of chunks of contiguous tracers from a group of the cache.
 
-    It holds at most two chunks: the last one asked for, and the one that follows, read
-    by a thread meanwhile. Their memory is used again and again, so a chunk is valid
-    until another one is asked for.
+    It holds at most two chunks: the current chunk, and the next, which a thread reads
+    ahead. Their memory is reused, so a chunk is valid until another chunk is read.
 
     Args:
         cache: The training cache.
         group: `train` or `validation`.
-        tracers: Tracers a chunk; fewer if they would take more than `CHUNK_BYTES`.
-        least: Tracers a chunk at least, whatever they take.
+        tracers: Tracers per chunk; fewer if they would exceed `CHUNK_BYTES`.
+        least: Smallest number of tracers per chunk, regardless of their size.
 
     Attributes:
         group: The group of the open file.
-        bounds: First tracer of each chunk, and the number of tracers last.
-        states: States of a tracer, T+1.
-        species: S.
+        bounds: First tracer of each chunk, and the number of tracers at the end.
+        states: Number of states of a tracer, T+1.
+        species: Number of species, S.
     """
 
     def __init__(self, cache: Cache, group: str, tracers: int, least: int = 1):
@@ -48,7 +47,7 @@ class ChunkReader:
         pieces = max(1, round(count / tracers))
         self.bounds = np.linspace(0, count, pieces + 1).astype(int)
         self._thread: ThreadPoolExecutor | None = None
-        # New memory has to be cleared page by page, which takes longer than reading.
+        # Memory is reused, because clearing new pages takes longer than reading.
         self._memory: dict[int, np.ndarray] = {}
         self._turn = 0
         self._held: tuple[Key, Chunk] | None = None
@@ -56,7 +55,7 @@ class ChunkReader:
 
     @property
     def nbytes(self) -> int:
-        """What the whole group takes in memory."""
+        """Size of the whole group in memory."""
         names = ("abundances", "physical", "years")
         return 4 * sum(self.group[name].size for name in names)
 
@@ -70,15 +69,15 @@ class ChunkReader:
         """Return a chunk's abundances and parameters, scaled, and its intervals, years.
 
         Args:
-            chunk: Its number.
-            following: The chunk that will be asked for next, if that is known.
-            tracers: Those that are needed, sorted; what stands for the others is of no
-                meaning. All of the chunk if `None`.
+            chunk: Number of the chunk.
+            following: Number of the next chunk, if it is known.
+            tracers: Sorted tracers that are needed, all of the chunk if `None`; values
+                of other tracers are undefined.
             tracers_following: The same for the next chunk.
         """
         key = chunk, self._runs(chunk, tracers)
         if self._held is None or self._held[0] != key:
-            self._held = None  # its memory may be overwritten, also by a failed read
+            self._held = None  # A failed read may have overwritten its memory.
             self._held = (key, self._take(key))
             if following is not None:
                 ahead = following, self._runs(following, tracers_following)
@@ -89,13 +88,13 @@ class ChunkReader:
         return self._held[1]
 
     def pieces(self) -> Iterator[Chunk]:
-        """Yield all chunks in order, in memory of their own."""
+        """Yield all chunks in order, each in new memory."""
         for start, stop in zip(self.bounds[:-1], self.bounds[1:], strict=True):
             abundances = self.group["abundances"][start:stop]
             yield abundances, *self._forcing(start, stop)
 
     def close(self) -> None:
-        """Close the cache and let go of the chunks in memory."""
+        """Close the cache and free the chunks in memory."""
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
         self._held = self._ahead = None
@@ -105,14 +104,14 @@ class ChunkReader:
     def _runs(
         self, chunk: int, tracers: np.ndarray | None
     ) -> tuple[tuple[int, int], ...]:
-        """Return the first and the last but one of each run of consecutive tracers."""
+        """Return start and end of each run of consecutive tracers."""
         if tracers is None:
             return ((int(self.bounds[chunk]), int(self.bounds[chunk + 1])),)
         runs = np.split(tracers, np.flatnonzero(np.diff(tracers) > 1) + 1)
         return tuple((int(run[0]), int(run[-1]) + 1) for run in runs)
 
     def _take(self, key: Key) -> Chunk:
-        """Return the chunk that was read ahead, or read it now."""
+        """Return a chunk that was read ahead, or read it now."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
             known, future = ahead
@@ -124,11 +123,13 @@ class ChunkReader:
     def _load(self, key: Key) -> Chunk:
         chunk, runs = key
         start, stop = self.bounds[chunk], self.bounds[chunk + 1]
-        self._turn = 1 - self._turn  # the memory that the chunk in use does not take
+        self._turn = (
+            1 - self._turn
+        )  # Use the memory that the current chunk leaves free.
         if self._turn not in self._memory:
             largest = int(np.diff(self.bounds).max())
             shape = (largest, self.states, self.species)
-            # Filled below; of rows outside of `runs` nothing is used.
+            # Filled below; rows outside of `runs` are never used.
             self._memory[self._turn] = np.empty(shape, "f4")
         abundances = self._memory[self._turn][: stop - start]
         for first, end in runs:

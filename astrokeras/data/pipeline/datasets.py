@@ -1,4 +1,4 @@
-"""Samplers as datasets for `fit`, with TensorFlow or without."""
+"""Datasets for `fit` from samplers, with or without TensorFlow."""
 
 import importlib.util
 from typing import Any
@@ -8,7 +8,7 @@ from astrokeras.data.pipeline.samplers import Sampler
 
 
 def has_tensorflow() -> bool:
-    """Whether TensorFlow, and so tf.data, is installed."""
+    """Return whether TensorFlow, which provides tf.data, is installed."""
     return importlib.util.find_spec("tensorflow") is not None
 
 
@@ -18,10 +18,10 @@ def batches(
     """Return a dataset of one epoch for `fit`.
 
     Args:
-        sampler: Makes the batches.
-        epoch: Says which epoch it is, each time the dataset begins; always 0 if `None`.
-        device_cache: Whether all data are put on the device. Otherwise they are
-            streamed from the cache: by tf.data where TensorFlow is installed.
+        sampler: The sampler.
+        epoch: The current epoch, read when the dataset begins; always 0 if `None`.
+        device_cache: Whether to copy all data to the device. Otherwise they are
+            streamed from the cache, by tf.data if TensorFlow is installed.
     """
     epoch = epoch or EpochNumber()
     if device_cache:

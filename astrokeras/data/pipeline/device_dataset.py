@@ -1,6 +1,6 @@
-"""Data that live on the accelerator: put there once, and gathered there.
+"""Dataset on the accelerator: data are copied there once, and batches gathered there.
 
-One of the few places that know the backend; TensorFlow has tf.data instead.
+It depends on the backend: JAX or PyTorch. TensorFlow uses tf.data instead.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from astrokeras.data.pipeline.sampler_dataset import EpochNumber, SamplerDataset
 from astrokeras.data.pipeline.samplers import Sampler
 
 BACKENDS = ("jax", "torch")
-# The rest is for the model, and for the moment in which the data are put together.
+# The other half is for the model, and for the concatenation of the data.
 SHARE = 0.5
 
 
 class DeviceDataset(SamplerDataset):
-    """A sampler's batches, gathered from all its data on the device.
+    """Batches of a sampler, gathered from all its data on the device.
 
     Args:
-        sampler: Draws the batches; their values are those that it reads itself.
-        epoch: Says which epoch it is.
+        sampler: The sampler, which draws the indices and would read the same values.
+        epoch: The current epoch.
     """
 
     def __init__(self, sampler: Sampler, epoch: EpochNumber):
         super().__init__(sampler, epoch)
-        # What `pieces` yields is used nowhere else, so that a backend may keep it.
+        # `pieces` yields new memory, which a backend may keep.
         pieces = [
             [ops.convert_to_tensor(array) for array in piece]
             for piece in sampler.reader.pieces()
@@ -47,12 +47,12 @@ class DeviceDataset(SamplerDataset):
 
 
 def fits_on_device(choice: str, samplers: Sequence[Sampler]) -> bool:
-    """Whether the data of samplers are to be put on the device.
+    """Return whether to copy the data of samplers to the device.
 
     Args:
-        choice: `always`, `never`, or `auto`: where the backend is JAX or PyTorch, there
-            is an accelerator, and the data take less than half of its free memory.
-        samplers: All that are used together.
+        choice: `always`, `never`, or `auto`: if the backend is JAX or PyTorch, there is
+            an accelerator, and the data take less than half of its free memory.
+        samplers: All samplers that are used together.
     """
     if choice != "auto" or keras.config.backend() not in BACKENDS:
         return choice == "always"

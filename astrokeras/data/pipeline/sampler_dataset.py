@@ -1,4 +1,4 @@
-"""A sampler as a `PyDataset` of Keras, and the epoch that its batches belong to."""
+"""Samplers as Keras `PyDataset`, and a callback that tracks the epoch."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from astrokeras.data.pipeline.samplers import Sampler
 
 
 class EpochNumber(keras.callbacks.Callback):
-    """Knows which epoch is trained, for the datasets, which `fit` does not tell.
+    """Callback that tracks the current epoch for the datasets, which `fit` does not do.
 
-    A dataset lasts an epoch, and `fit` begins it anew for each, also to look at a batch
-    ahead of the first.
+    A dataset lasts one epoch. `fit` iterates over it anew for each epoch, and once more
+    to inspect a batch before the first.
 
     Args:
-        number: Of the first epoch.
+        number: Number of the first epoch.
     """
 
     def __init__(self, number: int = 0):
@@ -26,11 +26,11 @@ class EpochNumber(keras.callbacks.Callback):
 
 
 class SamplerDataset(keras.utils.PyDataset):
-    """A sampler's batches without TensorFlow.
+    """Batches of a sampler without TensorFlow.
 
     Args:
-        sampler: Makes the batches.
-        epoch: Says which epoch it is.
+        sampler: The sampler.
+        epoch: The current epoch.
     """
 
     def __init__(self, sampler: Sampler, epoch: EpochNumber):

@@ -1,12 +1,11 @@
-"""Which states make a batch: plans by NumPy, the same for every backend.
+"""Samplers of training batches, with NumPy and the same for every backend.
 
-Training tracers are read in chunks, contiguous in the cache and so one read each. An
-epoch visits the chunks in a random order and shuffles within them. A batch is a
-function of (seed, epoch, step) alone, which is what makes a resumed training go on
-exactly where it was.
+Training tracers are read in contiguous chunks of the cache. An epoch visits the chunks
+in a random order and shuffles the states within each chunk. A batch depends only on
+(seed, epoch, step), so that a resumed training continues exactly.
 
-A sampler first draws which states a batch holds, then gathers them: from a chunk in
-memory, or from all data on an accelerator.
+A sampler first draws the indices of the states of a batch, then gathers the states from
+a chunk in memory or from all data on an accelerator.
 """
 
 import math
@@ -21,27 +20,28 @@ from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.errors import InputError
 
 Arrays = tuple[np.ndarray, ...]
-Data = tuple[Any, ...]  # of NumPy, or of the backend
+Data = tuple[Any, ...]  # Arrays of NumPy, or tensors of the backend.
 CHUNK = 256
 ALIGNMENT = 64
 
 
 class Sampler:
-    """Draws batches from a group of the cache, chunk by chunk.
+    """Base class of samplers, which draw batches from the cache chunk by chunk.
 
-    Subclasses fill `parts`, the number of batches of each chunk, `draw` and `gather`.
+    Subclasses set `parts`, the number of batches of each chunk, and define `draw` and
+    `gather`.
 
     Args:
         cache: The training cache.
         group: `train` or `validation`.
-        seed: Of the order.
-        chunk: Tracers a chunk.
-        least: Tracers a chunk at least.
+        seed: Seed of the random order.
+        chunk: Tracers per chunk.
+        least: Smallest number of tracers per chunk.
 
     Attributes:
-        steps: Batches an epoch.
-        spec: Shape (None where it varies) and dtype of each array of a batch.
-        ahead: Batches that are made ahead of who consumes them.
+        steps: Batches per epoch.
+        spec: Shape (None for a variable axis) and dtype of each array of a batch.
+        ahead: Number of batches that are prefetched.
     """
 
     spec: tuple[tuple[tuple[int | None, ...], str], ...]
@@ -65,7 +65,7 @@ class Sampler:
         self.states, self.species = self.reader.states, self.reader.species
         self.parameters = self.group["physical"].shape[-1]
         self.seed = seed
-        # The length whose logarithm is 0 to a timed emulator.
+        # Reference length of time steps, see `timestep_features`.
         self.step = float(cache.statistics.step[0])
         self._orders: dict[int, list[tuple[int, int]]] = {}
         self._needed: dict[tuple[int, int], np.ndarray] = {}
@@ -76,17 +76,17 @@ class Sampler:
         return sum(self.parts)
 
     def shard(self, rank: int, world_size: int, devices: int) -> None:
-        """Make only this process' part of each batch, from the first batch on.
+        """Restrict the sampler to the part of each batch for this process.
 
         A batch is padded to a multiple of the devices of all processes, with examples
-        that do not count. Several processes sort its examples by tracer and take a
-        consecutive part each, so that they read few tracers but their own.
+        of weight 0. Several processes sort its examples by tracer and take consecutive
+        parts, so that each reads few tracers besides its own.
         """
         self.rank, self.world_size, self.devices = rank, world_size, devices
 
     def batch(self, epoch: int, step: int) -> Arrays:
         """Return the arrays of one batch, read from the cache."""
-        # `fit` may look at a batch while a thread of tf.data fetches another.
+        # `fit` may read a batch while a thread of tf.data reads another.
         with self._lock:
             chunk, part = self._order(epoch)[step]
             drawn = self._mine(self.draw(epoch, chunk, part))
@@ -99,15 +99,15 @@ class Sampler:
             return self.gather(data, int(self.bounds[chunk]), drawn)
 
     def choose(self, epoch: int, step: int) -> Arrays:
-        """Return what `gather` needs to make a batch of all data."""
+        """Return the indices from which `gather` makes a batch of all data."""
         with self._lock:
             return self._mine(self.draw(epoch, *self._order(epoch)[step]))
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
-        """Return which states a batch holds, by numbers that count through the group.
+        """Return the indices of the states of a batch within the group.
 
-        Each array has an entry an example. The first one says which tracers they are
-        of, see `tracers`; the last one weighs their states, if there are weights.
+        Each array has an entry per example. The first array determines the tracers,
+        see `tracers`; the last array holds weights of the states, if there are any.
 
         Args:
             epoch: Number of the epoch.
@@ -117,39 +117,39 @@ class Sampler:
         raise NotImplementedError
 
     def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
-        """Return a batch's arrays.
+        """Return the arrays of a batch.
 
         Args:
-            data: Abundances (n, T+1, S) and parameters (n, T, P), scaled, and intervals
-                in years (n, T) of consecutive tracers.
-            first: Number of the first of them.
-            drawn: What `draw` returned.
+            data: Scaled abundances (n, T+1, S), scaled parameters (n, T, P) and time
+                steps in years (n, T) of consecutive tracers.
+            first: Number of the first of these tracers.
+            drawn: The result of `draw`.
             xp: NumPy or `keras.ops`.
         """
         raise NotImplementedError
 
     def tracers(self, drawn: Arrays) -> np.ndarray:
-        """Return the tracers that examples are of, (n,)."""
+        """Return the tracer of each example, (n,)."""
         return drawn[0]
 
     def counted(self, weight: np.ndarray, counts: np.ndarray, whole: float) -> Any:
-        """Return the weights of a part of a batch that was filled up.
+        """Return the weights of the states in a part of a padded batch.
 
         Args:
-            weight: Of this part's states, `(n, ...)`.
-            counts: Which of the examples count, (n,).
-            whole: Size of the filled batch by its size before.
+            weight: Weights of the states of this part, `(n, ...)`.
+            counts: Which examples count, that is, are not padding, (n,).
+            whole: Size of the padded batch divided by its size before.
         """
-        # The loss is a mean over a batch, with those of no weight.
+        # The loss is a mean over the batch, including examples of weight 0.
         factor = (counts * np.float32(whole)).reshape(-1, *[1] * (weight.ndim - 1))
         return weight * factor
 
     def arguments(self, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Group a batch's arrays into `(x, y, weight)` as `fit` takes them."""
+        """Return the arrays of a batch as `(x, y, weight)` for `fit`."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close the cache and let go of the chunks in memory."""
+        """Close the cache and free the chunks in memory."""
         with self._lock:
             self.reader.close()
 
@@ -159,13 +159,13 @@ class Sampler:
             random = np.random.default_rng((self.seed, epoch))
             chunks = random.permutation(len(self.parts))
             order = [(int(c), part) for c in chunks for part in range(self.parts[c])]
-            # Of this epoch and of the next one, which is read ahead.
+            # The orders of this epoch and of the next, which is read ahead, are kept.
             kept = {e: o for e, o in self._orders.items() if e == epoch - 1}
             self._orders = kept | {epoch: order}
         return self._orders[epoch]
 
     def _following(self, epoch: int, step: int, part: int) -> tuple[int, int]:
-        """Return the epoch and the chunk that are needed after those of a step."""
+        """Return the epoch and the chunk that follow those of a step."""
         order = self._order(epoch)
         last = step + self.parts[order[step][0]] - part
         if last < len(order):
@@ -177,7 +177,7 @@ class Sampler:
         return -(-count // self.devices) * self.devices
 
     def _mine(self, drawn: Arrays) -> Arrays:
-        """Return this process' part of what was drawn for a batch."""
+        """Return the part of this process of the drawn indices."""
         if self.devices == 1:
             return drawn
         count = len(drawn[0])
@@ -185,7 +185,7 @@ class Sampler:
         order = np.arange(count)
         if self.world_size > 1:
             order = np.argsort(self.tracers(drawn), kind="stable")
-        # The last one again: its tracer is read anyway.
+        # The last example is repeated, because its tracer is read anyway.
         order = np.pad(order, (0, padded - count), "edge")
         size = padded // self.world_size
         mine = slice(self.rank * size, (self.rank + 1) * size)
@@ -202,7 +202,7 @@ class Sampler:
                 self.tracers(self._mine(self.draw(epoch, chunk, part)))
                 for part in range(self.parts[chunk])
             ]
-            # Of this chunk and of the one before, which is still in use.
+            # Those of this chunk and of the previous, which is still in use, are kept.
             kept = list(self._needed.items())[-1:]
             self._needed = dict(kept) | {
                 (epoch, chunk): np.unique(np.concatenate(parts))
@@ -210,7 +210,7 @@ class Sampler:
         return self._needed[epoch, chunk]
 
     def _states_of(self, chunk: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return a chunk's tracers, (n,), and which states they have, (n, T+1)."""
+        """Return the tracers of a chunk, (n,), and their valid states, (n, T+1)."""
         tracers = np.arange(self.bounds[chunk], self.bounds[chunk + 1])
         return tracers, np.arange(self.states) < self.length[tracers, None]
 
@@ -219,16 +219,16 @@ class Sampler:
 
 
 def take(array: Any, index: Any, xp: ModuleType) -> Any:
-    """Return `array[index]`, where `index` numbers the first axis.
+    """Return `array[index]` for indices of the first axis.
 
     Args:
-        array: What to take from.
-        index: Whole numbers, of any shape.
+        array: The array.
+        index: Indices, of any shape.
         xp: NumPy or `keras.ops`.
     """
     if xp is not np:
         return xp.take(array, index, axis=0)
-    # TensorFlow takes over memory that is aligned and copies any other.
+    # TensorFlow uses aligned memory without a copy.
     shape = (*index.shape, *array.shape[1:])
     size = math.prod(shape) * array.itemsize
     memory = np.empty(size + ALIGNMENT, "u1")
@@ -238,13 +238,13 @@ def take(array: Any, index: Any, xp: ModuleType) -> Any:
 
 
 class RowSampler(Sampler):
-    """Batches of single states for the autoencoder, input and target at once: `(x,)`.
+    """Sampler of single states for the autoencoder, both input and target: `(x,)`.
 
     Args:
         cache: The training cache.
-        batch_size: States a batch; fewer if a chunk holds fewer.
-        seed: Of the order.
-        chunk: Tracers a chunk.
+        batch_size: States per batch; fewer if a chunk holds fewer.
+        seed: Seed of the random order.
+        chunk: Tracers per chunk.
     """
 
     def __init__(self, cache: Cache, batch_size: int, seed: int, chunk: int = CHUNK):
@@ -257,7 +257,7 @@ class RowSampler(Sampler):
         self._rows: tuple[tuple[int, int], np.ndarray] | None = None
 
     def shard(self, rank: int, world_size: int, devices: int) -> None:
-        """Round the batch size down to a multiple of the devices, and shard.
+        """Shard batches, whose size is rounded down to a multiple of the devices.
 
         Raises:
             InputError: If a chunk has fewer states than there are devices.
@@ -266,13 +266,13 @@ class RowSampler(Sampler):
         self.batch_size -= self.batch_size % devices
         if not self.batch_size:
             raise InputError(
-                f"{self.cache.path}: has {min(self._counts)} states a chunk, fewer "
-                f"than the {devices} devices; train on fewer."
+                f"{self.cache.path}: has {min(self._counts)} states per chunk, fewer "
+                f"than the {devices} devices; train on fewer devices."
             )
         self.parts = [count // self.batch_size for count in self._counts]
 
     def _shuffled(self, epoch: int, chunk: int) -> np.ndarray:
-        """Return the chunk's valid rows in the order of this epoch."""
+        """Return the valid states of a chunk in the order of this epoch."""
         if self._rows is not None and self._rows[0] == (epoch, chunk):
             return self._rows[1]
         tracers, valid = self._states_of(chunk)

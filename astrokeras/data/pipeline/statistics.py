@@ -1,29 +1,34 @@
-"""What training needs to know of the training tracers, collected block by block."""
+"""Statistics of the training tracers, collected block by block."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from astrokeras.data.tracers.abundance_scaling import decades, scale_abundances
+from astrokeras.data.tracers.abundance_scaling import (
+    decades,
+    log10_abundances,
+    scale_abundances,
+)
 from astrokeras.data.tracers.block import Tracers
 
-# A median over this many initial states is as good as one over millions.
+# Number of initial states for the median, which more states would hardly change.
 MOST_STARTS = 4096
 
 
 @dataclass
 class Statistics:
-    """What training needs to know of the training tracers, by NumPy arrays.
+    """Statistics of the training tracers, as NumPy arrays.
 
     Attributes:
-        offset, scale: Of the log10 parameters, (P,).
+        offset, scale: Mean and standard deviation of the log10 parameters, (P,).
         parameter_low, parameter_high: Range of the parameters, physical units, (P,).
-        species_mean, species_spread: Of the scaled abundances, (S,).
+        species_mean, species_spread: Mean and standard deviation of the scaled
+            abundances, (S,).
         species_low, species_high: Range of the abundances over all states, (S,).
         start: Median initial abundances, (S,).
         step: Shortest and longest interval between states, years, (2,).
         duration: Longest time that a tracer was followed, years, ().
-        longest: Most steps of a tracer, ().
+        longest: Largest number of steps of a tracer, ().
     """
 
     offset: np.ndarray
@@ -41,7 +46,7 @@ class Statistics:
 
 
 class _Moments:
-    """Mean and standard deviation per column, summed in float64."""
+    """Mean and standard deviation of columns, accumulated in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -53,14 +58,14 @@ class _Moments:
         self.square = self.square + np.square(rows, dtype="f8").sum(0)
 
     def result(self, least: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and spread; a spread below `least` becomes 1."""
+        """Return mean and standard deviation; those below `least` become 1."""
         mean = self.sum / self.count
         spread = np.sqrt(np.maximum(self.square / self.count - mean**2, 0))
         return mean, np.where(spread > least, spread, 1.0)
 
 
-class Collector:
-    """Collects the statistics of the training tracers block by block."""
+class StatisticsCollector:
+    """Collector of the statistics of the training tracers, block by block."""
 
     def __init__(self, tracers: int, floor: float):
         self.floor = floor
@@ -83,7 +88,7 @@ class Collector:
         self.high = np.maximum(self.high, physical.max(0))
         self.species_low = np.minimum(self.species_low, abundances.min(0))
         self.species_high = np.maximum(self.species_high, abundances.max(0))
-        # Copies: a view would keep its whole block in memory.
+        # Copied, because a view would keep its whole block in memory.
         first = -self.seen % self.every
         self.starts.extend(tracers.abundances[first :: self.every, 0].copy())
         self.seen += len(tracers)
@@ -94,9 +99,9 @@ class Collector:
         self.duration = max(self.duration, (last - tracers.time[:, 0]).max())
 
     def result(self) -> Statistics:
-        starts = np.log10(np.maximum(self.starts, self.floor))
+        starts = log10_abundances(self.starts, self.floor)
         offset, scale = self.parameters.result(least=1e-6)
-        # A species that hardly leaves the floor must not be blown up: 0.01 dex.
+        # Species that vary by less than 0.01 dex must not be amplified.
         mean, spread = self.species.result(least=0.01 / decades(self.floor))
         return Statistics(
             offset=offset,
@@ -115,9 +120,10 @@ class Collector:
 
 
 def _evolved(starts: np.ndarray, floor: float) -> np.ndarray:
-    """Return the starts whose species are mostly above the floor, if there are any.
+    """Return the initial states with most species above the floor, if there are any.
 
-    Between them and a network's own start, which is bare, lies no median of use.
+    A median over these and the initial state of a network, with few species, would be
+    meaningless.
     """
     evolved = (starts > np.log10(floor)).mean(1) > 0.5
     return starts[evolved] if evolved.any() else starts

@@ -1,6 +1,6 @@
-"""Samplers as tf.data pipelines: the one module that imports TensorFlow.
+"""Samplers as tf.data pipelines; the only module that imports TensorFlow.
 
-tf.data feeds `fit` on all three backends. Where TensorFlow is not installed,
+tf.data feeds `fit` on all three backends. If TensorFlow is not installed,
 `astrokeras.data.pipeline.datasets` feeds the same batches without it.
 """
 
@@ -12,11 +12,11 @@ from astrokeras.data.pipeline.samplers import Arrays, Sampler
 
 
 def tf_batches(sampler: Sampler, epoch: EpochNumber) -> tf.data.Dataset:
-    """Return a prefetched `tf.data.Dataset` of an epoch of a sampler's batches.
+    """Return a prefetched `tf.data.Dataset` with the batches of one epoch.
 
     Args:
-        sampler: Makes the batches.
-        epoch: Says which epoch it is, each time the dataset begins.
+        sampler: The sampler.
+        epoch: The current epoch, read when the dataset begins.
     """
     types = [np.dtype(dtype) for _, dtype in sampler.spec]
 
@@ -30,8 +30,8 @@ def tf_batches(sampler: Sampler, epoch: EpochNumber) -> tf.data.Dataset:
         return sampler.arguments(tuple(arrays))
 
     options = tf.data.Options()
-    # There is nothing to tune in three stages, and looking for it takes longer than
-    # a small epoch; a thread of its own does not wait for those of the training.
+    # Autotuning of three stages gains nothing and takes longer than a small epoch. A
+    # private thread does not wait for the threads of the training.
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     options.threading.private_threadpool_size = 1

@@ -1,9 +1,9 @@
-"""The training cache: scaled, in random order, keyed by its content.
+"""Training cache: scaled states in random order, keyed by content.
 
-Decompression decides the speed of reading a tracer file, so training reads a copy that
-needs none, or one compressed for speed. Its tracers lie in a random order, drawn once:
-neighbours in a tracer file come from one simulation and are near-copies of each other,
-neighbours here do not, and one contiguous read still fetches many.
+Decompression limits the speed of reading a tracer file, so training reads a copy that
+is uncompressed or compressed for speed. Its tracers are in a random order, drawn once:
+neighbours in a tracer file come from the same simulation and are nearly equal, while a
+contiguous read of the cache yields tracers of many simulations.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.data.pipeline.statistics import Collector, Statistics
+from astrokeras.data.pipeline.statistics import Statistics, StatisticsCollector
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.abundance_scaling import scale_abundances
 from astrokeras.data.tracers.block import Tracers
@@ -24,7 +24,7 @@ from astrokeras.data.tracers.hdf5 import open_hdf5
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import calibration_rows
 from astrokeras.errors import InputError
-from astrokeras.system.atomic_files import check_space, written_beside
+from astrokeras.system.atomic_files import check_space, hash_file, written_beside
 
 VERSION = 3
 BLOCK = 32
@@ -32,7 +32,7 @@ BLOCK = 32
 
 @dataclass
 class Cache:
-    """A training cache on disk.
+    """Training cache on disk.
 
     Attributes:
         path: HDF5 file with the groups `train` and `validation`, each with
@@ -41,11 +41,11 @@ class Cache:
         source_hash: SHA-256 of the tracer file.
         floor: Smallest abundance.
         species, parameters, units: Names in column order.
-        elements: Symbols that the species names are read by.
-        fixed: What the data held fixed, as their file notes it.
-        statistics: Of the training tracers.
-        tracers: How many of them there are.
-        initial_conditions: Named initial abundances, (S,) each, for whoever names them.
+        elements: Element symbols by which species names are parsed.
+        fixed: Quantities that the data held fixed, as noted in the tracer file.
+        statistics: Statistics of the training tracers.
+        tracers: Number of training tracers.
+        initial_conditions: Named initial abundances, (S,) each.
     """
 
     path: Path
@@ -70,41 +70,42 @@ def prepare(
     compression: str = "none",
     calibration: float = 0.0,
 ) -> Cache:
-    """Find or make the training cache of a tracer file.
+    """Return the training cache of a tracer file, which is created if it is missing.
 
     Args:
         source: A tracer file with a split.
-        folder: Where caches are kept.
+        folder: Folder of the caches.
         floor: Smallest abundance; smaller ones are raised to it.
-        build: Whether to make a missing cache.
-        progress: Called with tracers done and tracers in all.
-        compression: `none`, or `blosc`: a quarter less disk, somewhat slower to read.
-        calibration: Share of the validation simulations that training does not see
-            either, see `split.calibration_rows`.
+        build: Whether to create a missing cache.
+        progress: Called with the number of tracers done and their total.
+        compression: `none`, or `blosc`, which saves a quarter of the disk space and is
+            slightly slower to read.
+        calibration: Fraction of the validation simulations that is reserved for
+            calibration, see `split.calibration_rows`.
 
     Raises:
-        InputError: If the file is wrong, lacks solutions or a split, or if the cache
-            is missing and must not be made.
+        InputError: If the file is invalid, is not solved, lacks a split, or if the
+            cache is missing and must not be created.
     """
     with TracerStore(source) as store:
         if not store.solved:
             raise InputError(
-                f"{source}: dataset 'abundances' holds state 0 alone; "
+                f"{source}: dataset 'abundances' holds only state 0; "
                 "training needs solved tracers."
             )
         elements, fixed = store.elements, store.listed("fixed")
         rows = {name: store.rows(name) for name in ("train", "validation")}
-        kept = calibration_rows(store, calibration)
-        rows["validation"] = np.setdiff1d(rows["validation"], kept)
+        reserved = calibration_rows(store, calibration)
+        rows["validation"] = np.setdiff1d(rows["validation"], reserved)
         digest = hash_file(source)
-        facts = [VERSION, digest, floor] + [compression] * (compression != "none")
-        facts += [calibration] * (len(kept) > 0)
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+        content = [VERSION, digest, floor] + [compression] * (compression != "none")
+        content += [calibration] * (len(reserved) > 0)
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         path = folder / f"{store.path.stem}-{key[:16]}.h5"
         if not path.exists():
             if not build:
                 raise InputError(
-                    f"{path}: no training cache of {source}; make it with "
+                    f"{path}: no training cache of {source}; create it with "
                     "`astrokeras train --mode preprocess` or use --mode both."
                 )
             _write(store, rows, path, floor, progress, compression)
@@ -122,28 +123,22 @@ def prepare(
         )
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_statistics(
     path: Path, store: TracerStore, rows: dict[str, np.ndarray]
 ) -> Statistics:
-    """Return what a cache knows of its training tracers, if it is a whole one."""
+    """Return the statistics in a cache, after a check that the cache is complete."""
     names = list(Statistics.__dataclass_fields__)
     try:
         with open_hdf5(path) as file:
             for name, index in rows.items():
                 shape = (len(index), store.states, len(store.species))
                 if file[name]["abundances"].shape != shape:
-                    raise ValueError(f"{name} has another shape than {shape}")
+                    raise ValueError(f"{name} does not have the shape {shape}")
             return Statistics(**{name: file["statistics"][name][()] for name in names})
     except (InputError, KeyError, ValueError, TypeError, OSError) as error:
         raise InputError(
-            f"{path}: is no training cache of {store.path}, or a damaged one "
-            f"({error}); remove it, it is made again."
+            f"{path}: is not a training cache of {store.path}, or a damaged one "
+            f"({error}); remove it, and it will be created again."
         ) from error
 
 
@@ -156,7 +151,7 @@ def _write(
     compression: str,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    collector = Collector(len(rows["train"]), floor)
+    collector = StatisticsCollector(len(rows["train"]), floor)
     done, total = 0, sum(map(len, rows.values()))
     check_space(path, 4 * total * store.states * len(store.species))
     with written_beside(path) as beside:
@@ -186,7 +181,7 @@ def _make_group(
     if compression == "blosc":
         import hdf5plugin
 
-        # Chunks of a tracer: each is decompressed as a whole.
+        # A chunk is decompressed as a whole, so each tracer is a chunk.
         storage = {"chunks": (1, states, species), **hdf5plugin.Blosc("lz4")}
     group.create_dataset("abundances", (count, states, species), "f4", **storage)
     group.create_dataset("physical", (count, states - 1, len(store.parameters)), "f4")
@@ -206,7 +201,7 @@ def _write_block(
     years = np.diff(tracers.time).astype("f4")
     for i, place in enumerate(places[: len(tracers)]):
         length = tracers.length[i]
-        # Beyond its length a tracer holds NaN, which no weight of zero can undo.
+        # Padding must not be NaN, which stays NaN even with a weight of zero.
         scaled[i, length:] = 0.0
         physical[i, length - 1 :] = 0.0
         years[i, length - 1 :] = years[i, length - 2]

@@ -1,4 +1,4 @@
-"""The validation tracers as batches: whole and in order."""
+"""Samplers of whole validation tracers, in order."""
 
 from types import ModuleType
 from typing import Any
@@ -11,15 +11,15 @@ from astrokeras.data.tracers.timestep_features import feature_count, timestep_fe
 
 
 class RolloutSampler(Sampler):
-    """Whole validation tracers in order: `(initial, parameters, truth, weight)`.
+    """Sampler of validation tracers: `(initial, parameters, truth, weight)`.
 
     Args:
         cache: The training cache.
-        batch_size: Tracers a batch.
-        use_timestep: Whether the emulator is told the length of each interval.
+        batch_size: Tracers per batch.
+        use_timestep: Whether the emulator takes the length of each time step as input.
     """
 
-    ahead = 1  # of batches that are larger than those of the training
+    ahead = 1  # These batches are larger than those of the training.
 
     def __init__(self, cache: Cache, batch_size: int, use_timestep: bool = False):
         super().__init__(cache, "validation", 0, batch_size)
@@ -35,7 +35,7 @@ class RolloutSampler(Sampler):
         )
 
     def counted(self, weight: np.ndarray, counts: np.ndarray, whole: float) -> Any:
-        # Here the batches' means are averaged, each weighed by its filled size.
+        # Keras averages the means of batches, weighted by their padded sizes.
         sizes = np.diff(self.bounds)
         filled = sum(map(self._padded, sizes.tolist()))
         return super().counted(weight, counts, filled / int(sizes.sum()))
@@ -45,12 +45,12 @@ class RolloutSampler(Sampler):
 
     def draw(self, epoch: int, chunk: int, part: int) -> Arrays:
         tracers, weight = self._states_of(chunk)
-        weight[:, 0] = False  # given, not predicted
+        weight[:, 0] = False  # State 0 is given, not predicted.
         return tracers, weight.astype("float32")
 
     def gather(self, data: Data, first: int, drawn: Any, xp: ModuleType = np) -> Data:
         tracers, weight = drawn
-        truth, parameters, years = (take(one, tracers - first, xp) for one in data)
+        truth, parameters, years = (take(x, tracers - first, xp) for x in data)
         if self.use_timestep:
             held = (parameters,) * 3
             parameters = timestep_features(*held, years, self.step, xp)
@@ -62,7 +62,7 @@ class RolloutSampler(Sampler):
 
 
 class StateSampler(RolloutSampler):
-    """All states of whole validation tracers: `(x, weight)`."""
+    """Sampler of all states of validation tracers: `(x, weight)`."""
 
     def __init__(self, cache: Cache, batch_size: int):
         super().__init__(cache, batch_size)

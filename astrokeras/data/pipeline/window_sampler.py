@@ -1,4 +1,4 @@
-"""Which windows of which tracers make a batch of the emulator's training."""
+"""Sampler of windows of tracers for the training of the emulator."""
 
 from collections.abc import Sequence
 from types import ModuleType
@@ -18,39 +18,39 @@ from astrokeras.errors import InputError
 
 
 class WindowSampler(Sampler):
-    """Batches of windows: `(initial, parameters[, index], truth, weight)`.
+    """Sampler of windows: `(initial, parameters[, index], truth, weight)`.
 
-    Each fixed length takes an equal share of a chunk's tracers, another one in every
-    epoch, and as many windows of each tracer as fit into it. A tracer too short for
-    some lengths is shared among the others; one too short for all is left out and
+    Each window length gets an equal share of the tracers of a chunk, which changes in
+    every epoch, and as many windows of each tracer as fit into it. A tracer too short
+    for some lengths is used for the others; a tracer too short for all is left out and
     counted. Batches of all lengths hold about as many states, so shorter windows come
     in larger batches.
 
     Args:
         cache: The training cache.
-        batch_size: Windows a batch at the longest length.
+        batch_size: Windows per batch of the longest length.
         windows: Lengths in steps.
-        seed: Of the order and the starts.
-        from_start: Share of the windows that start at state 0, as every rollout of an
-            evaluation does; the others start anywhere they fit.
-        states_per_window: States of a window that are decoded and compared besides
-            state 0, drawn at random and always with the last one; all of them if 0.
-        reconstruction: Weight of state 0, which is given and only reconstructed, beside
-            the mean of the others.
-        use_timestep: Whether the emulator is told the length of each interval.
-        stride: Steps of the file that an interval spans at most. Each draws its own
-            number, after its window has drawn the largest that it allows, both
-            log-uniform: every length is as likely within its decade, and some windows
-            have short intervals alone.
-        native_step_fraction: Share of the windows that keep the file's own steps.
-        chunk: Tracers a chunk.
+        seed: Seed of the order and of the start of each window.
+        from_start: Fraction of the windows that start at state 0, like every rollout of
+            an evaluation; the others start at a random state.
+        states_per_window: Number of states of a window that are decoded and compared
+            besides state 0: the last state and others drawn at random; all if 0.
+        reconstruction: Weight of state 0, which is only reconstructed, relative to the
+            mean of the others.
+        use_timestep: Whether the emulator takes the length of each time step as input.
+        stride: Largest number of steps of the file in a time step. Each window draws
+            its largest number, and each of its time steps a number up to it, both
+            log-uniform: all lengths within a decade are equally likely, and some
+            windows have only short time steps.
+        native_step_fraction: Fraction of the windows that keep the steps of the file.
+        chunk: Tracers per chunk.
 
     Attributes:
-        left_out: Tracers shorter than every window.
-        reach: Steps of the file that an interval can span at most, given the windows.
+        left_out: Number of tracers shorter than every window.
+        reach: Largest number of steps of the file that a time step can span.
 
     Raises:
-        InputError: If no tracer is as long as the shortest window.
+        InputError: If every tracer is shorter than the shortest window.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class WindowSampler(Sampler):
         native_step_fraction: float = 0.0,
         chunk: int = CHUNK,
     ):
-        # A batch comes from one chunk and must not hold its tracers many times.
+        # A batch comes from one chunk and must not repeat its tracers many times.
         super().__init__(cache, "train", seed, chunk, 2 * batch_size)
         self.windows = sorted(windows)
         self.batch_size = batch_size
@@ -81,11 +81,11 @@ class WindowSampler(Sampler):
         self.left_out = int((self.length - 1 < self.windows[0]).sum())
         if self.left_out == len(self.length):
             raise InputError(
-                f"emulator.window is {self.windows}, longer than every training "
-                f"tracer (at most {self.length.max() - 1} steps); give a shorter one."
+                f"emulator.window is {self.windows}, longer than every training tracer "
+                f"(at most {self.length.max() - 1} steps); give a shorter window."
             )
-        # The longest windows that fit a tracer make its class; the plan of a chunk
-        # lists (class, window, part) of its batches and is the same in each epoch.
+        # A tracer's class is the number of window lengths that fit it. The plan of a
+        # chunk lists (class, window, part) of its batches, the same in each epoch.
         fits = np.searchsorted(self.windows, self.length - 1, side="right")
         self.plans: list[list[tuple[int, int, int]]] = []
         self.members: list[list[np.ndarray]] = []
@@ -117,7 +117,7 @@ class WindowSampler(Sampler):
         return self._reach(self.windows[0])
 
     def _reach(self, window: int) -> int:
-        """Return how many steps an interval can span if the others span one each."""
+        """Return the steps of a time step if all others of the window span one step."""
         return min(self.stride, int(self.length.max()) - window)
 
     def _windows_a_batch(self, w: int) -> int:
@@ -162,19 +162,19 @@ class WindowSampler(Sampler):
         return initial, features, index, truth, weight
 
     def _features(self, data: Data, tracers: Any, states: Any, xp: ModuleType) -> Any:
-        """Return what the emulator is told of each interval, `(batch, n, features)`.
+        """Return the input features of each time step, `(batch, n, features)`.
 
         Args:
-            data: As `gather` takes them.
-            tracers: Their places in the data, (batch,).
-            states: That the intervals lie between, `(batch, n + 1)`.
+            data: As in `gather`.
+            tracers: Positions of the tracers in the data, (batch,).
+            states: States between which the time steps lie, `(batch, n + 1)`.
             xp: NumPy or `keras.ops`.
         """
         physical = xp.reshape(data[1], (-1, self.parameters))
         begin = tracers * (self.states - 1)
         if not self.use_timestep:
             return take(physical, begin[:, None] + states[:, :-1], xp)
-        # The steps of an interval, its last one again where it has fewer than others.
+        # Steps of each time step; the last is repeated if there are fewer than `reach`.
         left, right = states[:, :-1, None], states[:, 1:, None]
         steps = left + xp.arange(self._reach(states.shape[1] - 1), dtype="int32")
         rows = begin[:, None, None] + xp.minimum(steps, right - 1)
@@ -190,7 +190,7 @@ class WindowSampler(Sampler):
         return tuple(inputs), truth, weight
 
     def _tracers(self, epoch: int, chunk: int, k: int, w: int, part: int) -> np.ndarray:
-        """Return the tracers of a batch: a part of its length's pool of windows."""
+        """Return the tracers of a batch, from the pool of windows of its length."""
         members = self.members[chunk][k]
         random = np.random.default_rng((self.seed, epoch, chunk, k))
         share = np.array_split(random.permutation(members), k + 1)[w]
@@ -198,18 +198,18 @@ class WindowSampler(Sampler):
         each = self._windows_a_tracer(members, w, int(self.bounds[chunk]))
         pool = random.permutation(np.repeat(share, each))
         size = self._windows_a_batch(w)
-        # The last batch is filled up from the pool's beginning: shapes stay the same.
+        # The last batch is filled from the beginning of the pool to keep its shape.
         return np.resize(pool, (part + 1) * size)[part * size :]
 
     def _spans(
         self, random: np.random.Generator, steps: np.ndarray, window: int
     ) -> np.ndarray:
-        """Return how many steps of the file each interval spans, `(count, window)`.
+        """Return the steps of the file in each time step, `(count, window)`.
 
         Args:
-            random: Where numbers come from.
-            steps: Of each window's tracer, which the intervals fit into, (count,).
-            window: Intervals of a window.
+            random: Random generator.
+            steps: Number of steps of the tracer of each window, (count,).
+            window: Number of time steps of a window.
         """
         spans = np.ones((len(steps), window), int)
         if self.stride > 1:
@@ -224,9 +224,9 @@ class WindowSampler(Sampler):
     def _decoded(
         self, random: np.random.Generator, count: int, window: int
     ) -> np.ndarray:
-        """Return which states of each window are decoded, `(count, wanted)`, sorted.
+        """Return the sorted decoded states of each window, `(count, decoded)`.
 
-        State 0 is the first of them and the window's last state the last.
+        The first is state 0, the last is the last state of the window.
         """
         if not 0 < self.states_per_window < window:
             index = np.broadcast_to(np.arange(window + 1), (count, window + 1))
@@ -241,6 +241,6 @@ class WindowSampler(Sampler):
 def _log_uniform(
     random: np.random.Generator, most: np.ndarray, count: int
 ) -> np.ndarray:
-    """Draw whole numbers from 1 to `most`, `(n, 1)` to `(n, count)`."""
+    """Return log-uniform whole numbers from 1 to `most`, `(n, 1)` to `(n, count)`."""
     exponents = random.random((len(most), count)) * np.log(most + 1)
     return np.minimum(np.exp(exponents).astype(int), most)

@@ -1,4 +1,4 @@
-"""Tracers in memory, and the check of their values."""
+"""Blocks of tracers in memory, and checks of their values."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,21 +17,21 @@ PER_TRACER = {"length": "i4", "tracer": "i8", "simulation": "i8", "split": "u1"}
 
 @dataclass
 class Tracers:
-    """Some tracers in memory, as plain arrays.
+    """Block of tracers in memory, as plain NumPy arrays.
 
     Raises:
-        InputError: For masked values, labels and units, which are not kept here; times
-            with a unit are converted.
+        InputError: For masked or labelled values and for values with units, except
+            that times with a unit are converted.
 
     Attributes:
         rows: Row numbers in the file, (n,).
-        abundances: Relative to H nuclei, (n, T+1, S), or (n, 1, S) when unsolved, or
-            (n, 0, S) where there are none.
+        abundances: Relative to H nuclei, (n, T+1, S); (n, 1, S) if only initial
+            abundances are known, (n, 0, S) if there are none.
         physical: Parameters in the file's units, (n, T, P).
         time: Years, (n, T+1).
-        length: Valid states of each tracer, (n,); NaN lies beyond.
+        length: Number of valid states of each tracer, (n,); later states are NaN.
         tracer: Identifiers, (n,).
-        simulation: Identifiers of the simulations, (n,).
+        simulation: Identifiers of their simulations, (n,).
         split: 0 train, 1 validation, 2 test, 255 not split, (n,).
     """
 
@@ -54,12 +54,12 @@ class Tracers:
         return len(self.length)
 
     def take(self, rows: np.ndarray) -> "Tracers":
-        """Return copies of some of them."""
+        """Return copies of the tracers in some rows of this block."""
         names = self.__dataclass_fields__
         return Tracers(**{name: getattr(self, name)[rows].copy() for name in names})
 
     def padded(self, states: int) -> "Tracers":
-        """Return them with room for `states` states, NaN beyond each one's end."""
+        """Return the tracers with room for `states` states, padded with NaN."""
         if self.time.shape[1] == states:
             return self
         padded = empty_tracers(
@@ -74,7 +74,7 @@ class Tracers:
 
 
 def empty_tracers(n: int, states: int, species: int, parameters: int) -> Tracers:
-    """Return tracers of NaN, to be filled up to their lengths."""
+    """Return tracers whose values are NaN, to be filled in."""
     return Tracers(
         rows=np.arange(n),
         abundances=np.full((n, states, species), np.nan, np.float32),
@@ -93,17 +93,17 @@ def check_values(
     species: Sequence[str],
     parameters: Sequence[str],
 ) -> None:
-    """Refuse values that no valid tracer holds.
+    """Raise InputError for values that no valid tracer holds.
 
     Args:
-        path: Named in the message.
-        tracers: What to check, within each tracer's length.
+        path: The file, for messages.
+        tracers: The tracers; only states within the length of each are checked.
         species: Names, in column order.
         parameters: Names, in column order.
 
     Raises:
         InputError: For an abundance that is not finite or outside [0, 1] beyond
-            rounding, a parameter that is not positive, or time that stands still.
+            rounding, a parameter that is not positive, or times that do not increase.
     """
     states = tracers.time.shape[1]
     valid = None
@@ -120,7 +120,7 @@ def check_values(
     ) -> None:
         if not values.size:
             return
-        # Minima and maxima carry NaN along and take no memory of their own.
+        # Minima and maxima propagate NaN and need no temporary arrays.
         if inside is None and good(values.min()) and good(values.max()):
             return
         bad = ~good(values)
@@ -131,13 +131,13 @@ def check_values(
             name = names[int(where[2])] if values.ndim == 3 else names[0]
             raise InputError(
                 f"{path}: tracer {tracers.tracer[where[0]]}, state {where[1]}: {name} "
-                f"is {values[where]:.6g}; it must be {allowed}, correct the data."
+                f"is {values[where]:.6g}, but must be {allowed}; correct the data."
             )
 
-    kept = tracers.abundances.shape[1]
+    solved = tracers.abundances.shape[1]
     check(
         tracers.abundances,
-        None if valid is None else valid[:, :kept],
+        None if valid is None else valid[:, :solved],
         species,
         lambda x: (x >= low) & (x <= high),
         "an abundance from 0 to 1 relative to H nuclei",
@@ -165,5 +165,6 @@ def check_values(
         before, after = tracers.time[row, state : state + 2]
         raise InputError(
             f"{path}: tracer {tracers.tracer[row]}, state {state + 1}: time is "
-            f"{after:.6g} yr after {before:.6g} yr; it must increase within a tracer."
+            f"{after:.6g} yr after {before:.6g} yr, but must increase within a tracer; "
+            "correct the data."
         )

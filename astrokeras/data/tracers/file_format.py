@@ -1,7 +1,7 @@
-"""The tracer file, format "astrokeras-tracers/1": names, limits and its check.
+"""Format of tracer files, "astrokeras-tracers/1": names, limits and structure check.
 
-`data/README.md` describes the format for people; this module refuses what departs
-from it.  Nothing here reads abundances.
+`data/README.md` describes the format; this module refuses files that depart from it.
+It does not read abundances.
 """
 
 import contextlib
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
 
 FORMAT = "astrokeras-tracers/1"
 FLOOR = 1e-20
-STEP_MARGIN = (
-    1e-3  # intervals that differ by less are one interval, for times are rounded
-)
-"""Abundances below this, relative to H nuclei, are not resolved."""
+"""Smallest abundance, relative to H nuclei; lower abundances are treated as equal."""
+STEP_MARGIN = 1e-3
+"""Relative difference below which two time steps are equal, since times are rounded."""
 LOWEST = -1e-12
-"""A solver's harmless undershoot; anything more negative is refused."""
+"""Lowest accepted abundance: solvers undershoot zero slightly."""
 HIGHEST = 1.0 + 1e-6
-"""An abundance rounded above one; anything larger is refused."""
+"""Highest accepted abundance: rounding can exceed 1 slightly."""
 LARGEST_TRACER = 2**28
-"""Bytes of the abundances of one tracer: whole tracers are read."""
+"""Largest size in bytes of the abundances of a tracer, which is read as a whole."""
 SPLITS = ("train", "validation", "test")
 UNASSIGNED = 255
-"""In memory, the split of every tracer of a file that has none."""
+"""Code in memory of tracers from a file without a split."""
 NO_SIMULATION = -1
-"""Identifier of the simulation where a raw file names none."""
+"""Identifier of the simulation if a raw file gives none."""
 PARAMETER_UNITS = {
     "Density": "H nuclei cm^-3",
     "Radfield": "Habing",
@@ -39,7 +38,7 @@ PARAMETER_UNITS = {
     "zeta": "1.3e-17 s^-1",
 }
 
-# What a dataset holds ("f" floats, "i" integers, "s" strings) and its shape.
+# Kind ("f" floats, "i" integers, "s" strings) and axes of each dataset.
 _LAYOUT = {
     "abundances": ("f", "NAS"),
     "physical": ("f", "NTP"),
@@ -57,21 +56,21 @@ _REMEDY = "write the file again with `astrokeras data import`."
 
 
 def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
-    """Refuse a file that does not follow the tracer format.
+    """Raise InputError if a file does not follow the tracer format.
 
-    Checks the datasets' presence, kinds, shapes and filters, and the names and units;
-    values are checked as they are read.
+    Checks the presence, kinds, shapes and filters of the datasets, and the names and
+    units. Values are checked when they are read.
 
     Args:
         file: An open HDF5 file.
-        need_abundances: Whether its dataset `abundances` must be there. Where it need
-            not be and is not, `species` need not be either: a file of tracks.
+        need_abundances: Whether the dataset `abundances` is required. If it is neither
+            required nor present, `species` is optional too, as in a file of tracks.
 
     Raises:
-        InputError: Naming the file, the dataset, what was found and the remedy.
+        InputError: The message names the file, the dataset, its fault and the remedy.
     """
     path = file.filename
-    found = _text(file.attrs.get("format", ""))
+    found = decoded(file.attrs.get("format", ""))
     if found != FORMAT:
         raise InputError(
             f"{path}: attribute 'format' is {found!r}, not {FORMAT!r}; "
@@ -80,7 +79,7 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     missing = [name for name in _LAYOUT if name not in file]
     if set(missing) == set(_SOLUTION) and need_abundances:
         raise InputError(
-            f"{path}: datasets {', '.join(_SOLUTION)} missing, it holds tracks alone; "
+            f"{path}: datasets {', '.join(_SOLUTION)} missing, it holds only tracks; "
             "solve them with `astrokeras data generate`."
         )
     if not need_abundances and "abundances" in missing:
@@ -94,11 +93,11 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
     for name, (kind, axes) in layout.items():
         _check_dataset(file, name, kind, len(axes))
     _check_shapes(file, layout)
-    unit = _text(file["time"].attrs.get("units", ""))
+    unit = decoded(file["time"].attrs.get("units", ""))
     if unit not in ("", "yr", "year", "years"):
         raise InputError(
-            f"{path}: attribute 'units' of dataset 'time' is {unit!r}; times are in "
-            f"years, convert them and {_REMEDY}"
+            f"{path}: attribute 'units' of dataset 'time' is {unit!r}, but times are "
+            f"in years; convert them and {_REMEDY}"
         )
     if "species" in file:
         _check_names(path, "species", strings(file["species"]))
@@ -112,29 +111,42 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
         )
 
 
+def decoded(value: Any) -> str:
+    """Return an HDF5 string, or any other value, as a Python string."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def strings(dataset: "h5py.Dataset | Sequence[Any]") -> tuple[str, ...]:
     """Return a dataset or an attribute of HDF5 strings as Python strings."""
-    return tuple(_text(value) for value in dataset[:])
+    return tuple(map(decoded, dataset[:]))
+
+
+def stored_item(parent: "h5py.Group", name: str) -> Any:
+    """Return an object that is stored in the file itself, `None` for a link."""
+    import h5py
+
+    link = parent.get(name, getlink=True)
+    return parent.get(name) if isinstance(link, h5py.HardLink) else None
 
 
 def plain_dataset(parent: "h5py.Group", name: str) -> "h5py.Dataset":
-    """Return a dataset that lies in the file itself and that can be decoded.
+    """Return a dataset that is stored in the file itself and can be decompressed.
 
-    Links and virtual or external storage could reach any file of the reader.
+    Links and virtual or external storage could give access to any other file.
 
     Raises:
-        InputError: If it is a link, no dataset, stored elsewhere, or compressed with
-            a filter that is not installed.
+        InputError: If it is a link, not a dataset, stored in another file, or
+            compressed with a filter that is not installed.
     """
     import h5py
 
     path = parent.file.filename
-    link = parent.get(name, getlink=True)
-    dataset = parent.get(name) if isinstance(link, h5py.HardLink) else None
+    dataset = stored_item(parent, name)
     if not isinstance(dataset, h5py.Dataset):
+        found = dataset or parent.get(name, getlink=True)
         raise InputError(
             f"{path}: {name!r} must be a dataset of the file itself, not "
-            f"{type(dataset or link).__name__}; copy the data into one file."
+            f"{type(found).__name__}; copy the data into one file."
         )
     if dataset.is_virtual or dataset.external:
         raise InputError(
@@ -145,16 +157,36 @@ def plain_dataset(parent: "h5py.Group", name: str) -> "h5py.Dataset":
     return dataset
 
 
-def _check_filters(dataset: "h5py.Dataset") -> None:
+def filters_of(dataset: "h5py.Dataset") -> list[int]:
+    """Return the numbers of the HDF5 filters that a dataset is compressed with."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+
+
+def missing_filters(dataset: "h5py.Dataset") -> list[int]:
+    """Return the numbers of the filters of a dataset that are not installed."""
+    from h5py.h5z import filter_avail
+
+    filters = filters_of(dataset)
+    if not all(map(filter_avail, filters)):
+        with contextlib.suppress(ImportError):
+            import hdf5plugin  # noqa: F401  Its import registers more filters.
+    return [code for code in filters if not filter_avail(code)]
+
+
+def is_readable(dataset: "h5py.Dataset") -> bool:
+    """Return whether a dataset holds numbers or text, with installed filters.
+
+    Other values, such as pickled objects and references, are never read.
+    """
     import h5py
 
-    properties = dataset.id.get_create_plist()
-    codes = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    if all(h5py.h5z.filter_avail(code) for code in codes):
-        return
-    with contextlib.suppress(ImportError):
-        import hdf5plugin  # noqa: F401  Its import registers more filters.
-    unknown = [code for code in codes if not h5py.h5z.filter_avail(code)]
+    is_object = dataset.dtype.kind == "O" and not h5py.check_string_dtype(dataset.dtype)
+    return not (is_object or missing_filters(dataset))
+
+
+def _check_filters(dataset: "h5py.Dataset") -> None:
+    unknown = missing_filters(dataset)
     if unknown:
         raise InputError(
             f"{dataset.file.filename}: dataset {dataset.name!r} is compressed with "
@@ -195,19 +227,19 @@ def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None
         "P": len(file["parameters"]),
     }
     if "abundances" in file and file["abundances"].shape[1] == 1:
-        sizes["A"] = 1  # State 0 alone: a file to predict from.
+        sizes["A"] = 1  # Only state 0: a file of initial conditions for predictions.
     for name, (_, axes) in layout.items():
         expected = tuple(sizes[axis] for axis in axes)
         if file[name].shape != expected:
             raise InputError(
                 f"{path}: dataset {name!r} has shape {file[name].shape}, but 'time', "
-                f"'species' and 'parameters' ask for {expected}; {_REMEDY}"
+                f"'species' and 'parameters' require {expected}; {_REMEDY}"
             )
     widest = max("SP", key=lambda axis: sizes[axis])
     if 4 * states * sizes[widest] > LARGEST_TRACER:
         what = {"S": "species", "P": "parameters"}[widest]
         raise InputError(
-            f"{path}: one tracer of {states} states of {sizes[widest]} {what} takes "
+            f"{path}: a tracer of {states} states with {sizes[widest]} {what} takes "
             f"more than {LARGEST_TRACER} bytes; cut the tracers into shorter ones."
         )
 
@@ -221,7 +253,3 @@ def _check_names(path: str, dataset: str, names: tuple[str, ...]) -> None:
                 f"{path}: dataset {dataset!r} holds {name!r} {fault}; {_REMEDY}"
             )
         seen.add(name)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

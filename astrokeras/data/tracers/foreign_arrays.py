@@ -1,6 +1,6 @@
-"""Arrays of other libraries: their labels, units and numbers.
+"""Labels, units and numbers of the arrays of other libraries.
 
-No library of labels or units is imported: objects are known by their attributes, such
+These libraries are not imported: objects are recognised by their attributes, such
 as `columns` (pandas, Polars, Arrow), `coords` (xarray), `unit` (astropy) or `units`
 (Pint, unyt, netCDF) and `detach` (PyTorch).
 """
@@ -10,18 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import decoded
 from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
 
 
 def attribute(values: Any, name: str) -> Any:
-    """Return an attribute that is no method, `None` if there is none."""
+    """Return an attribute that is not a method, `None` if there is none."""
     found = getattr(values, name, None)
     return None if isroutine(found) else found
 
 
 def axes_of(values: Any) -> list[list[Any] | None] | None:
-    """Return the labels of each axis, `None` for one without or a whole array."""
+    """Return the labels of each axis, `None` for an axis or array without labels."""
     if isinstance(values, np.ndarray):
         return None
     known = attribute(values, "coords")
@@ -39,36 +40,34 @@ def axes_of(values: Any) -> list[list[Any] | None] | None:
 
 
 def without_labels(values: Any) -> Any:
-    """Return what labels belong to: an array, which may have a unit."""
+    """Return the array inside a labelled object; the array may have a unit."""
     if hasattr(values, "coords"):
         return values.data
     if not hasattr(values, "to_numpy"):
         return np.asarray(values)
     array = values.to_numpy()
     types = np.ravel(np.asarray(getattr(values, "dtypes", None), "O"))
-    numbers = all(getattr(one, "kind", "O") in "fiu" for one in types)
-    if array.dtype == object and numbers:  # of pandas' own types, with a missing one
+    numbers = all(getattr(dtype, "kind", "O") in "fiu" for dtype in types)
+    if array.dtype == object and numbers:  # Nullable types of pandas.
         return values.to_numpy("float64", na_value=np.nan)
     return array
 
 
 def stated_unit(values: Any) -> str | None:
-    """Return the unit that the attributes of a table or a dataset state."""
+    """Return the unit given in the attributes of a table or a dataset."""
     stated = attribute(values, "attrs")
     unit = stated.get("units", stated.get("unit")) if hasattr(stated, "get") else None
-    if isinstance(unit, bytes):
-        unit = unit.decode("utf-8", "replace")
-    return None if unit is None or str(unit) == "" else str(unit)
+    return None if unit is None else decoded(unit) or None
 
 
 def unit_of(values: Any) -> Any:
-    """Return the unit of an array: an object of its library, or text."""
+    """Return the unit of an array, as an object of its library or as text."""
     kind = getattr(getattr(values, "dtype", None), "kind", "")
-    if kind and kind in "mM":  # what pandas calls their unit is their resolution
+    if kind and kind in "mM":  # The `unit` of dates in pandas is their resolution.
         return None
     stated = stated_unit(values)
     found = [attribute(values, name) for name in ("unit", "units")]
-    return next((one for one in [stated, *found] if _is_unit(one)), None)
+    return next((unit for unit in [stated, *found] if _is_unit(unit)), None)
 
 
 def _is_unit(found: Any) -> bool:
@@ -76,11 +75,11 @@ def _is_unit(found: Any) -> bool:
 
 
 def ratio(unit: str, wanted: str) -> float | None:
-    """Return what one of a unit in text is in the unit wanted, `None` if unknown."""
+    """Return the factor from a unit in text to another, `None` if it is unknown."""
     if not wanted:
         return 1.0 if unit in {"1", "dimensionless"} else None
     try:
-        float(unit)  # a number is no unit
+        float(unit)  # A number is not a unit.
     except ValueError:
         try:
             return factor("", unit, wanted)
@@ -90,18 +89,18 @@ def ratio(unit: str, wanted: str) -> float | None:
 
 
 def converted(values: Any, wanted: str) -> Any:
-    """Return the numbers of a quantity in the unit wanted, `None` if that fails."""
+    """Return the numbers of a quantity in another unit, `None` if that fails."""
     try:
         quantity = values.to(wanted)
-    except Exception:  # each library has errors of its own
+    except Exception:  # Each library raises its own errors.
         return None
     return quantity.magnitude if hasattr(quantity, "magnitude") else quantity.value
 
 
 def on_host(values: Any) -> Any:
-    """Return a tensor of any backend as an array, anything else as it is."""
+    """Return a tensor of any backend as an array, and any other value unchanged."""
     if hasattr(values, "nnz"):
-        raise TypeError("it is sparse, see its `toarray`")
+        raise TypeError("it is sparse, use its `toarray`")
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if "bfloat16" in str(values.dtype) else values

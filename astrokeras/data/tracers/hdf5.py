@@ -1,4 +1,4 @@
-"""HDF5 files: opened once they were looked through, read by runs of rows."""
+"""Access to HDF5 files: opening after a safety check, and reading of rows."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ __all__ = ["open_hdf5", "plain", "read_rows", "row_numbers", "unreadable"]
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading, once it was looked through.
+    """Open an HDF5 file for reading, after the sandbox has checked it.
 
     Raises:
-        InputError: If it is missing, not HDF5, truncated or not safe to read.
+        InputError: If the file is missing, not HDF5, truncated or not safe to read.
     """
     check_input(path)
     if not hdf5_sandbox.is_hdf5(path):
-        raise unreadable(path, "it has not the signature of HDF5", content(path))
+        raise unreadable(path, "it lacks the signature of HDF5", content(path))
     hdf5_sandbox.check_file(path)
     try:
         file = h5py.File(path, "r")
@@ -34,7 +34,7 @@ def open_hdf5(path: Path) -> h5py.File:
         file.close()
         raise InputError(
             f"{path}: was replaced while it was being opened; try again when it is "
-            "whole."
+            "complete."
         )
     return file
 
@@ -43,7 +43,7 @@ def row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
     """Return the numbers of rows that a slice or an array of numbers selects.
 
     Raises:
-        InputError: If it is neither, or reaches beyond the tracers.
+        InputError: If it is neither, or a row number is out of range.
     """
     if isinstance(rows, slice):
         try:
@@ -66,18 +66,18 @@ def row_numbers(rows: slice | np.ndarray, tracers: int) -> np.ndarray:
 
 
 def read_rows(dataset: h5py.Dataset, index: np.ndarray, dtype: str) -> np.ndarray:
-    """Read rows in any order with one HDF5 read for each run of neighbours."""
-    # Filled run by run: every row of the index lies in one.
+    """Read rows in any order, with one HDF5 read for each run of consecutive rows."""
+    # The loop fills every row, because each belongs to exactly one run.
     out = np.empty((len(index), *dataset.shape[1:]), dtype)
     if not len(index):
         return out
     order = np.argsort(index, kind="stable")
     ordered = index[order]
     starts = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 2) != 1)
-    straight = bool((order == np.arange(len(order))).all())
+    in_order = bool((order == np.arange(len(order))).all())
     for start, stop in zip(starts, [*starts[1:], len(ordered)], strict=True):
         run = slice(int(ordered[start]), int(ordered[stop - 1]) + 1)
-        if straight:
+        if in_order:
             dataset.read_direct(out, np.s_[run], np.s_[int(start) : int(stop)])
         else:
             out[order[start:stop]] = dataset[run]
@@ -85,7 +85,7 @@ def read_rows(dataset: h5py.Dataset, index: np.ndarray, dtype: str) -> np.ndarra
 
 
 def plain(value: Any) -> Any:
-    """Turn an HDF5 attribute into a plain Python value."""
+    """Convert an HDF5 attribute to a plain Python value."""
     if isinstance(value, h5py.Empty):
         return ""
     if isinstance(value, bytes):

@@ -1,9 +1,9 @@
-"""Files of unknown origin are looked through elsewhere before they are read here.
+"""Sandbox for HDF5 files of unknown origin: a separate process checks each file first.
 
-libhdf5 trusts the files it reads: some bytes make it crash, run for ever or take all
-memory.  So another process, under limits of time and memory, opens each file first
-(`scan`); when it dies, the file is refused and this one lives on.  The first file costs
-a start of Python with h5py, each further one a fork.
+libhdf5 trusts the files that it reads: a damaged file can make it crash, hang or use
+all memory. Therefore a worker process with limited time and memory opens each file
+first (`hdf5_sandbox_worker.scan`). If the worker dies, the file is refused and this
+process goes on. The first file costs a start of Python with h5py, later files a fork.
 """
 
 import atexit
@@ -16,46 +16,45 @@ from pathlib import Path
 from typing import Any
 
 from astrokeras.errors import InputError
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
+from astrokeras.system.input_paths import HDF5
 
 _known: dict[tuple[str, ...], int] = {}
-_helpers: list["_Helper"] = []
+_helpers: list["_SandboxProcess"] = []
 _lock = threading.Lock()
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file has the signature of HDF5, told without libhdf5."""
+    """Return whether a file has the signature of HDF5, without using libhdf5."""
     try:
         with open(path, "rb") as file:
-            size, place = os.fstat(file.fileno()).st_size, 0
-            # A block of somebody else's may stand in front, of 512 bytes or a double.
-            while place < size:
-                file.seek(place)
-                if file.read(len(SIGNATURE)) == SIGNATURE:
+            size, offset = os.fstat(file.fileno()).st_size, 0
+            # A user block of 512, 1024, 2048 ... bytes may precede the signature.
+            while offset < size:
+                file.seek(offset)
+                if file.read(len(HDF5)) == HDF5:
                     return True
-                place = 2 * place or 512
+                offset = 2 * offset or 512
     except OSError:
         return False
     return False
 
 
 def check_file(path: Path, member: str = "") -> int:
-    """Refuse an HDF5 file that is not safe to read.
+    """Raise InputError if an HDF5 file is not safe to read.
 
-    A file is looked through once as long as it stays the same, and never one that this
-    process has written.
+    An unchanged file is checked once. Files that this process has written are not
+    checked.
 
     Args:
         path: The file.
-        member: Name of the HDF5 file in it where it is a zip archive.
+        member: If the file is a zip archive, the name of the HDF5 file in it.
 
     Returns:
-        The number of values that its datasets hold.
+        The number of values in its datasets.
 
     Raises:
-        InputError: If it is damaged, refers to other files, declares more than it can
-            hold, or makes the HDF5 library crash, run for ever or exhaust memory.
+        InputError: If the file is damaged, refers to other files, declares more data
+            than it can hold, or makes the HDF5 library crash, hang or exhaust memory.
     """
     key = _key(path.stat(), member)
     if key not in _known:
@@ -64,17 +63,17 @@ def check_file(path: Path, member: str = "") -> int:
 
 
 def was_checked(descriptor: int) -> bool:
-    """Whether an open file is what `check_file` let pass, no other by its name."""
+    """Return whether `check_file` accepted this very file, not one of the same name."""
     return _key(os.fstat(descriptor), "") in _known
 
 
 def mark_verified(path: Path, member: str = "", values: int = 0) -> None:
-    """Take a file as good that this process has just written."""
+    """Record that a file, just written by this process, needs no check."""
     _known[_key(path.stat(), member)] = values
 
 
 def forget() -> None:
-    """Look through every file anew, also those that this process has written."""
+    """Forget all checks, so that every file is checked again."""
     _known.clear()
 
 
@@ -83,25 +82,25 @@ def unreadable(path: Path | str, error: object, kind: str = "") -> InputError:
 
     Args:
         path: The file.
-        error: What HDF5 says.
-        kind: What the file is instead, if that is known.
+        error: The error of the HDF5 library.
+        kind: The actual kind of the file, if it is known.
     """
     reason = " ".join(str(error).split())
     if "unable to lock file" in reason:
         return InputError(
-            f"{path}: is held open by another process, which may be writing it "
-            f"({reason}); close it there, or wait for its end."
+            f"{path}: is open in another process, which may be writing it "
+            f"({reason}); close it there, or wait until that process ends."
         )
     if "already open for write" in reason:
         return InputError(
-            f"{path}: is marked as open for writing: a process writes it, or was "
-            f"killed doing so ({reason}); wait for its end, or try `h5clear -s` on a "
-            "copy."
+            f"{path}: is marked as open for writing: a process is writing it, or was "
+            f"killed while writing ({reason}); wait until it ends, or try "
+            "`h5clear -s` on a copy."
         )
     kind = kind or "another kind of file, truncated or damaged"
     return InputError(
-        f"{path}: cannot be read as HDF5, it is {kind} ({reason}); fetch or make it "
-        "again."
+        f"{path}: cannot be read as HDF5, it is {kind} ({reason}); fetch or make "
+        "it again."
     )
 
 
@@ -111,11 +110,12 @@ def _key(state: os.stat_result, member: str) -> tuple[str, ...]:
 
 
 def _ask(path: Path, member: str) -> int:
+    """Return the number of values that the worker counts in a file."""
     name = f"{path}:{member}" if member else str(path)
     with _lock:
         try:
             answer = _helper().ask(path, member)
-        except (OSError, ValueError):  # It had waited too long and left.
+        except (OSError, ValueError):  # The worker had ended after its idle time.
             answer = _helper(anew=True).ask(path, member)
     if "refused" in answer:
         raise InputError(answer["refused"])
@@ -131,39 +131,40 @@ def _ask(path: Path, member: str) -> int:
     return int(answer["values"])
 
 
-class _Helper:
-    """The process that looks through files; it ends with this one, or when idle."""
+class _SandboxProcess:
+    """Worker process that checks files; it ends with this process or when idle."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         path = os.pathsep.join(filter(None, sys.path))
-        # It has little to compute, and must not have threads: it forks.
-        alone = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        # The worker forks, so it must run in a single thread.
+        single_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "astrokeras.data.tracers.hdf5_sandbox_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": path, **alone},
+            env={**os.environ, "PYTHONPATH": path, **single_thread},
         )
 
     def ask(self, path: Path, member: str) -> dict[str, Any]:
-        given, taken = self.process.stdin, self.process.stdout
-        assert given is not None
-        assert taken is not None
-        request = json.dumps([os.path.abspath(path), member])
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        absolute = os.path.abspath(path)
         try:
-            given.write(request.encode() + b"\n")
-            answer = json.loads(taken.readline())
+            stdin.write(json.dumps([absolute, member]).encode() + b"\n")
+            answer = json.loads(stdout.readline())
         except BaseException:
-            # Interrupted, it might answer this question when it is asked the next.
+            # After an interruption it could send this answer to the next request.
             self.process.kill()
             raise
-        # The name that the user gave, not the whole path.
-        whole = os.path.abspath(path)
+        # Messages show the path as the user gave it.
         return {
-            key: value.replace(whole, str(path), 1) if isinstance(value, str) else value
+            key: value.replace(absolute, str(path), 1)
+            if isinstance(value, str)
+            else value
             for key, value in answer.items()
         }
 
@@ -175,12 +176,12 @@ class _Helper:
         self.process.wait()
 
 
-def _helper(anew: bool = False) -> _Helper:
-    """Return the process of this one, a new one after a fork."""
+def _helper(anew: bool = False) -> _SandboxProcess:
+    """Return the worker of this process; a forked process starts a new worker."""
     if not _helpers or anew or _helpers[-1].owner != os.getpid():
         if _helpers and _helpers[-1].owner == os.getpid():
             _helpers.pop().close()
-        _helpers.append(_Helper())
+        _helpers.append(_SandboxProcess())
     return _helpers[-1]
 
 

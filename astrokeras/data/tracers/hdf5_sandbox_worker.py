@@ -1,7 +1,7 @@
-"""Looks through an HDF5 file of unknown origin for what must not be read.
+"""Worker of the HDF5 sandbox: checks files of unknown origin in a process of its own.
 
-`guard` runs this as a process of its own, which forks for each file: what makes libhdf5
-crash or run for ever does so there.  All that comes back is a number or a line.
+`hdf5_sandbox` starts this process, which forks for each file, so that a file that makes
+libhdf5 crash or hang harms only the fork. It returns a number or one line of text.
 """
 
 import io
@@ -21,48 +21,46 @@ from typing import Any
 import h5py
 import numpy as np
 
+from astrokeras.data.tracers.file_format import filters_of, is_readable
 from astrokeras.errors import InputError
 
 MEGABYTE = 10**6
 CLAIMED_BY_ANY = 64 * MEGABYTE
-"""Values that any file may declare; more must stand in proportion to its size."""
+"""Bytes of values that any file may declare; larger claims are limited by `RATIO`."""
 RATIO = 1000
-"""Declared bytes for each stored one: gzip reaches 1032 with constant values."""
+"""Largest ratio of declared to stored bytes; gzip reaches 1032 for constant values."""
 LARGEST_ATTRIBUTE = MEGABYTE
 LARGEST_CHUNK = 256 * MEGABYTE
 LARGEST_MEMBER = 2000 * MEGABYTE
 OBJECTS = 100_000
-"""Objects of a file, members of a group, attributes of an object."""
+"""Most objects in a file, members of a group or attributes of an object."""
 ROBUST = {1, 2, 3}
-"""Filters whose code has held for decades: deflate, shuffle, Fletcher's checksum."""
-# gzip unpacks as much as there is, whatever size the chunk should have.
+"""Numbers of the well-tested filters: deflate, shuffle and Fletcher's checksum."""
+# gzip unpacks all the data that it finds, even beyond the declared size of a chunk.
 INFLATED = 1032
 OVERHEAD = 4096
-"""Bytes that a filter may add to values which it cannot make smaller."""
+"""Bytes that a filter may add to incompressible values."""
 MEMORY = 1000 * MEGABYTE
 SECONDS = 2
-"""Of computing, beside what the size of a file allows."""
+"""CPU time for each file, in addition to a time in proportion to its size."""
 PATIENCE, IDLE = 60, 60
-"""Seconds that one file may take in all, and that the process waits for the next."""
+"""Wall-clock seconds for one file, and seconds that the worker waits for the next."""
 READ_PER_SECOND = 20 * MEGABYTE
 
 _REMEDY = "copy the data into one new file, or get it from whoever you trust."
 
 
 def scan(path: Path, member: str = "") -> int:
-    """Look through an HDF5 file.
+    """Check an HDF5 file and return the number of values in its datasets.
 
     Args:
         path: The file.
-        member: Name of the HDF5 file in it where it is a zip archive.
-
-    Returns:
-        The number of values that its datasets hold.
+        member: If the file is a zip archive, the name of the HDF5 file in it.
 
     Raises:
-        InputError: If it refers to other files, declares more than it can hold, or
-            has attributes, chunks or counts beyond any use.
-        Exception: Whatever h5py raises for a file that is damaged.
+        InputError: If the file refers to other files, declares more data than it can
+            hold, or has excessively large attributes, chunks or counts.
+        Exception: Any exception that h5py raises for a damaged file.
     """
     name, size = f"{path}:{member}" if member else str(path), path.stat().st_size
     source: Any = path
@@ -74,181 +72,152 @@ def scan(path: Path, member: str = "") -> int:
         size, source = len(source), io.BytesIO(source)
     _allow(size / READ_PER_SECOND)
     with h5py.File(source, "r") as file:
-        one = _Scan(name, size, whole=bool(member))
-        one.walk(file)
-    return one.values
+        result = _FileScan(name, size, read_all=bool(member))
+        result.walk(file)
+    return result.values
 
 
-class _Scan:
-    """One pass through all objects of a file, each but once."""
+class _FileScan:
+    """Walk through all objects of a file that visits each object once."""
 
-    def __init__(self, name: str, size: int, whole: bool):
-        self.name, self.size, self.whole = name, size, whole
+    def __init__(self, name: str, size: int, read_all: bool):
+        self.name, self.size, self.read_all = name, size, read_all
         self.values = self.claimed = 0
 
     def walk(self, file: h5py.File) -> None:
         waiting: list[h5py.Group] = [file["/"]]
-        seen = {_place(file["/"])}
+        seen = {_address(file["/"])}
         while waiting:
             group = waiting.pop()
             self._check_attributes(group)
             self._check_count(group, len(group), "members")
             for key in group:
-                one = self._member(group, key)
-                if one is None or _place(one) in seen:
+                item = self._member(group, key)
+                if item is None or _address(item) in seen:
                     continue
-                seen.add(_place(one))
+                seen.add(_address(item))
                 self._check_count(file, len(seen), "objects")
-                if isinstance(one, h5py.Group):
-                    waiting.append(one)
-                elif isinstance(one, h5py.Dataset):
-                    self._check_attributes(one)
-                    self._check_dataset(one)
+                if isinstance(item, h5py.Group):
+                    waiting.append(item)
+                elif isinstance(item, h5py.Dataset):
+                    self._check_attributes(item)
+                    self._check_dataset(item)
 
     def _member(self, group: h5py.Group, key: str) -> Any:
-        """Return what lies in the file itself; a soft link leads to such a thing."""
+        """Return a hard-linked object; soft links only lead to such objects."""
         link = group.get(key, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            raise InputError(
-                f"{self.name}: {key!r} is a link to the file {link.filename!r}; "
-                f"{_REMEDY}"
-            )
+            raise self._refusal(f"{key!r} is a link to the file {link.filename!r}")
         return group[key] if isinstance(link, h5py.HardLink) else None
 
-    def _check_count(self, one: Any, count: int, what: str) -> None:
+    def _refusal(self, fault: str, remedy: str = _REMEDY) -> InputError:
+        return InputError(f"{self.name}: {fault}; {remedy}")
+
+    def _check_count(self, item: Any, count: int, what: str) -> None:
         if count > OBJECTS:
-            raise InputError(
-                f"{self.name}: {one.name!r} has {count} {what}, more than {OBJECTS}; "
-                f"{_REMEDY}"
+            raise self._refusal(
+                f"{item.name!r} has {count} {what}, more than {OBJECTS}"
             )
 
-    def _check_attributes(self, one: Any) -> None:
-        count = h5py.h5a.get_num_attrs(one.id)
-        self._check_count(one, count, "attributes")
+    def _check_attributes(self, item: Any) -> None:
+        count = h5py.h5a.get_num_attrs(item.id)
+        self._check_count(item, count, "attributes")
         for index in range(count):
-            attribute = h5py.h5a.open(one.id, index=index)
+            attribute = h5py.h5a.open(item.id, index=index)
             key = attribute.name.decode("utf-8", "replace")
-            # Its storage size: h5py raises where that is nothing.
+            # `get_storage_size` is not used: h5py raises an error where it is 0.
             items = attribute.get_space().get_simple_extent_npoints()
             size = items * attribute.get_type().get_size()
             if size <= LARGEST_ATTRIBUTE:
-                # Strings of variable length lie elsewhere: only reading tells.
-                size = _text_size(one.attrs[key])
+                # The size of strings of variable length is known only after reading.
+                size = _text_size(item.attrs[key])
             if size > LARGEST_ATTRIBUTE:
-                raise InputError(
-                    f"{self.name}: attribute {key!r} of {one.name!r} takes {size} "
-                    f"bytes, more than {LARGEST_ATTRIBUTE}; remove it."
+                raise self._refusal(
+                    f"attribute {key!r} of {item.name!r} takes {size} bytes, more than "
+                    f"{LARGEST_ATTRIBUTE}",
+                    "remove it.",
                 )
 
     def _check_dataset(self, dataset: h5py.Dataset) -> None:
         if dataset.is_virtual or dataset.external:
-            raise InputError(
-                f"{self.name}: dataset {dataset.name!r} is stored in other files; "
-                f"{_REMEDY}"
-            )
+            raise self._refusal(f"dataset {dataset.name!r} is stored in other files")
         if dataset.shape is None:
             return
         claimed = dataset.size * _item_size(dataset)
         self.values += dataset.size
         self.claimed += claimed
         if self.claimed > max(CLAIMED_BY_ANY, RATIO * self.size):
-            raise InputError(
-                f"{self.name}: dataset {dataset.name!r} claims shape {dataset.shape}, "
-                f"{claimed} bytes, more than a file of {self.size} bytes can hold; "
-                f"{_REMEDY}"
+            raise self._refusal(
+                f"dataset {dataset.name!r} claims shape {dataset.shape}, {claimed} "
+                f"bytes, more than a file of {self.size} bytes can hold"
             )
         unusual = self._check_chunks(dataset)
-        if not dataset.size or not _is_readable(dataset):
+        if not dataset.size or not is_readable(dataset):
             return
-        if unusual or self.whole or h5py.check_string_dtype(dataset.dtype):
+        read_all = unusual or self.read_all or h5py.check_string_dtype(dataset.dtype)
+        if dataset.ndim and read_all:
             _allow(claimed / READ_PER_SECOND)
             _read_all(dataset)
         else:
-            for place in (0, -1):
-                dataset[(place,) * dataset.ndim]
+            for index in (0, -1):
+                dataset[(index,) * dataset.ndim]
 
     def _check_chunks(self, dataset: h5py.Dataset) -> bool:
-        """Whether its chunks need unpacking that may do harm."""
+        """Return whether decompressing its chunks may be harmful."""
         if dataset.chunks is None:
             return False
         chunk = math.prod(dataset.chunks) * _item_size(dataset)
         if chunk > LARGEST_CHUNK:
-            raise InputError(
-                f"{self.name}: dataset {dataset.name!r} has chunks of {chunk} bytes, "
-                f"more than {LARGEST_CHUNK}; write it with smaller ones."
+            raise self._refusal(
+                f"dataset {dataset.name!r} has chunks of {chunk} bytes, more than "
+                f"{LARGEST_CHUNK}",
+                "write it with smaller ones.",
             )
         stored: list[int] = []
         dataset.id.chunk_iter(lambda info: stored.append(info.size))
         if sum(stored) > self.size:
-            raise InputError(
-                f"{self.name}: dataset {dataset.name!r} has chunks of {sum(stored)} "
-                f"bytes in a file of {self.size}; {_REMEDY}"
+            raise self._refusal(
+                f"dataset {dataset.name!r} has chunks of {sum(stored)} bytes in a file "
+                f"of {self.size}"
             )
         if max(stored, default=0) > 1.01 * chunk + OVERHEAD:
-            raise InputError(
-                f"{self.name}: dataset {dataset.name!r} has a chunk of {max(stored)} "
-                f"bytes for {chunk} bytes of values; {_REMEDY}"
+            raise self._refusal(
+                f"dataset {dataset.name!r} has a chunk of {max(stored)} bytes for "
+                f"{chunk} bytes of values"
             )
-        filters = _filters(dataset)
+        filters = set(filters_of(dataset))
         large = max(stored, default=0) * INFLATED > MEMORY
         return bool(filters - ROBUST) or (bool(filters) and large)
 
 
-def _place(one: Any) -> tuple[int, int]:
-    info = h5py.h5o.get_info(one.id)
+def _address(item: Any) -> tuple[int, int]:
+    info = h5py.h5o.get_info(item.id)
     return info.fileno, info.addr
 
 
 def _text_size(value: Any) -> int:
-    """Return the bytes of an attribute's text, 0 of all else."""
+    """Return the bytes of the text in an attribute, 0 if it holds none."""
     values = value.ravel() if isinstance(value, np.ndarray) else [value]
-    return sum(len(one) for one in values if isinstance(one, str | bytes))
+    return sum(len(text) for text in values if isinstance(text, str | bytes))
 
 
 def _item_size(dataset: h5py.Dataset) -> int:
-    """Return the bytes of a value; of one of variable length those of its address."""
+    """Return the bytes of a value; for variable length, those of its address."""
     return dataset.id.get_type().get_size()
 
 
-def _filters(dataset: h5py.Dataset) -> set[int]:
-    properties = dataset.id.get_create_plist()
-    return {properties.get_filter(i)[0] for i in range(properties.get_nfilters())}
-
-
-def _is_readable(dataset: h5py.Dataset) -> bool:
-    """Whether its values are numbers or text, and its filters are installed.
-
-    Nothing else is ever read: not pickled objects, and not references.
-    """
-    kind = dataset.dtype
-    if kind.kind == "O" and not h5py.check_string_dtype(kind):
-        return False
-    filters = _filters(dataset)
-    if not all(map(h5py.h5z.filter_avail, filters)):
-        try:
-            import hdf5plugin  # noqa: F401  Its import registers more filters.
-        except ImportError:
-            return False
-    return all(map(h5py.h5z.filter_avail, filters))
-
-
 def _read_all(dataset: h5py.Dataset) -> None:
-    if not dataset.ndim:
-        dataset[()]
-        return
-    rows = max(1, LARGEST_CHUNK * len(dataset) // max(1, 4 * dataset.nbytes))
-    rows = min(rows, 65536)
+    rows = LARGEST_CHUNK * len(dataset) // max(1, 4 * dataset.nbytes)
+    rows = max(1, min(rows, 65536))
     for first in range(0, len(dataset), rows):
         dataset[first : first + rows]
 
 
 def _allow(seconds: float) -> None:
-    """Let the process compute for so many seconds more, and some."""
-    if not _limited:
-        return
-    spent = resource.getrusage(resource.RUSAGE_SELF)
-    total = math.ceil(spent.ru_utime + spent.ru_stime + SECONDS + seconds)
-    _limit(resource.RLIMIT_CPU, total)
+    """Raise the limit of CPU time by `seconds`, plus a margin."""
+    if _limited:
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])  # User and system.
+        _limit(resource.RLIMIT_CPU, math.ceil(used + SECONDS + seconds))
 
 
 _limited = False
@@ -262,19 +231,19 @@ def _limit(what: int, value: int) -> None:
 
 
 def serve() -> None:
-    """Answer requests on stdin, `[path, member]`, with a line of JSON on stdout each.
+    """Answer each request `[path, member]` on stdin with a line of JSON on stdout.
 
-    A forked process, under limits, looks through the file; h5py is imported once. The
-    answer has one key: `values`, `refused`, `damaged`, or `died` with how it did.
+    A forked process with limited resources checks the file; h5py is imported once. The
+    answer has one key: `values`, `refused`, `damaged`, or `died` with the signal.
     """
     for line in _lines(sys.stdin.fileno()):
         path, member = json.loads(line)
-        answer = json.dumps(_ask_fork(Path(path), member))
+        answer = json.dumps(_scan_in_fork(Path(path), member))
         os.write(sys.stdout.fileno(), answer.encode() + b"\n")
 
 
 def _lines(source: int) -> Iterator[bytes]:
-    """Yield lines until nobody sends them any more."""
+    """Yield lines until the sender closes the pipe or is idle for too long."""
     rest = b""
     while select.select([source], [], [], IDLE)[0]:
         read = os.read(source, 65536)
@@ -284,7 +253,8 @@ def _lines(source: int) -> Iterator[bytes]:
         yield from lines
 
 
-def _ask_fork(path: Path, member: str) -> dict[str, Any]:
+def _scan_in_fork(path: Path, member: str) -> dict[str, Any]:
+    """Check a file in a forked process and return its answer."""
     end, begin = os.pipe()
     pid = os.fork()
     if not pid:
@@ -293,7 +263,8 @@ def _ask_fork(path: Path, member: str) -> dict[str, Any]:
         finally:
             os._exit(0)
     os.close(begin)
-    answer, until = b"", time.monotonic() + PATIENCE + _size(path) / READ_PER_SECOND
+    size = path.stat().st_size if path.exists() else 0
+    answer, until = b"", time.monotonic() + PATIENCE + size / READ_PER_SECOND
     while select.select([end], [], [], max(0.0, until - time.monotonic()))[0]:
         read = os.read(end, 65536)
         if not read:
@@ -308,14 +279,10 @@ def _ask_fork(path: Path, member: str) -> dict[str, Any]:
     return json.loads(answer) if answer else {"died": "without a word"}
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
 def _scan_limited(path: Path, member: str) -> dict[str, Any]:
     global _limited
     _limited = True
-    # No file is written, and no core: only the answer leaves this process.
+    # The process may write neither files nor core dumps, only its answer to the pipe.
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_AS, MEMORY)
@@ -323,7 +290,7 @@ def _scan_limited(path: Path, member: str) -> dict[str, Any]:
         return {"values": scan(path, member)}
     except InputError as error:
         return {"refused": str(error)}
-    except Exception as error:  # A hostile file can make the reader raise anything.
+    except Exception as error:  # A hostile file can make h5py raise any exception.
         reason = " ".join(str(error).split()) or type(error).__name__
         return {"damaged": reason[:300]}
 

@@ -1,10 +1,11 @@
-"""Initial abundances from a CSV file with species as columns."""
+"""Reader of initial abundances, a CSV file with one column for each species."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import LARGEST_TEXT
 from astrokeras.system.close_names import suggest
@@ -12,29 +13,29 @@ from astrokeras.system.text_files import not_a_number, read_table
 
 
 def read_initial(
-    path: str | Path, species: Sequence[str], floor: float = 1e-20
+    path: str | Path, species: Sequence[str], floor: float = FLOOR
 ) -> np.ndarray:
-    """Read initial abundances: a header of species names and one row of values.
+    """Read initial abundances from a header of species names and a row of values.
 
     Args:
         path: The CSV file.
-        species: Names wanted, in the order wanted; columns beyond these are ignored
-            unless they carry more than the floor.
+        species: Names of the required species, in the order of the result. Other
+            columns must not exceed the floor.
         floor: Smaller abundances are raised to it.
 
     Returns:
         Abundances relative to H nuclei, `(S,)`, float64.
 
     Raises:
-        InputError: If the file is missing, has another shape, lacks a species, or
-            holds a value that is no abundance.
+        InputError: If the file is missing, has the wrong shape, lacks a species, or
+            holds a value that is not an abundance.
     """
     path = Path(path)
     rows = [cells for _, cells in read_table(path, LARGEST_TEXT, "file of abundances")]
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
         raise InputError(
             f"{path}: holds {len(rows)} rows; it must hold a row of species names and "
-            "one of abundances, of the same length."
+            "a row of abundances, of the same length."
         )
     values: dict[str, float] = {}
     for name, text in zip(*rows, strict=True):
@@ -46,8 +47,8 @@ def read_initial(
             raise InputError(f"{path}: {name} {not_a_number(text)}.") from error
         if not 0 <= values[name] <= 1:
             raise InputError(
-                f"{path}: {name} is {values[name]:g}; an abundance lies in [0, 1], "
-                "relative to H nuclei, correct the file."
+                f"{path}: {name} is {values[name]:g}, but an abundance lies in [0, 1], "
+                "relative to H nuclei; correct the file."
             )
     missing = [name for name in species if name not in values]
     if missing:

@@ -1,6 +1,7 @@
-"""Arrays from callers as plain numbers: masks, labels and units count or are refused.
+"""Conversion of labelled, masked and dimensional arrays to plain NumPy arrays.
 
-`foreign` knows how other libraries store these.
+Masks, labels and units are respected or refused, never ignored. `foreign_arrays` reads
+them from the objects of other libraries.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,12 +37,12 @@ def as_numbers(
     columns: Sequence[str] = (),
     units: Sequence[str] = (),
 ) -> np.ndarray:
-    """Return an array of plain numbers, refusing what they alone would misrepresent.
+    """Return array-like values as plain numbers, or raise InputError.
 
-    - A mask with nothing masked is dropped; masked values are refused.
-    - Labels of the last axis must be `columns`, in any order, and are put in theirs.
-      Labels of the other axes must count the rows, as consecutive integers do: rows
-      with names, times or gaps would have to be aligned with other arguments.
+    - A mask without masked values is dropped; masked values are refused.
+    - Labels of the last axis must be `columns`, in any order; the columns are sorted to
+      the order of `columns`. Labels of the other axes must be consecutive integers:
+      rows with names, times or gaps would have to be aligned with other arguments.
     - Values with a unit are converted to `units`, durations to years.
     - Tensors of any backend are copied to the host, without their gradients.
     - A list may hold any of these, such as one DataFrame for each tracer.
@@ -49,34 +50,34 @@ def as_numbers(
     Args:
         name: The argument, for messages.
         values: Array-like, of any shape.
-        dtype: Of the result, `None` for that of the values.
-        columns: Names along the last axis. If there are none, its labels are treated
-            as those of rows.
-        units: Units of the columns, or one unit of all values, "" for dimensionless;
-            if there are none, any unit is refused.
+        dtype: Type of the result, `None` for the type of the values.
+        columns: Names along the last axis. If it is empty, the labels of that axis are
+            treated like those of rows.
+        units: Units of the columns, or one unit of all values, "" for dimensionless. If
+            it is empty, values with a unit are refused.
 
     Returns:
         The values, copied only if something is converted.
 
     Raises:
         InputError: For masked values, labels that do not match, units that cannot be
-            converted, anything but real numbers, and values that an integer `dtype`
-            cannot hold.
+            converted, values that are not real numbers, and values that an integer
+            `dtype` cannot represent.
     """
     reader = _Reader(name, tuple(columns), tuple(dict.fromkeys(units)))
     try:
         array = reader.read(values)
     except (InputError, MemoryError):
         raise
-    except Exception as error:  # each library has errors of its own
+    except Exception as error:  # Each library raises its own errors.
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{name} is a {type(values).__name__}, no array of numbers ({reason}); "
+            f"{name} is a {type(values).__name__}, not an array of numbers ({reason}); "
             "give a NumPy array of real numbers."
         ) from error
     if dtype is None or array.dtype == dtype:
         return array
-    # Callers check whether values are finite; what is too small for a type is zero.
+    # Callers check that values are finite; values too small for a type become zero.
     with np.errstate(all="ignore"):
         converted = array.astype(dtype)
         lost = converted != array if converted.dtype.kind in "iu" else np.False_
@@ -89,12 +90,12 @@ def as_numbers(
 
 
 def as_column(values: Any) -> np.ndarray:
-    """Return a column of a table as float64; its numbers may be objects or text.
+    """Return a column of a table as float64; numbers may be stored as objects or text.
 
     Raises:
-        TypeError: For durations, dates and complex numbers, whose numbers alone would
-            mean something else.
-        ValueError: For what is no number.
+        TypeError: For durations, dates and complex numbers, whose conversion to float
+            would change their meaning.
+        ValueError: For values that are not numbers.
     """
     array = np.asarray(values)
     if array.dtype.kind in "cmM":
@@ -104,19 +105,19 @@ def as_column(values: Any) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads an argument; the attributes are those of `as_numbers`."""
+    """Converter of an argument; the attributes are arguments of `as_numbers`."""
 
     name: str
     columns: tuple[str, ...]
     units: tuple[str, ...]
 
     def read(self, values: Any) -> np.ndarray:
-        """Remove labels, units and masks, one after another, down to the numbers."""
+        """Strip labels, units and masks in turn, and return the numbers."""
         if type(values) is np.ndarray:
             return self._check_kind(values)
         if isinstance(values, Mapping) or hasattr(values, "_fields"):
             raise self._refusal(
-                f"is a {type(values).__name__}, no array; give an array with the "
+                f"is a {type(values).__name__}, not an array; give an array with the "
                 "values in order."
             )
         if isinstance(values, list | tuple):
@@ -131,15 +132,15 @@ class _Reader:
         return InputError(f"{self.name} {text}")
 
     def _read_list(self, values: Sequence[Any]) -> np.ndarray:
-        """Read a list part by part, unless it holds nothing but numbers."""
+        """Read a list item by item, unless it holds only numbers."""
         if _is_plain(values):
             return self._check_kind(np.asarray(values))
         parts = [self.read(value) for value in values]
         shapes = {part.shape for part in parts}
         if len(shapes) > 1:
             raise self._refusal(
-                f"is a list of arrays of the shapes {sorted(shapes)[:3]}; give arrays "
-                "of one shape."
+                f"is a list of arrays of different shapes {sorted(shapes)[:3]}; give "
+                "arrays of one shape."
             )
         return np.stack(parts)
 
@@ -147,11 +148,11 @@ class _Reader:
         plain = foreign.without_labels(values)
         rows = axes
         if self.columns:
-            plain, rows = plain[..., self._match(axes)], axes[:-1]
+            plain, rows = plain[..., self._column_order(axes)], axes[:-1]
         dims = [str(dim) for dim in foreign.attribute(values, "dims") or ()]
         if len(rows) > 1 and dims and dims[0].casefold() in _STEPS:
             raise self._refusal(
-                f"has the dimensions {', '.join(dims)}; tracers come before steps, "
+                f"has the dimensions {', '.join(dims)}, but tracers come before steps; "
                 "transpose it."
             )
         for labels in rows:
@@ -159,44 +160,45 @@ class _Reader:
         unit = foreign.stated_unit(values)
         return self.read(plain) if unit is None else self._convert(plain, unit)
 
-    def _match(self, axes: list[list[Any] | None]) -> list[int]:
-        """Return where each of the columns lies on the last axis."""
+    def _column_order(self, axes: list[list[Any] | None]) -> list[int]:
+        """Return the position of each column on the last axis."""
         wanted, labels = set(self.columns), axes[-1] or []
         if any(labels and set(labels) == wanted for labels in axes[:-1]):
             raise self._refusal(
-                "has its names on another axis than the last; transpose it."
+                "has its column names on an axis other than the last; transpose it."
             )
         order = f"give plain numbers in the order {_shown(self.columns)}"
         if not any(isinstance(label, str) for label in labels):
             raise self._refusal(
-                f"has no names on its last axis that match the {len(wanted)} wanted; "
+                f"has no names on its last axis that match the {len(wanted)} columns; "
                 f"label it by name, or {order} (`.to_numpy()`)."
             )
         place = {label: i for i, label in enumerate(labels)}
         faults = {
             "lacks": [name for name in self.columns if name not in place],
-            "has besides": [label for label in place if label not in wanted],
-            "repeats": [one for i, one in enumerate(labels) if place[one] != i],
+            "also has": [label for label in place if label not in wanted],
+            "repeats": [label for i, label in enumerate(labels) if place[label] != i],
         }
-        found = [f"{verb} {_shown(which)}" for verb, which in faults.items() if which]
-        if found:
+        differences = [f"{verb} {_shown(x)}" for verb, x in faults.items() if x]
+        if differences:
             raise self._refusal(
-                f"has other names on its last axis than the {len(wanted)} wanted: it "
-                f"{' and '.join(found)}; select these by name, or {order}."
+                f"has names on its last axis that differ from the {len(wanted)} "
+                f"columns: it {' and '.join(differences)}; select columns by name, or "
+                f"{order}."
             )
         return [place[name] for name in self.columns]
 
     def _check_rows(self, labels: list[Any] | None, values: Any) -> None:
-        """Refuse labels that tell more than the place of a row."""
+        """Raise InputError for row labels that are not consecutive integers."""
         if not labels:
             return
         integers = all(type(label) is int for label in labels)
         if integers and (np.diff(labels) == 1).all():
             return
-        if labels == np.asarray(values).tolist():  # a coordinate labels itself
+        if labels == np.asarray(values).tolist():  # A coordinate is its own label.
             return
         start = labels[0] if integers else 0
-        place = next((i for i, one in enumerate(labels) if one != start + i), 0)
+        place = next((i for i, label in enumerate(labels) if label != start + i), 0)
         raise self._refusal(
             f"has labels that are not consecutive numbers, first {labels[place]!r} at "
             f"position {place}; put the values in order and drop the labels "
@@ -204,8 +206,8 @@ class _Reader:
         )
 
     def _convert(self, values: Any, unit: Any) -> np.ndarray:
-        """Return values in the unit wanted."""
-        wanted = " or ".join(repr(one) for one in self.units if one)
+        """Return values converted to the required unit."""
+        wanted = " or ".join(repr(unit) for unit in self.units if unit)
         if len(self.units) == 1:
             if isinstance(unit, str):
                 ratio = foreign.ratio(unit, self.units[0])
@@ -216,12 +218,12 @@ class _Reader:
                 if with_unit is not None:
                     return self.read(with_unit)
         raise self._refusal(
-            f"is in {str(unit)!r}, which is not converted to "
+            f"is in {str(unit)!r}, which cannot be converted to "
             f"{wanted or 'dimensionless numbers'}; convert it and give plain numbers."
         )
 
     def _read_bare(self, values: Any) -> np.ndarray:
-        """Return numbers of what has neither labels nor a unit, but may be masked."""
+        """Return the numbers of an array without labels or unit, possibly masked."""
         mask = foreign.attribute(values, "mask")
         if mask is None:
             return self._check_kind(np.asarray(foreign.on_host(values)))
@@ -232,20 +234,20 @@ class _Reader:
             first = tuple(np.argwhere(masked)[0].tolist())
             raise self._refusal(
                 f"has {int(masked.sum())} masked values, the first at index {first}; "
-                "fill them (`.filled(value)`) or leave out their tracers."
+                "fill them (`.filled(value)`), or leave out these tracers."
             )
         return numbers
 
     def _check_kind(self, array: np.ndarray) -> np.ndarray:
         kind, years = array.dtype.kind, self.units == ("yr",)
-        # Types such as bfloat16 are of the kind of records.
+        # NumPy classifies types such as bfloat16 as records.
         if kind in "fiu" or (kind == "V" and "float" in array.dtype.name):
             return array.astype("float32") if kind == "V" else array
         if kind == "m" and years:
             return np.asarray(array / np.timedelta64(1, "us") / (1e6 * YEAR))
         raise self._refusal(
-            f"is no array of numbers: it holds {_KINDS.get(kind, array.dtype.name)}; "
-            f"give {'years as ' if years else ''}real numbers."
+            f"is not an array of numbers: it holds {_KINDS.get(kind, array.dtype.name)}"
+            f"; give {'years as ' if years else ''}real numbers."
         )
 
 
@@ -254,8 +256,8 @@ def _shown(names: Sequence[Any]) -> str:
 
 
 def _is_plain(values: Sequence[Any]) -> bool:
-    """Whether nested lists hold nothing but Python's and NumPy's scalars."""
+    """Return whether nested lists hold only Python's and NumPy's scalars."""
     return all(
-        _is_plain(one) if type(one) in (list, tuple) else isinstance(one, _SCALARS)
-        for one in values
+        _is_plain(item) if type(item) in (list, tuple) else isinstance(item, _SCALARS)
+        for item in values
     )

@@ -1,4 +1,4 @@
-"""Reading tracer files by whole tracers, never whole files."""
+"""Reader of tracer files, by blocks of whole tracers."""
 
 import contextlib
 import os
@@ -25,16 +25,16 @@ __all__ = ["TracerStore", "TracerWriter", "Tracers"]
 
 
 class TracerStore:
-    """A tracer file, open for reading.
+    """Tracer file, open for reading.
 
-    Opening validates the structure and loads the small per-tracer columns; abundances
-    are read a block of tracers at a time.
+    Opening a file checks its structure and loads the small per-tracer columns;
+    abundances are read block by block.
 
     Args:
         path: A tracer file, see `data/README.md`.
-        need_abundances: Whether to refuse a file without the dataset `abundances`.
-            Of such a file `read` and `blocks` return abundances of shape (n, 0, S); one
-            of tracks has no species either, S = 0.
+        need_abundances: Whether to refuse a file without the dataset `abundances`. For
+            such a file `read` and `blocks` return abundances of shape (n, 0, S), with
+            S = 0 for a file of tracks, which has no species.
 
     Raises:
         InputError: If the file is missing, not HDF5, truncated or malformed.
@@ -110,15 +110,15 @@ class TracerStore:
 
     @property
     def split_attributes(self) -> dict[str, Any]:
-        """Attributes that say how the split was made."""
+        """Attributes that describe how the split was made."""
         return {k: v for k, v in self.attributes.items() if k.startswith("split_")}
 
     @property
     def elements(self) -> tuple[str, ...]:
-        """Symbols that the species' names are read by.
+        """Element symbols by which the names of the species are parsed.
 
         Raises:
-            InputError: If a name cannot be read with them.
+            InputError: If a name cannot be parsed with them.
         """
         try:
             elements = find_elements(self.species, self.listed("elements"))
@@ -130,26 +130,26 @@ class TracerStore:
         return elements
 
     def listed(self, key: str) -> list[str]:
-        """Return an attribute that lists names, empty where there is none.
+        """Return an attribute that lists names, or an empty list if it is missing.
 
         Raises:
-            InputError: If it is anything else.
+            InputError: If the attribute is not a list of names.
         """
         value = self.attributes.get(key, [])
         if not isinstance(value, list) or not all(isinstance(x, str) for x in value):
             raise InputError(
-                f"{self.path}: attribute {key!r} is {str(value)[:60]}; it must be a "
-                "list of names, correct or remove it."
+                f"{self.path}: attribute {key!r} is {str(value)[:60]}, but must be a "
+                "list of names; correct or remove it."
             )
         return value
 
     def held(self) -> dict[str, float | str]:
-        """Return what the file says it held fixed: values, or names of parameters."""
+        """Return the quantities held fixed in the file: values or parameter names."""
         held: dict[str, float | str] = {}
         spelled = {name.casefold(): name for name in file_format.PARAMETER_UNITS}
         spelled |= {name.casefold(): name for name in self.parameters}
-        for fact in self.listed("fixed"):
-            name, _, value = fact.partition(" = ")
+        for entry in self.listed("fixed"):
+            name, _, value = entry.partition(" = ")
             name = spelled.get(name.casefold(), name)
             value = spelled.get(value.casefold(), value)
             if value in self.parameters:
@@ -160,10 +160,11 @@ class TracerStore:
         return held
 
     def add_held(self, names: Iterable[str]) -> None:
-        """Read what was held fixed as further parameters, where the file tells it.
+        """Add quantities that the file held fixed as further parameters.
 
         Args:
-            names: Of parameters that are wanted and may be missing.
+            names: Names of the required parameters; those that the file neither has
+                nor held fixed are left out.
         """
         held = self.held()
         for name in names:
@@ -188,19 +189,19 @@ class TracerStore:
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
         added = [
-            read[..., one] if isinstance(one, int) else np.full_like(read[..., 0], one)
-            for one in self._added
+            read[..., x] if isinstance(x, int) else np.full_like(read[..., 0], x)
+            for x in self._added
         ]
         return np.concatenate([read, np.stack(added, -1)], -1) if added else read
 
     def rows(self, split: str | None = None) -> np.ndarray:
-        """Return the row numbers of a split, or of all tracers with `None`.
+        """Return the row numbers of a split.
 
         Args:
-            split: "train", "validation" or "test".
+            split: "train", "validation" or "test"; `None` for all tracers.
 
         Raises:
-            InputError: If the file has no split, or none of its tracers in this one.
+            InputError: If the file has no split, or the split has no tracers.
         """
         if split is None:
             return np.arange(self.tracers)
@@ -213,7 +214,7 @@ class TracerStore:
         rows = np.flatnonzero(self.split == file_format.SPLITS.index(split))
         if not len(rows):
             raise InputError(
-                f"{self.path}: dataset 'split' puts no tracer into {split!r}; "
+                f"{self.path}: dataset 'split' assigns no tracer to {split!r}; "
                 "use a file with more simulations."
             )
         return rows
@@ -221,16 +222,17 @@ class TracerStore:
     def read(self, rows: slice | np.ndarray, check: bool = True) -> Tracers:
         """Read whole tracers.
 
-        A slice, or row numbers in a run, is one HDF5 read; row numbers in any order
-        are read run by run and returned in the order asked for.
+        Consecutive rows are read by a single HDF5 read. Row numbers may have any order,
+        in which the tracers are returned.
 
         Args:
             rows: A slice or row numbers.
             check: Whether to check the values.
 
         Raises:
-            InputError: If there are no such rows, a value is not finite or out of
-                range, naming tracer, state, column and value, or the file is damaged.
+            InputError: If there are no such rows, the file is damaged, or a value is
+                not finite or out of range; the message names tracer, state, column
+                and value.
         """
         index = row_numbers(rows, self.tracers)
         try:

@@ -1,4 +1,4 @@
-"""The one split of a tracer file, made once and stored in it."""
+"""Train, validation and test split of a tracer file, made once and stored in it."""
 
 import os
 import shutil
@@ -22,15 +22,15 @@ def assign_split(
     test: float = 0.15,
     seed: int = 0,
 ) -> np.ndarray:
-    """Share out groups of tracers among train, validation and test.
+    """Assign groups of tracers to train, validation and test.
 
     The groups are permuted; the first are test, the next validation, the rest train.
 
     Args:
-        groups: What must stay together for each tracer, such as its simulation, (N,).
-        validation: Fraction of the groups.
-        test: Fraction of the groups.
-        seed: Of the permutation.
+        groups: Group of each tracer, such as its simulation, (N,); groups stay whole.
+        validation: Fraction of the groups for validation.
+        test: Fraction of the groups for testing.
+        seed: Seed of the permutation.
 
     Returns:
         0 train, 1 validation, 2 test for each tracer, (N,) uint8.
@@ -52,7 +52,7 @@ def assign_split(
         if (fraction > 1e-9 and count < 1) or count < 0:
             raise InputError(
                 f"{len(ids)} groups are too few for a {name} fraction of "
-                f"{fraction:.2g}; change `dataset.split`, take more data, or make no "
+                f"{fraction:.2g}; change `dataset.split`, use more data, or omit the "
                 "split."
             )
     split = np.zeros(len(groups), np.uint8)
@@ -67,14 +67,14 @@ def make_split(
     config: SplitConfig,
     name: str | os.PathLike[str] = "split",
 ) -> np.ndarray:
-    """Split tracers by their simulations, or one by one where that is asked for.
+    """Split tracers by simulation, or by tracer if the configuration says so.
 
-    Split by tracer, near-copies of training tracers lie in the test set, and every
-    figure is optimistic.
+    Splitting a simulation leaks training data into the test set: its tracers are nearly
+    the same, and every test error is too small.
 
     Args:
-        simulation: Identifier of each tracer's simulation, (N,).
-        config: Fractions, seed, and by what to split.
+        simulation: Identifier of the simulation of each tracer, (N,).
+        config: Fractions, seed, and whether to split by simulation or by tracer.
         name: The file, for messages.
 
     Returns:
@@ -98,14 +98,14 @@ def make_split(
 
 
 def calibration_rows(store: TracerStore, share: float) -> np.ndarray:
-    """Return the validation tracers that error bars are fitted on, and nothing else.
+    """Return the validation tracers reserved for the calibration of error bars.
 
-    Whole simulations, a fixed choice; tracers of a file without simulations are chosen
-    one by one. A single simulation is left to validation.
+    The choice is fixed and takes whole simulations, or single tracers if the file has
+    no simulations. At least one simulation is left for validation.
 
     Args:
         store: A tracer file with a split.
-        share: Of the validation simulations.
+        share: Fraction of the validation simulations.
 
     Returns:
         Row numbers, sorted.
@@ -128,13 +128,13 @@ def _check_simulations(simulation: np.ndarray, name: str | os.PathLike[str]) -> 
     if len(known) == 1 and known[0] == NO_SIMULATION:
         found = "no simulations"
     raise InputError(
-        f"{name}: holds {found}, so it cannot be split by simulation; ask for "
-        "`dataset.split.by=tracer` (figures will be optimistic), or `--no-split`."
+        f"{name}: holds {found}, so it cannot be split by simulation; use "
+        "`dataset.split.by=tracer` (test errors will be too small), or `--no-split`."
     )
 
 
 def split_attributes(config: SplitConfig) -> dict[str, Any]:
-    """Return the root attributes that tell how a split was made."""
+    """Return the root attributes that describe how a split was made."""
     return {f"split_{key}": value for key, value in asdict(config).items()}
 
 
@@ -143,14 +143,15 @@ def split_file(
     config: SplitConfig | None = None,
     force: bool = False,
 ) -> np.ndarray:
-    """Store a split in a tracer file that has none.
+    """Store a split in a tracer file.
 
-    Works on a copy beside the file, which then takes its place.
+    The split is added to a copy of the file, which then replaces it.
 
     Args:
         path: The tracer file.
-        config: Fractions, seed, and by what to split; 70/15/15 by simulation if `None`.
-        force: Whether an existing split is replaced: models fitted before have then
+        config: Fractions, seed, and whether to split by simulation or by tracer;
+            70/15/15 by simulation if `None`.
+        force: Whether an existing split is replaced. Models trained before have then
             seen tracers of the new test set.
 
     Returns:
@@ -168,8 +169,8 @@ def split_file(
     with TracerStore(path, need_abundances=False) as store:
         if store.has_split and not force:
             raise InputError(
-                f"{path}: has a split already; models fitted on it would be tested on "
-                "what they have seen. Use --force if there are none."
+                f"{path}: has a split already; models trained on it would be tested on "
+                "their training data. Use --force if there are no such models."
             )
         split = make_split(store.simulation, config, path)
     try:

@@ -1,4 +1,4 @@
-"""A sample of a tracer file, small enough to hand out."""
+"""Subsets of tracer files: evenly spread samples, and selected rows."""
 
 import os
 import zlib
@@ -16,9 +16,9 @@ from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.system import arguments
 
-_LEVEL = 9  # Written once, fetched and read by many.
-# Bytes of an HDF5 file beside its compressed chunks, generously: names and
-# attributes, and the index of the chunks.
+_LEVEL = 9  # Samples are written once and downloaded many times.
+# Generous estimates of the bytes of an HDF5 file besides its compressed chunks: names
+# and attributes, and the index of the chunks.
 _OVERHEAD, _PER_TRACER_OVERHEAD = 100_000, 500
 
 
@@ -32,22 +32,21 @@ def sample_tracers(
 ) -> np.ndarray:
     """Write a sample of a tracer file, spread evenly over its simulations.
 
-    The sample inherits the split, every split in its proportion, and all that the file
-    says about itself.
+    The sample keeps the split, with each part in proportion, and all attributes.
 
     Args:
         path: The tracer file.
         out: The sample; it appears under this name only when complete.
-        per_simulation: At most so many tracers of each simulation.
-        max_mb: At most so many megabytes (1e6 bytes); as many tracers as fit.
-        seed: Of the choice.
-        every: Every so many states stay; parameters become means of the intervals.
+        per_simulation: Largest number of tracers of each simulation.
+        max_mb: Largest size of the sample, megabytes (1e6 bytes).
+        seed: Seed of the random choice.
+        every: Keep every k-th state; parameters are averaged over the longer intervals.
 
     Returns:
-        The row numbers chosen, in the order of the file, (n,).
+        The chosen row numbers, in the order of the file, (n,).
 
     Raises:
-        InputError: If the file is malformed, not a tracer fits, one would be left
+        InputError: If the file is malformed, no tracer fits, a tracer would be left
             with a single state, or an argument is out of range.
         WorkError: If the sample cannot be written.
     """
@@ -59,25 +58,25 @@ def sample_tracers(
     seed = arguments.whole("seed", seed)
     every = arguments.whole("every", every, low=1)
     if out.resolve() == path.resolve():
-        raise InputError(f"{out}: is the file to sample from; choose another name.")
+        raise InputError(f"{out}: is the input file; choose another name.")
     with TracerStore(path, need_abundances=False) as store:
         rows = sampling_order(store.simulation, store.split, per_simulation, seed)
         if max_mb is not None:
             rows = rows[: _how_many_fit(store, rows, every, max_mb * 1e6)]
         if not len(rows):
             raise InputError(
-                f"{path}: not a tracer fits into {max_mb:g} MB; allow more."
+                f"{path}: no tracer fits into {max_mb:g} MB; increase the limit."
             )
         rows = np.sort(rows)
         short = rows[store.length[rows] <= every]
         if len(short):
             raise InputError(
                 f"{path}: tracer {store.tracer[short[0]]} has {store.length[short[0]]} "
-                f"states; keep more than every {every}th."
+                f"states; choose a smaller number than every {every}th state."
             )
-        told = {"sample_of": path.name, "sample_seed": seed}
-        told |= {"sample_every": every} if every > 1 else {}
-        write_rows(store, rows, out, told, every)
+        attributes = {"sample_of": path.name, "sample_seed": seed}
+        attributes |= {"sample_every": every} if every > 1 else {}
+        write_rows(store, rows, out, attributes, every)
     return rows
 
 
@@ -85,26 +84,26 @@ def write_rows(
     store: TracerStore,
     rows: np.ndarray,
     out: Path,
-    told: dict[str, Any],
+    attributes: dict[str, Any],
     every: int = 1,
     abundances: Literal["all", "start", "none"] = "all",
     split: int | None = None,
 ) -> None:
-    """Write some rows of a tracer file, and all that the file says about itself.
+    """Write some rows of a tracer file, with all its attributes, to a new file.
 
     Args:
         store: The open file.
         rows: Row numbers, in the order of the new file, (n,).
         out: The new file.
-        told: Further attributes.
+        attributes: Additional attributes.
         every: See `sample_tracers`.
-        abundances: What is kept of them; "start" is state 0 alone.
-        split: The number of the split that all are put into; `None` keeps theirs.
+        abundances: Which abundances to keep; "start" keeps only those of state 0.
+        split: Code of the split that all tracers are assigned to; `None` keeps theirs.
 
     Raises:
-        WorkError: If it cannot be written.
+        WorkError: If the file cannot be written.
     """
-    known = {k: v for k, v in store.attributes.items() if k != "format"}
+    inherited = {k: v for k, v in store.attributes.items() if k != "format"}
     with_species = store.has_abundances and abundances != "none"
     with TracerWriter(
         out,
@@ -112,21 +111,21 @@ def write_rows(
         parameters=store.parameters,
         units=store.units,
         states=(store.states - 1) // every + 1,
-        attributes=known | told,
+        attributes=inherited | attributes,
         compression=_LEVEL,
         solved=store.solved and abundances == "all",
     ) as writer:
         for block in store.blocks(rows):
-            kept = _thin(block, every, store)
+            block = _thin(block, every, store)
             if abundances != "all":
-                kept.abundances = kept.abundances[:, :1]
+                block.abundances = block.abundances[:, :1]
             if split is not None:
-                kept.split[:] = split
-            writer.append(kept)
+                block.split[:] = split
+            writer.append(block)
 
 
 def _thin(tracers: Tracers, every: int, store: TracerStore) -> Tracers:
-    """Keep every so many states, and the mean parameters between them."""
+    """Return tracers with every k-th state and the mean parameters in between."""
     if every == 1:
         return tracers
     linear = is_linear(store.parameters, store.units)
@@ -147,16 +146,16 @@ def sampling_order(
     per_simulation: int | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Order rows so that the first n are spread evenly, for any n.
+    """Return rows in an order of which the first n are spread evenly, for any n.
 
-    Each round takes one tracer of every simulation; within a round the splits take
-    turns in proportion to their simulations.
+    Each round takes one tracer of every simulation. Within a round the parts of the
+    split alternate in proportion to their numbers of simulations.
 
     Args:
         simulation: Identifiers, (N,).
         split: Codes of the splits, (N,).
-        per_simulation: Rounds, all by default.
-        seed: Of the permutations of simulations and of tracers in each.
+        per_simulation: Number of rounds, all by default.
+        seed: Seed of the permutations of simulations and of the tracers in each.
 
     Returns:
         Row numbers, (N,) or fewer.
@@ -167,13 +166,13 @@ def sampling_order(
         simulation.max() + 1 + np.arange(len(simulation)),
         simulation,
     )
-    # Where a row stands: its round, then its simulation's place among its split's.
+    # Rows are sorted by round, then by the place of the simulation in its split.
     turn = np.full(len(groups), np.nan)
     place = np.full(len(groups), np.nan)
     for code in np.unique(split):
         ids = generator.permutation(np.unique(groups[split == code]))
-        for number, one in enumerate(ids):
-            rows = np.flatnonzero((groups == one) & (split == code))
+        for number, group in enumerate(ids):
+            rows = np.flatnonzero((groups == group) & (split == code))
             turn[rows] = generator.permutation(len(rows))
             place[rows] = (number + 0.5) / len(ids)
     order = np.lexsort((place, turn))

@@ -1,4 +1,4 @@
-"""What a tracer file holds, for people and for machines."""
+"""Summary of a tracer file: sizes, ranges, distributions and element totals."""
 
 import os
 from pathlib import Path
@@ -14,27 +14,28 @@ from astrokeras.data.tracers.reader import TracerStore
 
 BINS = 24
 _DECADES = np.arange(-20, 1)
-# Parameters are counted in bins fine enough to be drawn over any range afterwards.
+# Fine bins of log10 parameters, which can be regrouped for any range afterwards.
 _FINE = np.linspace(-20, 20, 4001)
-_AT_FLOOR = FLOOR * (1 + 1e-6)  # The floor as float32 holds it.
+_AT_FLOOR = FLOOR * (1 + 1e-6)  # Allows for the rounding of the floor to float32.
 
 
 def inspect_tracers(
     path: str | os.PathLike[str], most: int | None = 1000
 ) -> dict[str, Any]:
-    """Summarise a tracer file, checking the values on the way.
+    """Return a summary of a tracer file, and check the values that are read.
 
     Args:
         path: The tracer file.
-        most: Values are read of at most so many tracers, spread evenly; of all with
-            `None`.
+        most: Largest number of tracers whose values are read, spread evenly over the
+            file; `None` for all.
 
     Returns:
-        Plain values: sizes, species, parameters with ranges and distributions, times,
-        splits, starts, abundances (`None` of a file without them) and element totals.
+        A dictionary of plain values: sizes, species, parameters with ranges and
+        distributions, times, splits, initial states, abundances (`None` if the file has
+        none) and element totals.
 
     Raises:
-        InputError: If the file is malformed or a value is impossible.
+        InputError: If the file is malformed or a value is out of range.
     """
     path = Path(path)
     with TracerStore(path, need_abundances=False) as store:
@@ -43,7 +44,7 @@ def inspect_tracers(
         rows = store.rows()
         if most is not None and len(rows) > most:
             rows = np.unique(np.linspace(0, len(rows) - 1, most).astype(int))
-        ranges = _Ranges(store, elements)
+        ranges = _SummaryCollector(store, elements)
         for block in store.blocks(rows):
             ranges.add(block)
         return {
@@ -78,8 +79,8 @@ def _splits(store: TracerStore) -> dict[str, dict[str, int]]:
     return splits
 
 
-class _Ranges:
-    """Ranges and counts of the blocks added so far."""
+class _SummaryCollector:
+    """Collector of ranges and counts, block by block."""
 
     def __init__(self, store: TracerStore, elements: tuple[str, ...]):
         self.store = store
@@ -91,7 +92,8 @@ class _Ranges:
         self.at_floor = 0
         self.steps: list[np.ndarray] = []
         self.starts: list[np.ndarray] = []
-        self.bare: list[np.ndarray] = []  # Share of each start that is at the floor.
+        # Fraction of the species of each initial state that are at the floor.
+        self.bare: list[np.ndarray] = []
         self.last = -np.inf
         self.totals: list[np.ndarray] = []
         self.drift = np.zeros(len(self.elements))
@@ -107,21 +109,20 @@ class _Ranges:
         steps = np.diff(block.time)[valid[:, 1:]]
         self.steps.append(np.array([steps.min(), steps.max()]))
         self.last = max(self.last, block.time[valid].max())
-
         self.starts.append(block.time[:, 0])
         if self.store.has_abundances:
             self._add_abundances(block, valid)
 
     def _add_abundances(self, block: Tracers, valid: np.ndarray) -> None:
-        kept = valid[:, : block.abundances.shape[1]]
-        abundances = block.abundances[kept]
+        solved = valid[:, : block.abundances.shape[1]]
+        abundances = block.abundances[solved]
         self.at_floor += int((abundances <= _AT_FLOOR).sum())
         logs = np.log10(abundances[abundances > _AT_FLOOR])
         self.decades += np.histogram(logs, _DECADES)[0]
         self.bare.append((block.abundances[:, 0] <= _AT_FLOOR).mean(axis=1))
         totals = element_totals(np.nan_to_num(block.abundances), self.matrix)
         first = np.maximum(totals[:, :1], FLOOR)
-        drift = np.where(kept[:, :, None], np.abs(totals / first - 1), 0)
+        drift = np.where(solved[:, :, None], np.abs(totals / first - 1), 0)
         self.drift = np.maximum(self.drift, drift.max(axis=(0, 1)))
         self.totals.append(totals[:, 0])
 

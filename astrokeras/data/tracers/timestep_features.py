@@ -1,8 +1,8 @@
-"""What an emulator is told of an interval: parameters and, if it is timed, its length.
+"""Input features of a time step: parameters and, with `use_timestep`, its length.
 
-Within a long interval parameters move. A timed emulator sees their mean, how far the
-first and the last value lie from it, and the length. Formulas are written once for
-NumPy and `keras.ops`: `xp` is the module to use.
+Parameters change within a long time step. With `use_timestep` the emulator receives
+their mean, the deviations of the first and the last value from it, and the length of
+the step. Formulas are written once for NumPy and `keras.ops`: `xp` is the module.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from astrokeras.errors import InputError
 
 
 def feature_count(parameters: int, use_timestep: bool) -> int:
-    """Return how many features an interval has."""
+    """Return the number of input features of a time step."""
     return 3 * parameters + 1 if use_timestep else parameters
 
 
 def is_linear(parameters: Sequence[str], units: Sequence[str]) -> np.ndarray:
-    """Return which parameters have a linear mean, (P,) bool: densities, which add up.
+    """Return which parameters are averaged arithmetically, (P,) bool: densities.
 
-    The mean of all others is that of their logarithms.
+    All others are averaged geometrically.
     """
     return np.array(
         [
@@ -41,9 +41,9 @@ def average(
 
     Args:
         scaled: `(log10 p - offset) / scale` of the pieces, `(..., pieces, P)`.
-        years: Length of each piece, `(..., pieces)`; 0 leaves it out.
-        linear: Which parameters have a linear mean, `(P,)`.
-        scale: Of the scaled parameters, `(P,)`; the offset drops out.
+        years: Length of each piece, `(..., pieces)`; pieces of length 0 do not count.
+        linear: Which parameters are averaged arithmetically, `(P,)`.
+        scale: Scale of the parameters, `(P,)`; the offset cancels.
         xp: NumPy or `keras.ops`.
 
     Returns:
@@ -58,14 +58,14 @@ def average(
 def timestep_features(
     mean: Any, first: Any, last: Any, years: Any, step: float, xp: ModuleType = np
 ) -> Any:
-    """Return what a timed emulator is told of intervals.
+    """Return the features of time steps for an emulator with `use_timestep`.
 
     Args:
-        mean: Scaled parameters, `(..., P)`: their mean over the interval.
-        first: The same at its beginning.
-        last: The same at its end.
-        years: Length of the intervals, `(...)`.
-        step: Length whose logarithm is 0, years.
+        mean: Mean of the scaled parameters over the step, `(..., P)`.
+        first: Scaled parameters at its beginning, `(..., P)`.
+        last: Scaled parameters at its end, `(..., P)`.
+        years: Length of the steps, `(...)`.
+        step: Reference length, whose feature is 0, years.
         xp: NumPy or `keras.ops`.
 
     Returns:
@@ -81,17 +81,17 @@ def coarsen(
     states: int | Sequence[int],
     linear: np.ndarray,
 ) -> np.ndarray:
-    """Return what `Surrogate.emulate` takes where some of the states are left out.
+    """Return parameters for `Surrogate.emulate` when some of the states are left out.
 
     Args:
-        physical: Parameters in their units, `(N, T, P)`, each held for a step.
-        time: Years of the states, `(N, T+1)`.
-        states: Numbers of the K+1 states that stay, ascending; their times are
+        physical: Parameters in their units, constant over each step, `(N, T, P)`.
+        time: Times of the states, years, `(N, T+1)`.
+        states: Ascending numbers of the K+1 states to keep, with the times
             `time[:, states]`. A single number k keeps every k-th, `time[:, ::k]`.
-        linear: Which parameters have a linear mean, `(P,)`, as `is_linear` tells.
+        linear: Which parameters are averaged arithmetically, `(P,)`, see `is_linear`.
 
     Returns:
-        Mean, first and last of each interval, `(N, K, 3, P)` float32.
+        Mean, first and last value of each interval, `(N, K, 3, P)` float32.
 
     Raises:
         InputError: If the numbers do not ascend, or there are no such states; for
@@ -105,13 +105,13 @@ def coarsen(
     edges = np.asarray(states)
     if len(edges) < 2 or (np.diff(edges) < 1).any() or edges[0] < 0 or edges[-1] > last:
         raise InputError(
-            f"states are {edges.tolist()}; give two numbers or more of states 0 to "
-            f"{last}, ascending."
+            f"states are {edges.tolist()}; give two or more ascending numbers from 0 "
+            f"to {last}."
         )
     logs, years = np.log10(physical), np.diff(time)
     mean = [
         average(logs[:, a:b], years[:, a:b], linear, 1.0) for a, b in pairwise(edges)
     ]
     ends = logs[:, edges[:-1]], logs[:, edges[1:] - 1]
-    kept = np.stack([np.stack(mean, axis=1), *ends], axis=2)
-    return (10.0**kept).astype("float32")
+    result = np.stack([np.stack(mean, axis=1), *ends], axis=2)
+    return (10.0**result).astype("float32")

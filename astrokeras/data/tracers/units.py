@@ -1,8 +1,8 @@
-"""Units of raw files: what they are in those of tracer files.
+"""Units of raw files and their conversion to the units of tracer files.
 
-Densities count H nuclei, with a mean mass of 1.4 hydrogen atoms of gas to each, helium
-included; columns become extinctions by 5.348e-22 mag cm^2 (N(H) = 5.8e21 E(B-V), Bohlin
-et al. 1978, ApJ 224, 132, and R_V = 3.1), and a year has 365.25 days.
+Densities count H nuclei, each with a mean gas mass of 1.4 hydrogen atoms including
+helium. Column densities are converted to extinctions by 5.348e-22 mag cm^2 (N(H) =
+5.8e21 E(B-V), Bohlin et al. 1978, ApJ 224, 132, and R_V = 3.1). A year has 365.25 days.
 """
 
 import contextlib
@@ -14,11 +14,11 @@ from astrokeras.system.close_names import suggest
 
 HYDROGEN = 1.6735e-24  # g
 MEAN_MASS = 1.4 * HYDROGEN
-"""Mass of gas per H nucleus, helium and the rest included, g."""
+"""Mass of gas per H nucleus, including helium and metals, g."""
 EXTINCTION = 5.348e-22
-"""Extinction of a column of one H nucleus per cm^2, mag."""
-DRAINE = 1.7
-"""Habing fields in Draine's."""
+"""Extinction of a column density of one H nucleus per cm^2, mag."""
+HABING_PER_DRAINE = 1.7
+"""Draine's (1978) field in units of Habing's (1968)."""
 YEAR = 3.15576e7  # s
 
 TIME = {"yr": 1.0, "kyr": 1e3, "Myr": 1e6, "Gyr": 1e9, "s": 1 / YEAR}
@@ -33,12 +33,13 @@ _KINDS = (
         "kg/m^3": 1e-3 / MEAN_MASS,
         "m^-3": 1e-6,
     },
-    {"Habing": 1.0, "G0": 1.0, "Draine": DRAINE},
+    {"Habing": 1.0, "G0": 1.0, "Draine": HABING_PER_DRAINE},
     {"mag": 1.0, "cm^-2": EXTINCTION, "m^-2": 1e-4 * EXTINCTION},
     {"K": 1.0},
     {"1.3e-17 s^-1": 1.0, "s^-1": 1 / 1.3e-17},
 )
-# By the unit in a tracer file: what no cloud has, and a slip of the unit may give.
+# Limits of possible values by unit of the tracer file: values outside suggest a wrong
+# unit.
 _SENSIBLE = {
     "yr": (1e-6, 1.4e10),
     "H nuclei cm^-3": (1e-4, 1e15),
@@ -47,7 +48,7 @@ _SENSIBLE = {
     "K": (0.1, 1e7),
     "1.3e-17 s^-1": (1e-9, 1e9),
 }
-# What clouds do have: a guess must lead there.
+# Limits of usual values in clouds: a unit is suggested only if it leads into them.
 _USUAL = {
     "yr": (1.0, 1e8),
     "H nuclei cm^-3": (0.1, 1e13),
@@ -58,16 +59,16 @@ _USUAL = {
 
 
 def factor(name: str, unit: str, target: str) -> float:
-    """Return what one of a raw column's unit is in that of the tracer file.
+    """Return the factor from the unit of a raw column to that of the tracer file.
 
     Args:
-        name: Of the parameter, or "Time".
-        unit: Of the raw column, such as "g/cm^3", "g cm-3" or "Draine"; or a number,
-            what one of them is in `target`.
-        target: Of the parameter in the tracer file, such as "H nuclei cm^-3".
+        name: Name of the parameter, or "Time".
+        unit: Unit of the raw column, such as "g/cm^3", "g cm-3" or "Draine"; or a
+            number, the factor itself.
+        target: Unit of the parameter in the tracer file, such as "H nuclei cm^-3".
 
     Raises:
-        InputError: If there is no way from one to the other.
+        InputError: If the unit cannot be converted to `target`.
     """
     with contextlib.suppress(ValueError):
         if 0 < float(unit) < float("inf"):
@@ -76,36 +77,36 @@ def factor(name: str, unit: str, target: str) -> float:
         return 1.0
     kind = {_plain(known): value for known, value in _kind(target).items()}
     if _plain(unit) not in kind:
-        known = ", ".join(_kind(target)) or "nothing but itself"
+        known = ", ".join(_kind(target)) or "no other unit"
         remedy = "; or give a positive number to multiply by."
         raise InputError(
-            f"dataset.raw_units.{name} is {unit!r}; {name} is wanted in "
-            f"{target or 'no unit'!r}, and converted from: {known}"
+            f"dataset.raw_units.{name} is {unit!r}; {name} must be in "
+            f"{target or 'no unit'!r}, and can be converted from: {known}"
             f"{suggest(unit, _kind(target), remedy)}"
         )
     return kind[_plain(unit)] / kind[_plain(target)]
 
 
 def makes_sense(value: float, unit: str) -> bool:
-    """Whether a value of a tracer file is one that a cloud may have."""
+    """Return whether a value of a tracer file is physically possible in a cloud."""
     return _is_within(value, unit, _SENSIBLE)
 
 
 def is_usual(value: float, unit: str) -> bool:
-    """Whether clouds have a value that was typed; 0 stands for none."""
+    """Return whether a value is usual in clouds; 0 is always accepted."""
     return _is_within(value, unit, _USUAL)
 
 
 def guess(values: Sequence[float], unit: str) -> str | None:
-    """Return the unit that values were in, if they should be in another.
+    """Return the unit that values seem to be in, `None` if there is no better guess.
 
     Args:
-        values: Such as the smallest and the largest of a column.
-        unit: That they should be in.
+        values: Values such as the smallest and the largest of a column.
+        unit: The unit that they should be in.
 
     Returns:
-        A unit of which all of them would be what clouds have, as it is typed on a
-        command line, or `None`.
+        A unit in which all of them would be usual in clouds, spelled as on a command
+        line, or `None`.
     """
     if unit not in _USUAL:
         return None
@@ -122,7 +123,7 @@ def _is_within(value: float, unit: str, ranges: dict[str, tuple[float, float]]) 
 
 
 def _kind(unit: str) -> dict[str, float]:
-    """Return the units of the same kind, empty if this one is unknown."""
+    """Return the units of the same kind with their factors, empty if it is unknown."""
     for kind in _KINDS:
         if _plain(unit) in map(_plain, kind):
             return kind
@@ -130,7 +131,7 @@ def _kind(unit: str) -> dict[str, float]:
 
 
 def _plain(unit: str) -> str:
-    """Return one spelling of a unit: "g/cm^3", "g cm**-3" and "g cm-3" are the same."""
+    """Return the normalised spelling of a unit, equal for "g/cm^3" and "g cm-3"."""
     text = re.sub(r"[\s^*{}]", "", unit.casefold())
     text = re.sub(r"/(cm|m|s)(\d?)", lambda m: f"{m[1]}-{m[2] or 1}", text)
     years = {"year": "yr", "years": "yr", "a": "yr", "sec": "s", "seconds": "s"}

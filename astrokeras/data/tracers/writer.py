@@ -1,4 +1,4 @@
-"""Writing tracer files: nothing half-written under a final name."""
+"""Writer of tracer files, which take their final name only when complete."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, UNITS, Tracers
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError, WorkError
 from astrokeras.system import arguments
-from astrokeras.system.atomic_files import check_space, partial_name
+from astrokeras.system.atomic_files import check_space, partial_name, sync
 
 
 def _check_extra(extra: Any) -> dict[str, str]:
-    """Return the types of further datasets by their names."""
+    """Return the names and types of additional datasets, or raise InputError."""
     fine = isinstance(extra, Mapping) and all(
         isinstance(name, str) and name and name not in PER_STATE | PER_TRACER
         for name in extra
@@ -29,8 +29,8 @@ def _check_extra(extra: Any) -> dict[str, str]:
         fine = False
     if not fine:
         raise InputError(
-            f"extra is {arguments.shown(extra)}; give a dictionary of names that are "
-            'free to types of numbers, such as {"trust": "f4"}.'
+            f"extra is {arguments.shown(extra)}; give a dictionary from unused names "
+            'to numeric types, such as {"trust": "f4"}.'
         )
     return dict(extra)
 
@@ -44,21 +44,21 @@ def _check_compression(compression: Any) -> str | int | None:
 
 
 class TracerWriter:
-    """A tracer file being written; it takes its final name only when complete.
+    """Tracer file, open for writing; it takes its final name only when complete.
 
     Args:
-        path: Where the file will be.
-        species: Names, (S,); none for a file of tracks, which has no abundances.
+        path: The file to write.
+        species: Names, (S,); empty for a file of tracks, which has no abundances.
         parameters: Names, (P,).
         units: Units of the parameters, (P,).
-        states: States of a tracer, T+1.
+        states: Number of states of a tracer, T+1.
         attributes: Root attributes, such as source, licence and citation.
-        compression: As `h5py` names it; an integer is a gzip level.
-        extra: Further datasets with a value per state, (N, T+1): name to dtype.
-        solved: Whether all states are written, or state 0 alone.
+        compression: "gzip", "lzf", `None`, or an integer for a level of gzip.
+        extra: Names and dtypes of additional datasets with a value per state, (N, T+1).
+        solved: Whether abundances of all states are written, or only those of state 0.
 
     Raises:
-        InputError: For an argument that is none of these; nothing is written then.
+        InputError: For an invalid argument; nothing is written then.
         WorkError: If the file cannot be written.
     """
 
@@ -87,7 +87,8 @@ class TracerWriter:
         for key, names in (("species", self.species), ("parameters", parameters)):
             if len(set(names)) < len(names) or not all(names):
                 raise InputError(
-                    f"{key} are {arguments.shown(names)}; give each a name of its own."
+                    f"{key} are {arguments.shown(names)}; give each a unique, "
+                    "non-empty name."
                 )
         states = arguments.whole("states", states, low=2)
         arguments.flag("solved", solved)
@@ -127,8 +128,8 @@ class TracerWriter:
             except (TypeError, ValueError, RuntimeError, OSError) as error:
                 raise InputError(
                     f"attribute {arguments.shown(name)} is {arguments.shown(value)}, "
-                    f"which HDF5 does not keep ({error}); give a text, numbers, or a "
-                    "list of texts."
+                    f"which HDF5 cannot store ({error}); give a string, numbers, or a "
+                    "list of strings."
                 ) from error
         text = h5py.string_dtype()
         if self.species:
@@ -139,9 +140,9 @@ class TracerWriter:
     def _make_datasets(
         self, states: int, parameters: int, solved: bool, compression: str | int | None
     ) -> None:
-        kept = states if solved else 1
+        solved_states = states if solved else 1
         shapes = {
-            "abundances": ((kept, len(self.species)), 1),
+            "abundances": ((solved_states, len(self.species)), 1),
             "physical": ((states - 1, parameters), 16),
             "time": ((states,), 16),
         }
@@ -162,17 +163,17 @@ class TracerWriter:
             )
 
     def append(self, tracers: Tracers, **extra: np.ndarray) -> None:
-        """Add tracers at the end.
+        """Append tracers to the file.
 
         Args:
-            tracers: Their `rows` are ignored, as are their abundances in a file of
-                tracks; all or none of a file's have a split.
-            **extra: Values of the further datasets, (n, T+1).
+            tracers: The tracers; all or none of those in a file have a split. Their
+                `rows` are ignored, as are their abundances in a file of tracks.
+            **extra: Values of the additional datasets, (n, T+1).
 
         Raises:
-            InputError: For another shape, a further dataset that is missing or
-                unknown, values that a dataset cannot hold, and what `as_numbers`
-                refuses; nothing is written then.
+            InputError: For a wrong shape, an additional dataset that is missing or
+                unknown, values that a dataset cannot store, and values that
+                `as_numbers` refuses; nothing is written then.
         """
         values = self._values(tracers, extra)
         check_space(self.path, sum(value.nbytes for value in values.values()))
@@ -184,13 +185,13 @@ class TracerWriter:
     def _values(
         self, tracers: Tracers, extra: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """Return the new rows of each dataset, as they are stored."""
+        """Return the new rows of each dataset in its stored type."""
         if not isinstance(tracers, Tracers):
             raise InputError(f"tracers are {arguments.shown(tracers)}; give `Tracers`.")
         if set(extra) != set(self.extra):
             raise InputError(
-                f"{self.path}: append was given {', '.join(extra) or 'nothing'} "
-                f"besides tracers; give {', '.join(self.extra) or 'tracers alone'}."
+                f"{self.path}: append received {', '.join(extra) or 'nothing'} "
+                f"besides tracers; give {', '.join(self.extra) or 'only tracers'}."
             )
         values = {}
         for name, dtype in self.dtypes.items():
@@ -204,16 +205,16 @@ class TracerWriter:
             expected = (len(tracers), *self.file[name].shape[1:])
             if value.shape != expected:
                 raise InputError(
-                    f"{self.path}: {name} has shape {value.shape}; it must have shape "
-                    f"{expected}."
+                    f"{self.path}: {name} has shape {value.shape}; give an array of "
+                    f"shape {expected}."
                 )
             values[name] = value
         return values
 
     def append_file(self, path: Path) -> None:
-        """Add the tracers of a file that was written with the same arguments.
+        """Append the tracers of a file that was written with the same arguments.
 
-        Its abundances are copied as they are, compressed.
+        The abundances are copied in their compressed form.
         """
         check_space(self.path, path.stat().st_size)
         with h5py.File(path) as other:
@@ -222,7 +223,7 @@ class TracerWriter:
             for name in self.dtypes:
                 self.file[name].resize(self.count, axis=0)
                 if name != "abundances":
-                    # A file that was never split has no such dataset.
+                    # A file without a split lacks the dataset `split`.
                     known = name in other
                     values = other[name][:] if known else file_format.UNASSIGNED
                     self.file[name][first:] = values
@@ -244,12 +245,11 @@ class TracerWriter:
     ) -> None:
         try:
             if kind is None:
-                # A file that was never split has no such dataset.
+                # A file without a split has no dataset `split`.
                 if (self.file["split"][:] == file_format.UNASSIGNED).any():
                     del self.file["split"]
                 self.file.close()
-                with open(self.partial, "rb") as file:
-                    os.fsync(file.fileno())
+                sync(self.partial)
                 self.partial.replace(self.path)
                 hdf5_sandbox.mark_verified(self.path)
             else:

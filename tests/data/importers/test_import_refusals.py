@@ -152,7 +152,7 @@ def test_missing_column(tmp_path, refused, column):
 
 def test_doubled_column(tmp_path, refused):
     path = hdf(tmp_path / "raw.h5", raw().assign(**{"CO ": 1e-5}))
-    assert "column 'CO' is there twice" in refused(path)
+    assert "column 'CO' occurs twice" in refused(path)
 
 
 def test_unknown_column(tmp_path, refused):
@@ -174,7 +174,7 @@ def test_files_of_different_networks(tmp_path, refused, change):
     paths = [hdf(tmp_path / "1.h5", frame), hdf(tmp_path / "2.h5", other)]
     message = refused(paths)
     assert "2.h5" in message
-    assert ("lacks CO" if change == "less" else "has OH beyond") in message
+    assert ("lacks CO" if change == "less" else "has OH in addition") in message
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_time_that_does_not_increase(tmp_path, refused, value):
 def test_rows_of_a_tracer_apart(tmp_path, refused):
     frame = raw().sort_values(["Time", "Tracer"])
     message = refused(hdf(tmp_path / "raw.h5", frame))
-    assert "rows of tracer 100 are not together" in message
+    assert "rows of tracer 100 are not consecutive" in message
 
 
 @pytest.mark.parametrize("value", [1.5, -1.0, np.nan])
@@ -224,7 +224,7 @@ def test_identifiers_are_whole_numbers(tmp_path, refused, value):
 
 def test_only_single_states(tmp_path, refused):
     frame = raw()[::12]
-    assert "no tracer of two states" in refused(hdf(tmp_path / "raw.h5", frame))
+    assert "no tracer of at least two" in refused(hdf(tmp_path / "raw.h5", frame))
 
 
 def test_csv_row_with_too_few_numbers(tmp_path, refused):
@@ -234,7 +234,7 @@ def test_csv_row_with_too_few_numbers(tmp_path, refused):
     path.write_text("\n".join(text))
     message = refused(path, split=False)
     assert "run.csv: line 6: " in message
-    assert "every row needs 19 numbers" in message
+    assert "write 19 numbers" in message
 
 
 @pytest.mark.parametrize("row", [1, 7, 12])
@@ -253,7 +253,7 @@ def test_csv_with_words_names_the_line(tmp_path, refused, monkeypatch, row, word
 
 def test_csv_without_rows(tmp_path, refused):
     (tmp_path / "run.csv").write_text("Time, Density\n")
-    assert "needs a header" in refused(tmp_path / "run.csv")
+    assert "must have a header" in refused(tmp_path / "run.csv")
 
 
 def test_a_frame_of_words(refused):

@@ -147,7 +147,7 @@ def test_a_single_state_has_no_step_and_is_counted(tmp_path, out):
     kept = frame.drop(frame[(frame["Tracer"] == 102) & (frame["Time"] > 100)].index)
     report = import_tracers(hdf(tmp_path / "raw.h5", kept), out, settings())
 
-    assert report.findings.short == 1
+    assert report.statistics.short == 1
     assert 102 not in read(out)[0].tracer
     check(out, frame[frame["Tracer"] != 102])
 
@@ -160,9 +160,9 @@ def test_what_is_clipped_is_counted(tmp_path, out):
 
     report = import_tracers(hdf(tmp_path / "raw.h5", frame), out, settings())
 
-    assert report.findings.raised == 3
-    assert report.findings.lowered == 1
-    assert report.findings.floored == {"Radfield": 2}
+    assert report.statistics.raised == 3
+    assert report.statistics.lowered == 1
+    assert report.statistics.floored == {"Radfield": 2}
     frame.loc[[0, 5, 9], "CO"] = 1e-20
     frame.loc[7, "H"] = 1.0
     frame.loc[[3, 4], "radfield"] = 1e-4
@@ -183,7 +183,7 @@ def test_what_varies_unseen_is_a_warning(tmp_path, out):
     report = import_tracers(hdf(tmp_path / "raw.h5", frame), out, settings())
 
     assert report.fixed == ["dustTemp = gasTemp"]
-    assert any("zeta (1 to 10): not constant" in line for line in report.warnings)
+    assert any("zeta (1 to 10): varies" in line for line in report.warnings)
 
 
 @pytest.mark.parametrize("digits", [4, 6])
@@ -192,7 +192,7 @@ def test_rounded_times_are_a_warning(tmp_path, out, digits):
     frame["Time"] = [float(f"{value:.{digits - 1}e}") for value in frame["Time"] + 1e4]
     warnings = import_tracers(hdf(tmp_path / "f.h5", frame), out, settings()).warnings
 
-    found = [line for line in warnings if "only a timed emulator learns from" in line]
+    found = [line for line in warnings if "unequal time steps require" in line]
     assert len(found) == (digits == 4)
     assert all("states are 90 to 100 yr apart" in line for line in found)
 
@@ -410,7 +410,7 @@ def test_exponents_of_three_digits(tmp_path, out):
 
     carbon_monoxide = read(out)[0].abundances[0, :4, SPECIES.index("CO")]
     np.testing.assert_allclose(carbon_monoxide, [1e-20, 2.5e-3, 1e-20, 1e-20])
-    assert report.findings.raised == 3
+    assert report.statistics.raised == 3
 
 
 def test_points_of_a_run_are_tracers(tmp_path, out):
@@ -465,7 +465,7 @@ def test_colliding_numbers_of_several_files_are_kept_apart(tmp_path, out):
 
     assert len(np.unique(tracers.tracer)) == 20
     assert len(np.unique(tracers.simulation)) == 20
-    assert any("taken as others" in line for line in report.notes)
+    assert any("renumbered as different tracers" in line for line in report.notes)
 
 
 def test_a_simulation_spread_over_files_stays_one(tmp_path, out):

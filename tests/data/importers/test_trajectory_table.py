@@ -135,7 +135,7 @@ def test_what_varies_and_is_no_parameter_is_a_warning(tmp_path):
     read_tracks(table, settings(), tmp_path / "t.h5", warn=warned.append)
 
     (line,) = warned
-    assert line.startswith(f"{table}: zeta (1 to 2): not constant")
+    assert line.startswith(f"{table}: zeta (1 to 2): varies")
 
 
 def test_units_are_converted_before_the_minimum_and_the_interval(tmp_path):
@@ -147,7 +147,7 @@ def test_units_are_converted_before_the_minimum_and_the_interval(tmp_path):
         table, tmp_path / "t.h5", settings(raw_units=RAW_UNITS), tracks=True
     )
 
-    assert report.findings.floored == {"Radfield": 1}
+    assert report.statistics.floored == {"Radfield": 1}
     assert not report.warnings  # of uneven steps
 
 
@@ -201,10 +201,10 @@ def test_command(cli, tmp_path):
 
     assert species.exit_code == 2
     assert "species 'x' cannot be read" in species.stderr
-    assert "`--tracks` takes the physics alone" in species.stderr
+    assert "`--tracks` imports only the physics" in species.stderr
     assert done.exit_code == 0, done.stderr
     assert done.stdout.strip() == f"{out}: 8 tracers, 12 states, no species"
-    assert "no species: tracks, to be solved with `astrokeras data" in done.stderr
+    assert "a file of tracks; solve it with `astrokeras data" in done.stderr
     check(out, physics())
 
 
@@ -242,7 +242,7 @@ def test_hdf5_columns_of_different_lengths(tmp_path):
     with h5py.File(tmp_path / "c.h5", "w") as file:
         file["Density"], file["Time"] = np.ones(3), np.ones(4)
 
-    with pytest.raises(InputError, match="'Time' has 4 rows, 'Density' has 3"):
+    with pytest.raises(InputError, match="'Time' has 4 rows, but 'Density' has 3"):
         read_tracks(tmp_path / "c.h5", settings(), tmp_path / "t.h5")
 
 
@@ -379,18 +379,18 @@ def test_good_tracks_pass(tmp_path):
     "case",
     [
         Case(
-            "Density", np.nan, "Density is nan H nuclei cm^-3; the solver takes 0.01 to"
+            "Density", np.nan, "Density is nan H nuclei cm^-3; the solver accepts 0.01"
         ),
         Case("Density", np.inf, "Density is inf"),
         Case("Density", 1e-20, "Density is 1e-20"),
         Case(
-            "Density", 1e-20, "looks like g/cm3: say dataset.raw_units.Density=", True
+            "Density", 1e-20, "looks like g/cm3: set dataset.raw_units.Density=", True
         ),
-        Case("Av", 6e21, "Av is 6e+21 mag; .* raw_units.Av=cm-2 where", True),
+        Case("Av", 6e21, "Av is 6e+21 mag; .* raw_units.Av=cm-2 when", True),
         Case("gasTemp", 1e9, "gasTemp is 1e+09 K; .* 5 to 10000, correct the value"),
         Case("gasTemp", 2.0, "gasTemp is 2 K"),
         Case("gasTemp", -2.0, "gasTemp is -2 K"),
-        Case("zeta", 1.3e-17, "no cloud has that. .* raw_units.zeta=s-1", True),
+        Case("zeta", 1.3e-17, "no cloud has such a value. .* raw_units.zeta=s-1", True),
     ],
     ids=lambda case: f"{case.parameter}={case.value}",
 )
@@ -419,15 +419,15 @@ def test_nan_beyond_the_end_of_a_tracer_is_none_of_it(tmp_path):
 @pytest.mark.parametrize(
     ("time", "message"),
     [
-        ([0, 1, 2, 2, 3, 4, 5], "tracer 7, row 2: the next one is 0 years later"),
-        ([0, 1, 2, 1, 3, 4, 5], "row 2: the next one is -1 years later"),
+        ([0, 1, 2, 2, 3, 4, 5], "tracer 7, row 2: the next row is 0 years later"),
+        ([0, 1, 2, 1, 3, 4, 5], "row 2: the next row is -1 years later"),
         ([0, 1, 2, np.nan, 3, 4, 5], "row 3: time is nan years"),
         (
             2e11 * np.arange(7),
-            "row 6: it is 1.2e+12 years after the first, longer than ",
+            "row 6: time is 1.2e+12 years after the first, beyond ",
         ),
-        (2e11 * np.arange(7), "looks like s: say dataset.raw_units.Time=s"),
-        (1e-4 * np.arange(7), "looks like Myr: say dataset.raw_units.Time=Myr"),
+        (2e11 * np.arange(7), "looks like s: set dataset.raw_units.Time=s"),
+        (1e-4 * np.arange(7), "looks like Myr: set dataset.raw_units.Time=Myr"),
     ],
 )
 def test_times_are_refused(tmp_path, time, message):

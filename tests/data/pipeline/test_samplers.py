@@ -11,7 +11,7 @@ from tiny import make_tracers, write_tracers
 from astrokeras.data.pipeline.chunk_reader import ChunkReader
 from astrokeras.data.pipeline.sampler_dataset import EpochNumber, SamplerDataset
 from astrokeras.data.pipeline.samplers import RowSampler
-from astrokeras.data.pipeline.statistics import Collector
+from astrokeras.data.pipeline.statistics import StatisticsCollector
 from astrokeras.data.pipeline.training_cache import prepare
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.pipeline.window_sampler import WindowSampler
@@ -175,7 +175,7 @@ class TestLongIntervals:
         settings = {
             "use_timestep": True,
             "stride": self.STRIDE,
-            "even": 0.5,
+            "native_step_fraction": 0.5,
             "chunk": 4,
         }
         return WindowSampler(cache, 4, [5, 20], seed=0, **(settings | changes))
@@ -526,7 +526,7 @@ def test_the_usual_start_is_one_that_has_evolved(bare):
     """Wherever there is one: of bare and evolved starts no median is a state."""
     starts = np.array([[1e-4, 1e-9, 1e-6], [2e-4, 2e-9, 1e-6], [3e-4, 3e-9, 1e-6]])
     starts[:bare] = [1e-4, 1e-20, 1e-20]
-    collector = Collector(3, 1e-20)
+    collector = StatisticsCollector(3, 1e-20)
     tracers = make_tracers(1)
     for start in starts:
         tracers.abundances[:, 0] = np.resize(start, tracers.abundances.shape[-1])

@@ -22,7 +22,8 @@ from astrokeras.data.tracers.timestep_features import coarsen
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models.batched_evolution import Evolved, Given, Wanted, solve_doubtful
-from astrokeras.models.input_checks import check_abundances, check_physical, check_time
+from astrokeras.models.input_checks import check_abundances, check_time, shape_physical
+from astrokeras.models.refused_tracers import Refused
 from astrokeras.models.training_ranges import Limits
 
 UNITS = ("cm^-3", "Habing", "mag")
@@ -125,17 +126,21 @@ def read_abundances(values):
 
 
 def read_physical(values):
-    return check_physical(LIMITS, values)
+    return shape_physical(LIMITS, values)
 
 
 def read_time(values):
-    return check_time(LIMITS, values, N, T)
+    return check_time(LIMITS, values, N, T, Refused(N))
 
 
 def let_solve(values):
     """Return what emulate answers if a user's solver returns these values."""
-    states, given = np.zeros((N, T + 1, S), "f4"), Given(X, PHYSICAL, TIME)
-    evolved = Evolved(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
+    states, given = (
+        np.zeros((N, T + 1, S), "f4"),
+        Given(X, PHYSICAL, TIME, np.zeros(N, "u1")),
+    )
+    zeros = np.zeros((N, T + 1), "f4")
+    evolved = Evolved(states, np.zeros((N, 0, 0)), zeros, zeros.astype("u1"), zeros > 0)
     wanted = Wanted(None, np.empty(0), None, conserve=False)
     solve_doubtful(evolved, given, wanted, lambda *_: values, SPECIES)
     return evolved.abundances
@@ -241,7 +246,7 @@ class TestLabels:
         whole = frame(X)[order]
         broken, message = {
             "drop": (whole.drop(columns=order[place]), f"lacks {order[place]}"),
-            "add": (whole.assign(Time=1.0), "has besides Time"),
+            "add": (whole.assign(Time=1.0), "also has Time"),
             "repeat": (whole[[*order, order[place]]], f"repeats {order[place]}"),
         }[fault]
         with pytest.raises(InputError) as error:
@@ -249,7 +254,7 @@ class TestLabels:
         assert message in str(error.value)
 
     def test_parameters_are_matched_by_name(self):
-        expected = check_physical(LIMITS, PHYSICAL)
+        expected = shape_physical(LIMITS, PHYSICAL)
         frames = [swapped(one, PARAMETERS) for one in PHYSICAL]
         np.testing.assert_array_equal(read_physical(frames), expected)
         np.testing.assert_array_equal(read_physical(frames[0]), expected[:1])
@@ -272,10 +277,10 @@ class TestLabels:
             (pd.Series(X[0]), r"no names on its last axis .* \(`.to_numpy\(\)`\)"),
             (pd.DataFrame(X), "no names on its last axis"),
             (DataArray(X, ("n", "species")), "no names on its last axis"),
-            (frame(X).T, "names on another axis than the last; transpose"),
+            (frame(X).T, "names on an axis other than the last; transpose"),
             (
                 DataArray(X.T, ("species", "n"), {"species": SPECIES}),
-                "names on another axis than the last; transpose",
+                "names on an axis other than the last; transpose",
             ),
             (frame(X).iloc[::-1], "not consecutive numbers, first 2 at position 1"),
             (frame(X).iloc[[0, 2]], "not consecutive numbers, first 2 at position 1"),
@@ -287,7 +292,7 @@ class TestLabels:
             (frame(X).set_index(pd.Index(TIME[0, :N])), "first 100.0 at position 1"),
             (
                 DataArray(TRACERS.abundances, ("time", "n", "s"), {"s": SPECIES}),
-                "dimensions time, n, s; tracers come before steps",
+                "dimensions time, n, s, but tracers come before steps",
             ),
         ],
     )
@@ -381,7 +386,11 @@ class TestUnits:
             (read_time, Quantity(TIME, "K"), "time is in 'K', .* 'yr'; convert"),
             (read_physical, Quantity(PHYSICAL, "K"), "is in 'K', .* 'cm\\^-3' or 'H"),
             (read_abundances, Quantity(X, "kyr"), "in 'kyr', .* dimensionless numbers"),
-            (let_solve, Quantity(TRACERS.abundances, "K"), "result of fallback is in"),
+            (
+                let_solve,
+                Quantity(TRACERS.abundances, "K"),
+                "what fallback returned is in",
+            ),
             (lambda x: as_numbers("latents", x), Quantity(X, "yr"), "latents is in"),
             (lambda x: make(time=x), Quantity(TIME, "K"), "time is in 'K'"),
             (lambda x: make(physical=x), Quantity(PHYSICAL, "K"), "physical is in"),
@@ -417,11 +426,11 @@ class TestKinds:
             (frame(X) > 0.1, "booleans"),
             (frame(X).assign(H="x"), "Python objects"),
             (frame(X).to_records(index=False), "records with named fields"),
-            (frame(X).to_dict(), "is a dict, no array"),
-            (namedtuple("Start", ["CO", "H2"])(0.1, 0.2), "is a Start, no array"),
+            (frame(X).to_dict(), "is a dict, not an array"),
+            (namedtuple("Start", ["CO", "H2"])(0.1, 0.2), "is a Start, not an array"),
             ({0.1, 0.2}, "Python objects"),
             (None, "Python objects"),
-            ([[0.1, 0.2], [0.3]], "is a list, no array of numbers"),
+            ([[0.1, 0.2], [0.3]], "is a list, not an array of numbers"),
             ([X[0], X[0, 1:]], r"shapes \[\(9,\), \(10,\)\]"),
             (10**40, "Python objects"),
         ],
@@ -440,7 +449,7 @@ class TestKinds:
 
     def test_sparse_matrices_are_refused(self):
         sparse = pytest.importorskip("scipy.sparse")
-        with pytest.raises(InputError, match="sparse, see its `toarray`"):
+        with pytest.raises(InputError, match="sparse, use its `toarray`"):
             read_abundances(sparse.csr_array(X))
 
     def test_tensors_that_require_gradients(self):
@@ -448,7 +457,7 @@ class TestKinds:
         for kind in (torch.float32, torch.bfloat16):
             tensor = torch.ones((2, 3), dtype=kind, requires_grad=True)
             np.testing.assert_array_equal(as_numbers("x", tensor), np.ones((2, 3)))
-        with pytest.raises(InputError, match="x is a Tensor, no array"):
+        with pytest.raises(InputError, match="x is a Tensor, not an array"):
             as_numbers("x", torch.ones(3).to_sparse())
 
     @pytest.mark.parametrize(
@@ -464,7 +473,7 @@ class TestKinds:
             write(**{name: values})
 
     def test_a_further_dataset_must_be_there(self, write):
-        with pytest.raises(InputError, match="append was given trust besides tracers"):
+        with pytest.raises(InputError, match="append received trust besides tracers"):
             write({"trust": np.ones((N, T + 1))})
 
     def test_what_is_refused_adds_nothing_to_a_file(self, tmp_path):
@@ -513,7 +522,7 @@ class TestRealLibraries:
 
 
 def test_a_surrogate_reads_labels(rng):
-    from test_models import make_surrogate
+    from surrogates import make_surrogate
 
     surrogate = make_surrogate(rng)
     expected = surrogate.emulate(X, PHYSICAL, STEP)
@@ -528,4 +537,5 @@ def test_a_surrogate_reads_labels(rng):
     with pytest.raises(InputError, match="latents has 3 masked values"):
         surrogate.decode(mask(latents))
     starts = {"tiny": pd.Series(X[0], SPECIES)[::-1]}
-    np.testing.assert_allclose(surrogate.replace(starts=starts).starts["tiny"], X[0])
+    replaced = surrogate.replace(initial_conditions=starts)
+    np.testing.assert_allclose(replaced.initial_conditions["tiny"], X[0])

@@ -228,13 +228,15 @@ def test_a_sample_of_fewer_states_has_mean_parameters(tmp_path):
     density, field = pieces[..., 0].mean(1), np.exp(np.log(pieces[..., 1]).mean(1))
     np.testing.assert_allclose(few.physical[0, :, 0], density, rtol=1e-6)
     np.testing.assert_allclose(few.physical[0, :, 1], field, rtol=1e-6)
-    with pytest.raises(InputError, match="has 8 states; keep more than every 8th"):
+    with pytest.raises(
+        InputError, match="has 8 states; choose a smaller number than every 8th"
+    ):
         sample_tracers(path, tmp_path / "none.h5", every=8)
 
 
 def test_a_sample_without_room(tmp_path):
     path = write_tracers(tmp_path / "full.h5")
-    with pytest.raises(InputError, match=r"not a tracer fits into 0\.01 MB"):
+    with pytest.raises(InputError, match=r"no tracer fits into 0\.01 MB"):
         sample_tracers(path, tmp_path / "few.h5", max_mb=0.01)
     assert not (tmp_path / "few.h5").exists()
 

@@ -66,5 +66,5 @@ def test_states_may_stay_at_uneven_distances(rng):
     later = coarsen(physical[:, 2:], time[:, 2:], 3, linear)
     np.testing.assert_array_equal(uneven[:, 1], later[:, 0])
     for states in ([0], [0, 0, 2], [-1, 3], [0, 8]):
-        with pytest.raises(InputError, match="states 0 to 7, ascending"):
+        with pytest.raises(InputError, match="ascending numbers from 0 to 7"):
             coarsen(physical, time, states, linear)

@@ -45,7 +45,7 @@ def test_tracks_are_checked_like_tracers(tracks):
 
 
 def test_who_needs_abundances_hears_how_they_are_made(tracks):
-    with pytest.raises(InputError, match=r"tracks alone; .*`astrokeras data generate`"):
+    with pytest.raises(InputError, match=r"only tracks; .*`astrokeras data generate`"):
         TracerStore(tracks)
 
 

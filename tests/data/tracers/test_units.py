@@ -48,11 +48,11 @@ def test_spellings(text):
     [
         ("Density", "lb/ft3", DENSITY, "converted from: H nuclei .*, g/cm.3, kg/m.3"),
         ("Density", "K", DENSITY, "raw_units.Density is 'K'"),
-        ("gasTemp", "eV", "K", "gasTemp is wanted in 'K'"),
-        ("Speed", "m/s", "km/s", "nothing but itself"),
+        ("gasTemp", "eV", "K", "gasTemp must be in 'K'"),
+        ("Speed", "m/s", "km/s", "no other unit"),
         ("Density", "-3", DENSITY, "positive number"),
         ("Density", "inf", DENSITY, "positive number"),
-        ("Density", "g/cm3", "", "wanted in 'no unit'"),
+        ("Density", "g/cm3", "", "must be in 'no unit'"),
     ],
 )
 def test_what_cannot_be_converted(name, unit, target, message):
