@@ -15,9 +15,7 @@ from astrokeras.evaluation.context import EvaluationContext
 from astrokeras.evaluation.result import Evaluation
 from astrokeras.evaluation.species_selection import most_varying
 from astrokeras.evaluation.summary_text import (
-    MEANINGS,
     TITLES,
-    cell,
     columns,
     headline,
     sentences,
@@ -32,6 +30,7 @@ from astrokeras.plotting.error_plots import (
 )
 from astrokeras.plotting.plot_style import STYLE
 from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
+from astrokeras.runs.metric_descriptions import METRICS, format_value
 from astrokeras.system.atomic_files import whole_file, write_text
 from astrokeras.system.manifest import claim
 
@@ -186,8 +185,12 @@ def _figure_table(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "header": ["", *(TITLES[name] for name in predictions), "meaning"],
         "rows": [
-            [key, *(cell(getattr(one, key)) for one in predictions.values()), meaning]
-            for key, meaning in MEANINGS.items()
+            [
+                key,
+                *(format_value(getattr(one, key)) for one in predictions.values()),
+                str(metric),
+            ]
+            for key, metric in METRICS.items()
         ],
     }
 
@@ -195,7 +198,10 @@ def _figure_table(evaluation: Evaluation) -> dict[str, Any]:
 def _start_table(evaluation: Evaluation) -> dict[str, Any]:
     keys = ("tracers", "dex", "dex_seen", "dex_final")
     starts = evaluation.details["surrogate"].starts
-    rows = [[name, *(cell(one[key]) for key in keys)] for name, one in starts.items()]
+    rows = [
+        [name, *(format_value(one[key]) for key in keys)]
+        for name, one in starts.items()
+    ]
     return {"header": ["start", *keys], "rows": rows}
 
 

@@ -127,17 +127,6 @@ def describe(surrogate: Any) -> dict[str, Any]:
     return about | {"start": next(iter(config["initial_conditions"].values()), None)}
 
 
-def show(done: Export) -> None:
-    """Print where an export lies and how far its graphs are from Keras."""
-    batches = ", ".join(map(str, BATCHES))
-    print(f"Largest difference from Keras, at batches of {batches}:")
-    for name, by_batch in done.differences.items():
-        unit = {"encode": "of latents", "rollout": "dex"}.get(name, "of scaled values")
-        apart = ", ".join(f"{value:.0e}" for value in by_batch.values())
-        print(f"{name:8} {apart} {unit}")
-    print(done.folder)
-
-
 def _take_sample(store: TracerStore, target: SurrogateReference) -> Tracers:
     """Return tracers of full length, parameters in the surrogate's order."""
     columns = match_columns(store, target)

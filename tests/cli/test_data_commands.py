@@ -164,7 +164,7 @@ def test_inspect_reads_some_tracers_of_a_large_file(cli, tmp_path):
     path = write_tracers(tmp_path / "many.h5", make_tracers(700, 2, states=3))
     found = json.loads(cli("data", "inspect", path, "--json").stdout)
     assert (found["tracers"], found["tracers_read"]) == (1400, 1000)
-    assert "1000 tracers spread evenly" in cli("data", "inspect", path).stdout
+    assert "1000 evenly spaced tracers" in cli("data", "inspect", path).stdout
     found = json.loads(cli("data", "inspect", path, "--json", "--all").stdout)
     assert found["tracers_read"] == 1400
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from standin import SPECIES, StandIn, Trusting, write_tracers
 
-from astrokeras.cli.evaluation_table import show
+from astrokeras.cli.result_tables import print_evaluation
 from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.evaluation.html_report import render_page
 
@@ -60,7 +60,7 @@ def test_stress_tests_join_report_table_and_json_if_they_ran(
         )
     found = evaluate(surrogate, path, out=tmp_path / "report", stress=stress)
 
-    show(found)
+    print_evaluation(found)
     printed = " ".join(capsys.readouterr().out.split())
     page = (tmp_path / "report" / "report.html").read_text()
     stored = json.loads((tmp_path / "report" / "metrics.json").read_text())
