@@ -43,11 +43,11 @@ CAPTIONS = {
     "error_by_step": "Growth of the error from the given state to the end.",
     "worst_species": "Species with the largest errors, and the autoencoder's part.",
     "trajectories": "A good, a typical and a bad tracer: observed species, then the "
-    "neutral ones that vary most among those that reach 1e-8, and below them physical "
-    "parameters. State 0 is given and not drawn.",
+    "neutral species above 1e-8 that vary most, and physical parameters below them. "
+    "State 0 is given and not drawn.",
     "conservation": "Relative errors of the element totals.",
-    "reconstruction": "On the line the autoencoder makes all of the error, above it "
-    "the rollout adds to it.",
+    "reconstruction": "The autoencoder causes the whole error of species on the line; "
+    "the rollout adds to that of species above it.",
     "sent_back": "Error that remains if the least trusted states are solved instead.",
 }
 
@@ -57,11 +57,11 @@ def choose_examples(
 ) -> ExampleTracers:
     """Return a good, a typical and a bad tracer, rolled out once more.
 
-    Which they are is known only after all tracers were rolled out.
+    The choice needs the errors of all tracers.
 
     Args:
         context: The surrogate and the tracers.
-        evaluation: Tells which species vary most.
+        evaluation: The results, for the species that vary most.
         tracer_dex: Error of each tracer in dex, (n,).
     """
     store = context.store

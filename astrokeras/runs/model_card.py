@@ -85,7 +85,7 @@ def _figures(metrics: dict[str, Any]) -> str:
     ]
     starts = [
         f"- from start {name}: {figures['dex']:.4g} dex, {figures['tracers']} tracers"
-        for name, figures in metrics.get("initial_conditions", {}).items()
+        for name, figures in metrics.get("starts", {}).items()
     ]
     return "\n".join(
         [

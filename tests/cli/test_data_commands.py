@@ -210,7 +210,7 @@ def test_split(cli, tmp_path):
 
     assert "has a split already" in failed(cli("data", "split", path))
     assert cli("data", "split", path, "--by", "tracer", "--force").exit_code == 0
-    assert "by is 'row'" in failed(cli("data", "split", path, "--by", "row"))
+    assert "by is 'row'" in failed(cli("data", "split", path, "--by", "row", "--force"))
 
 
 def test_sample(cli, tiny_path, tmp_path):

@@ -87,4 +87,4 @@ def test_everything_is_escaped(path):
     )
 
     assert "<script" not in page
-    assert page.count("&lt;script&gt;") == 5
+    assert page.count("&lt;script&gt;") == 6
