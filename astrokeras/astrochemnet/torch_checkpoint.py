@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.system.input_paths import check_input
+from astrokeras.system.input_paths import check_input, content
 
 # The pickle holds names and shapes only, a few kilobytes for a state dictionary.
 LARGEST_PICKLE = 16 * 2**20
@@ -62,7 +62,7 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
     check_input(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            content = _Reader(archive, path.stat().st_size).load()
+            loaded = _Reader(archive, path.stat().st_size).load()
     except zipfile.BadZipFile as error:
         raise InputError(
             f"{path}: not a PyTorch checkpoint ({content(path) or error}); save "
@@ -78,18 +78,18 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
             f"{path}: cannot be read as a PyTorch checkpoint "
             f"({type(error).__name__}: {error}); is the file complete?"
         ) from error
-    return _tensors(path, content)
+    return _tensors(path, loaded)
 
 
-def _tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
-    """Return the state dictionary in the content of a file."""
-    if isinstance(content, dict):
+def _tensors(path: Path, loaded: Any) -> dict[str, np.ndarray]:
+    """Return the state dictionary in the unpickled object."""
+    if isinstance(loaded, dict):
         for wrapper in WRAPPERS:
-            if isinstance(content.get(wrapper), dict):
-                content = content[wrapper]
-    if not isinstance(content, dict) or not content:
+            if isinstance(loaded.get(wrapper), dict):
+                loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not loaded:
         raise InputError(f"{path}: holds no state dictionary; save one with PyTorch.")
-    for name, value in content.items():
+    for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
             raise InputError(
                 f"{path}: entry {str(name)!r} is no tensor; save `model.state_dict()`."
@@ -98,7 +98,7 @@ def _tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
             raise InputError(
                 f"{path}: tensor {name!r} holds values that are not finite."
             )
-    return dict(content)
+    return dict(loaded)
 
 
 class _Refused(pickle.UnpicklingError):

@@ -79,8 +79,8 @@ class Surrogate:
                 for member in file.infolist()
             }
         self.about = json.loads(str(self.weights.pop("about")))
-        self.facts = json.loads(str(self.weights.pop("facts")))
-        self.members = range(self.facts["members"])
+        self.settings = json.loads(str(self.weights.pop("facts")))
+        self.members = range(self.settings["members"])
 
     def encode(self, abundances):
         """Return the latents, (N, L), of abundances, (N, S)."""
@@ -115,9 +115,9 @@ class Surrogate:
             before, latents = latents, self._step(latents, drive[:, t])
             path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
             state = self._decode(latents)
-            if self.facts["residual_decay_length"]:
+            if self.settings["residual_decay_length"]:
                 state = state + residual * np.exp(
-                    -path / self.facts["residual_decay_length"]
+                    -path / self.settings["residual_decay_length"]
                 )
             state = self._finish(state)
             states[:, t] = self._conserve(state, totals) if self.conserves else state
@@ -136,7 +136,7 @@ class Surrogate:
     def _scale(self, abundances):
         floor = self.about["floor"]
         # Predicted abundances within a margin below the floor are not changed.
-        least = floor * 10 ** -(self.facts["margin"] + 0.01)
+        least = floor * 10 ** -(self.settings["margin"] + 0.01)
         logs = np.log10(np.where(abundances < least, floor, abundances))
         return (1 - logs / np.log10(floor)).astype("f4")
 
@@ -154,7 +154,7 @@ class Surrogate:
         return x @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
 
     def _activate(self, x, kind="coder"):
-        return ACTIVATIONS[self.facts[kind]](x)
+        return ACTIVATIONS[self.settings[kind]](x)
 
     def _norm(self, name, x):
         if f"{name}/gamma" not in self.weights:
@@ -167,13 +167,13 @@ class Surrogate:
 
     def _encode(self, k, scaled):
         x = self._affine(f"{k}/species", scaled)
-        if self.facts["kind"] == "projection":
+        if self.settings["kind"] == "projection":
             x = x @ self.weights[f"{k}/kernel"]
         else:
-            depth = self.facts["depth"]
+            depth = self.settings["depth"]
             for i in range(depth):
                 x = self._dense(f"{k}/dense_{i}", x)
-                if i < depth - 1 or self.facts["latent_activation"]:
+                if i < depth - 1 or self.settings["latent_activation"]:
                     x = self._activate(self._norm(f"{k}/encoder_norm_{i}", x))
         return self._affine(f"{k}/latents", x).astype("f4")
 
@@ -183,8 +183,8 @@ class Surrogate:
 
     def _decode_one(self, k, latents):
         x = z = self._affine(f"{k}/latents", latents, reverse=True)
-        depth = self.facts["depth"]
-        if self.facts["kind"] == "projection":
+        depth = self.settings["depth"]
+        if self.settings["kind"] == "projection":
             for i in range(depth - 1):
                 x = self._activate(self._dense(f"{k}/dense_{i}", x))
             x, kernel = self._dense(f"{k}/last", x), self.weights[f"{k}/kernel"]
@@ -196,7 +196,7 @@ class Surrogate:
                 if i:
                     norm = f"{k}/decoder_norm_{depth - 1 - i}"
                     x = self._activate(self._norm(norm, x))
-            if self.facts["output"] == "sigmoid":
+            if self.settings["output"] == "sigmoid":
                 return _sigmoid(x)
         return self._affine(f"{k}/species", x, reverse=True)
 
@@ -205,11 +205,11 @@ class Surrogate:
         logs = np.log10(physical)
         p = self._affine("parameters", logs)
         features = [p]
-        if self.facts["use_timestep"]:
+        if self.settings["use_timestep"]:
             length = np.log10(years / self.about["dt_range"][0])[..., None]
             features += [0 * p, 0 * p, length]
-        if self.facts["rates"]:
-            features += self._rates(logs, **self.facts["rates"])
+        if self.settings["rates"]:
+            features += self._rates(logs, **self.settings["rates"])
         return np.concatenate(features, -1).astype("f4")
 
     @staticmethod
@@ -243,11 +243,11 @@ class Surrogate:
     def _step_one(self, k, z, drive):
         x = self._dense(f"{k}/drive", drive) + z @ self.weights[f"{k}/first/kernel"]
         x = self._activate(x, "cell")
-        for i in range(self.facts["inner"]):
+        for i in range(self.settings["inner"]):
             x = self._activate(self._dense(f"{k}/inner_{i}", x), "cell")
         change = self._dense(f"{k}/last_cell", x)
-        if self.facts["relaxing"]:
-            reach, slope = self.facts["relaxing"]
+        if self.settings["relaxing"]:
+            reach, slope = self.settings["relaxing"]
             equilibrium = reach * np.tanh(change * (slope / reach))
             change = _sigmoid(self._dense(f"{k}/rate", x)) * (equilibrium - z)
         z = z + change
@@ -257,14 +257,14 @@ class Surrogate:
 
     def _conserve(self, x, wanted):
         """Return abundances with element totals `wanted`, scaled by exp(c A mu)."""
-        atoms, facts = self.weights["atoms"], self.facts["conservation"]
+        atoms, settings = self.weights["atoms"], self.settings["conservation"]
         with np.errstate(divide="ignore"):  # electrons contain no element
             x = np.minimum(x, 1 / (atoms / wanted[:, None]).max(-1))
         present = np.maximum(x @ atoms, TINY)
         share = np.clip(x * (atoms / present[:, None]).max(-1), 1e-30, 1)
-        weight, mu = share ** facts["power"], np.zeros_like(wanted)
+        weight, mu = share ** settings["power"], np.zeros_like(wanted)
         products = atoms[:, :, None] * atoms[:, None]
-        for _ in range(facts["steps"]):
+        for _ in range(settings["steps"]):
             moved = x * np.exp(np.clip(weight * (mu @ atoms.T), -60, 60))
             totals = np.maximum(moved @ atoms, TINY)
             jacobian = np.tensordot(moved * weight, products, 1)
@@ -275,6 +275,6 @@ class Surrogate:
             right = scale * totals * np.log(wanted / totals)
             change = np.linalg.solve(jacobian, right[..., None])[..., 0] * scale
             largest = np.abs(change).max(-1, keepdims=True)
-            mu = mu + change / np.maximum(largest / facts["limit"], 1)
+            mu = mu + change / np.maximum(largest / settings["limit"], 1)
         moved = x * np.exp(np.clip(weight * (mu @ atoms.T), -60, 60))
         return moved.astype("f4")

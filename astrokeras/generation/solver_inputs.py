@@ -161,14 +161,14 @@ class SolverInputs:
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the tracer file that describe its origin."""
-        dataset, facts = self.config.dataset, self.solver_facts
+        dataset, solver = self.config.dataset, self.solver_facts
         elements = find_elements(self.species, dataset.elements)
         return {
             "source": self.store.attributes.get("source") or dataset.source,
-            "network": facts["network"],
-            "solver": facts["solver"],
-            "tolerances": facts["tolerances"],
-            "constants": facts["constants"],
+            "network": solver["network"],
+            "solver": solver["solver"],
+            "tolerances": solver["tolerances"],
+            "constants": solver["constants"],
             "licence": dataset.licence,
             "citation": dataset.citation,
             "files": [self.path.name],

@@ -270,10 +270,10 @@ def test_another_number_of_species_is_refused(checkpoints):
         ({"decoder_bias1": np.ones(3, "float32")}, r"has shape \(3,\), not \(5,\)"),
         (
             {"net.3.weight": np.ones(3, "float32")},
-            r"has shape \(3,\), it must be a matrix",
+            r"has shape \(3,\); it must be a matrix",
         ),
-        ({"net.0.weight": None}, "give the emulator's checkpoint"),
-        ({"encoder_fc1.weight": None}, "give the autoencoder's checkpoint"),
+        ({"net.0.weight": None}, "give the checkpoint of the emulator"),
+        ({"encoder_fc1.weight": None}, "give the checkpoint of the autoencoder"),
     ],
     ids=["unknown", "missing", "shape", "vector", "no emulator", "no autoencoder"],
 )

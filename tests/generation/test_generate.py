@@ -291,8 +291,16 @@ def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
             "increase by at least 0.5 years",
         ),
         ({"physical": np.nan}, [], "tracer 7000, row 0: Density is nan"),
-        ({}, ["solver.constants={gasTemp: 10}"], "gasTemp: the tracks have it"),
-        ({}, ["solver.constants={zetta: 1}"], "zetta: the solver lacks it"),
+        (
+            {},
+            ["solver.constants={gasTemp: 10}"],
+            "gasTemp: the file holds this parameter",
+        ),
+        (
+            {},
+            ["solver.constants={zetta: 1}"],
+            "zetta: the solver has no such parameter",
+        ),
         ({"physical": 0.0}, [], "tracer files hold positive values, correct the value"),
         (
             {},
