@@ -23,7 +23,7 @@ from astrokeras.config import compose_generation
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.generation.generate import generate
-from astrokeras.generation.solver_inputs import NETWORK, Tracks
+from astrokeras.generation.solver_inputs import NETWORK, SolverInputs
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import Parameter, Solver
 
@@ -168,7 +168,7 @@ def alone(config: Any, tracks: Path) -> None:
     with TracerStore(tracks, need_abundances=False) as store:
         with SolverProcess(config.solver) as host:
             wanted = np.ones(store.tracers, bool)
-            for job in Tracks(store, host, config, NETWORK).jobs(wanted):
+            for job in SolverInputs(store, host, config, NETWORK).jobs(wanted):
                 host.solve(job.time, job.physical, job.initial)
 
 

@@ -48,12 +48,12 @@ def exported(tmp_path_factory):
     """Write the step of the preset, as `astrokeras export` does."""
     import astrokeras
     from astrokeras.export.export import describe
-    from astrokeras.export.functions import make_graphs
+    from astrokeras.export.functions import make_functions
     from astrokeras.export.onnx import write
 
     folder = tmp_path_factory.mktemp("onnx")
     surrogate = astrokeras.load("grav")
-    write(surrogate, {"step": make_graphs(surrogate)["step"]}, folder)
+    write(surrogate, {"step": make_functions(surrogate)["step"]}, folder)
     (folder / "about.json").write_text(json.dumps(describe(surrogate)))
     run(sys.executable, EXAMPLES / "fortran" / "about.py", folder)
     return folder

@@ -1,1 +1,1 @@
-"""AstroChemNet's models and published weights."""
+"""Import of the published weights of AstroChemNet."""

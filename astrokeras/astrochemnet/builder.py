@@ -1,12 +1,14 @@
-"""AstroChemNet's published checkpoints as surrogates.
+"""Builder of a surrogate from the published weights of AstroChemNet.
 
-Its layout: an autoencoder's state dictionary (`encoder_fc1.weight`, `encoder_bn1.*`,
-`decoder_bias1` …), an emulator's (`net.0.weight` …), and `latents_minmax.npy`, the two
-numbers that scale all latents to [0, 1]. The files hold neither names nor ranges.
+The weights are the state dictionaries of an autoencoder (`encoder_fc1.weight`,
+`encoder_bn1.*`, `decoder_bias1` …) and of an emulator (`net.0.weight` …), and the two
+numbers in `latents_minmax.npy` that scale all latents to [0, 1]. The files hold neither
+names of species nor ranges of parameters.
 
-With x the scaled abundances, p the scaled parameters, W and W' a kernel and its
-transpose: z = gelu(norm(x W + b)) layer by layer, x = sigmoid(... W' + b'), and
-z[t+1] = z[t] + g([p[t], z[t]]) on scaled latents, where g has ReLU hidden layers.
+With x the scaled abundances, p the scaled parameters, W a kernel and W' its transpose,
+each encoder layer is z = gelu(norm(x W + b)), the last decoder layer is
+x = sigmoid(z W' + b'), and a time step is z[t+1] = z[t] + g([p[t], z[t]]) on scaled
+latents, where g has ReLU hidden layers.
 """
 
 import math
@@ -29,23 +31,24 @@ if TYPE_CHECKING:
     from astrokeras.models.surrogate import Surrogate
 
 ALIGNMENTS = ("next", "this")
-# AstroChemNet stores no times: its data have states every 92.9 yr, windows of 240.
+# AstroChemNet stores no times. Its data have time steps of 92.9 yr, its windows 240
+# states.
 STEP_YEARS = 92.9
 STATES = 240
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What the files lack.
+    """Names, ranges and times that the files of AstroChemNet lack.
 
     Attributes:
-        species: Names in the network's column order.
-        ranges: Lowest and highest value of each parameter, in the network's order and
-            the parameter's unit; they scale log10 of the parameter to [0, 1].
-        alignment: `next` if row k of the raw data drove row k to k + 1, `this` if it
-            drove the chemistry to row k.
-        step: Years between states.
-        states: States of a training window.
+        species: Names in the order of the network's columns.
+        ranges: Lowest and highest value of each parameter, in the order of the network
+            and the unit of the parameter; they scale its log10 to [0, 1].
+        alignment: `next` if the parameters of row k of the raw data drove the step from
+            row k to k + 1, `this` if they drove the step to row k.
+        step: Time step in years.
+        states: States in a training window.
         initial_conditions: Named initial abundances, `(S,)` each.
     """
 
@@ -68,15 +71,15 @@ class Labels:
 
 
 def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
-    """Build the surrogate. Imports Keras.
+    """Build the surrogate; this imports Keras.
 
     Args:
         checkpoint: The weights.
-        labels: What the files lack.
+        labels: Names, ranges and times.
 
     Returns:
-        The `Surrogate`. Its range of starts is the whole one, from the floor to 1,
-        since the files do not tell what it was trained on.
+        The `Surrogate`. Its abundances range from the floor to 1, as the training
+        ranges are unknown.
 
     Raises:
         InputError: If the labels do not fit the weights.
@@ -95,7 +98,7 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
         widths,
         latents,
         latent_activation=len(checkpoint.encoder_norms) > len(widths),
-        momentum=0.9,  # PyTorch counts what is new (0.1), Keras what is kept.
+        momentum=0.9,  # The momentum of PyTorch is 1 minus that of Keras.
         name="autoencoder",
     )
     autoencoder.build()
@@ -116,7 +119,7 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
     emulator.latent_scaler.set_scales(
         np.full(latents, low), np.full(latents, high - low)
     )
-    # The first layer sees parameters and latents side by side.
+    # The inputs of the first layer are the parameters, then the latents.
     (kernel, bias), *inner = checkpoint.cell
     emulator.recurrence.drive.set_weights([kernel[:count], bias])
     cell = emulator.recurrence.cell
@@ -136,7 +139,7 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
         parameter_ranges=labels.ranges,
         species_ranges=[[FLOOR] * species, [1.0] * species],
         initial_conditions=labels.initial_conditions or {},
-        conserve=False,  # as its authors run it
+        conserve=False,  # as in AstroChemNet
         name="surrogate",
     )
     surrogate.build()
@@ -148,7 +151,7 @@ def build_surrogate(checkpoint: Checkpoint, labels: Labels) -> "Surrogate":
 def reorder(
     checkpoint: Checkpoint, labels: Labels, like: Path
 ) -> tuple[Checkpoint, Labels]:
-    """Give the network the order of species of a tracer file, which it then fits.
+    """Return weights and labels with the species in the order of a tracer file.
 
     Raises:
         InputError: If the file holds other species.
@@ -168,11 +171,7 @@ def reorder(
 
 
 def check_labels(checkpoint: Checkpoint, labels: Labels) -> None:
-    """Refuse names that do not fit the weights.
-
-    Raises:
-        InputError: Naming both numbers.
-    """
+    """Raise InputError if the labels do not fit the sizes of the weights."""
     if len(labels.species) != checkpoint.widths[0]:
         raise InputError(
             f"--species names {len(labels.species)} species, the autoencoder has "

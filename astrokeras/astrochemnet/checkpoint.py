@@ -1,6 +1,6 @@
-"""What AstroChemNet's files hold: read, checked and put in Keras' order.
+"""Checkpoint of AstroChemNet: weights, read, checked and in the order of Keras.
 
-Nothing here imports Keras: a file that does not fit is refused before it loads.
+This module does not import Keras, so that wrong files are rejected quickly.
 """
 
 import itertools
@@ -26,14 +26,14 @@ Arrays = tuple[np.ndarray, ...]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights in Keras' order and orientation.
+    """Weights in the order and orientation of Keras.
 
     Attributes:
         dense: Kernel `(in, out)`, bias and reverse bias of each tied layer.
         encoder_norms: Gamma, beta, mean and variance after each encoder layer.
-        decoder_norms: The same after each decoder layer but the last.
-        cell: Kernel `(in, out)` and bias of the emulator's layers.
-        latents: The latent values that are scaled to 0 and to 1.
+        decoder_norms: The same after each decoder layer except the last.
+        cell: Kernel `(in, out)` and bias of each layer of the emulator.
+        latents: Latent values that are scaled to 0 and to 1.
     """
 
     dense: list[Arrays]
@@ -44,28 +44,29 @@ class Checkpoint:
 
     @property
     def widths(self) -> list[int]:
-        """Species, hidden widths and latents: the sizes from the input inwards."""
+        """Number of species, hidden widths and number of latents."""
         return [self.dense[0][0].shape[0], *(len(bias) for _, bias, _ in self.dense)]
 
     def take_species(self, order: Sequence[int]) -> "Checkpoint":
-        """Return the same network with its species in another order."""
+        """Return the same network with another order of species."""
         (kernel, bias, reverse_bias), *inner = self.dense
         first = (kernel[order], bias, reverse_bias[order])
         return replace(self, dense=[first, *inner])
 
     @property
     def parameter_count(self) -> int:
+        """Number of physical parameters."""
         return self.cell[0][0].shape[0] - self.widths[-1]
 
 
 def read_checkpoint(paths: Sequence[Path]) -> Checkpoint:
-    """Read the autoencoder's, the emulator's and the latent scale's file.
+    """Read the files of the autoencoder, the emulator and the latent scale.
 
     Args:
-        paths: The files in any order; each is known by what it holds.
+        paths: The files in any order; their content identifies them.
 
     Raises:
-        InputError: If a file cannot be read safely, something is missing, unknown or
+        InputError: If a file cannot be read safely, a tensor is missing, unknown or
             given twice, or shapes disagree.
     """
     state: dict[str, np.ndarray] = {}
@@ -76,15 +77,17 @@ def read_checkpoint(paths: Sequence[Path]) -> Checkpoint:
             continue
         for name, array in read_state(path).items():
             if name in state:
-                raise InputError(f"{path}: {name!r} stands in an earlier file too.")
+                raise InputError(
+                    f"{path}: {name!r} is in an earlier file too; give each file once."
+                )
             state[name] = array
-    for key, what in (
+    for key, model in (
         ("encoder_fc1.weight", "autoencoder"),
         ("net.0.weight", "emulator"),
     ):
         if key not in state:
             raise InputError(
-                f"{paths[0]}: no {key!r}; give the {what}'s checkpoint too."
+                f"{paths[0]}: no {key!r}; give the checkpoint of the {model} too."
             )
     if latents is None:
         raise InputError(f"{paths[0]}: no latent scale; give latents_minmax.npy too.")
@@ -92,12 +95,12 @@ def read_checkpoint(paths: Sequence[Path]) -> Checkpoint:
 
 
 def read_species(path: Path) -> tuple[str, ...]:
-    """Read species names: one a line, or a JSON list, or JSON with the key `species`.
+    """Read species names: one on each line, a JSON list, or the JSON key `species`.
 
-    AstroChemNet's own spellings, such as CH4O, are brought to UCLCHEM's, CH3OH.
+    Spellings of AstroChemNet, such as CH4O, become those of UCLCHEM, CH3OH.
 
     Raises:
-        InputError: If the file is missing, or holds no names or one twice.
+        InputError: If the file is missing, holds no names, or a name twice.
     """
     lines = text_lines(path, LARGEST_TEXT, "file of species names")
     text = "".join(line for _, line in lines)
@@ -106,17 +109,19 @@ def read_species(path: Path) -> tuple[str, ...]:
             stored = parse_json(text)
             names = stored["species"] if isinstance(stored, dict) else stored
         else:
-            names = text.splitlines()  # A leading # is a surface species, no comment.
+            names = (
+                text.splitlines()
+            )  # A leading # marks a surface species, not a comment.
         species = tuple(str(name).strip() for name in names if str(name).strip())
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path}: holds no species names ({type(error).__name__}: {error}); "
-            "write one a line."
+            "write one on each line."
         ) from error
     twice = [name for name in species if species.count(name) > 1]
     if twice or not species:
-        what = f"names {twice[0]!r} twice" if twice else "is empty"
-        raise InputError(f"{path}: {what}; write each species once, one a line.")
+        fault = f"names {twice[0]!r} twice" if twice else "is empty"
+        raise InputError(f"{path}: {fault}; write each species once, on its own line.")
     return tuple(uclchem_name(name, species) for name in species)
 
 
@@ -124,7 +129,7 @@ def read_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Read `NAME=LOW:HIGH` words, or a JSON file of ranges by name.
 
     Raises:
-        InputError: If a word cannot be read, or a range is not positive and rising.
+        InputError: If a word cannot be read, or a range is not positive and ascending.
     """
     ranges: dict[str, tuple[float, float]] = {}
     for word in words:
@@ -139,13 +144,13 @@ def read_ranges(words: Sequence[str]) -> dict[str, tuple[float, float]]:
             equals = ""
         if not (name.strip() and equals and colon):
             raise InputError(
-                f"--ranges: {word!r}; write NAME=LOW:HIGH, as Av=0.1:6914."
+                f"--ranges: {word!r}; write NAME=LOW:HIGH, such as Av=0.1:6914."
             )
     for name, (least, most) in ranges.items():
         if not 0 < least < most < math.inf:
             raise InputError(
-                f"--ranges: {name} is {least:g} to {most:g}; both must be positive and "
-                "rise: parameters are scaled in log10."
+                f"--ranges: {name} is {least:g} to {most:g}; both must be positive, "
+                "the lower one first, as parameters are scaled in log10."
             )
     return ranges
 
@@ -157,10 +162,12 @@ def _read_latents(path: Path) -> tuple[float, float]:
         low, high = (float(value) for value in bounds)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path}: holds no two numbers ({error}); give latents_minmax.npy."
+            f"{path}: does not hold two numbers ({error}); give latents_minmax.npy."
         ) from error
     if not -math.inf < low < high < math.inf:
-        raise InputError(f"{path}: holds {low:g} and {high:g}; they must rise.")
+        raise InputError(
+            f"{path}: holds {low:g} and {high:g}; the first must be smaller."
+        )
     return low, high
 
 
@@ -184,7 +191,7 @@ def _read_range_file(path: Path) -> dict[str, tuple[float, float]]:
 def _arrange(
     state: dict[str, np.ndarray], latents: tuple[float, float], where: str
 ) -> Checkpoint:
-    """Take every tensor to its place and leave none over."""
+    """Return the checkpoint, after a check that no tensor is missing or left over."""
     left = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
 
     def take(name: str, *shape: int) -> np.ndarray:
@@ -203,7 +210,9 @@ def _arrange(
 
     for name, array in left.items():
         if re.fullmatch(r"(encoder_fc|net\.)\d+\.weight", name) and array.ndim != 2:
-            raise InputError(f"{where}: {name!r} has shape {array.shape}, no matrix.")
+            raise InputError(
+                f"{where}: {name!r} has shape {array.shape}; it must be a matrix."
+            )
     depth = len(_numbers(left, r"encoder_fc(\d+)\.weight"))
     outputs = [len(left.get(f"encoder_fc{i}.weight", [])) for i in range(1, depth + 1)]
     sizes = [left["encoder_fc1.weight"].shape[-1], *outputs]
@@ -212,10 +221,10 @@ def _arrange(
         kernel = take(f"encoder_fc{i}.weight", units, inputs).T
         name = f"encoder_fc{i}.bias"
         bias = take(name, units) if name in left else np.zeros(units, "float32")
-        # The decoder counts from the latents outwards.
+        # The layers of the decoder are counted from the latents.
         dense.append((kernel, bias, take(f"decoder_bias{depth - i + 1}", inputs)))
 
-    # The latents' own normalisation is `encoder_norm3` where the others are `bn`.
+    # The normalisation of the latents is called `encoder_norm3`, the others `bn`.
     for name in [name for name in left if name.startswith("encoder_norm")]:
         left[name.replace("norm", "bn", 1)] = left.pop(name)
     normalised = len(_numbers(left, r"encoder_bn(\d+)\.weight"))

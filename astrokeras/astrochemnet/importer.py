@@ -1,4 +1,4 @@
-"""An imported checkpoint as a run directory, with what it is and where it came from."""
+"""Importer of a checkpoint: run directory, model card and provenance."""
 
 import hashlib
 import json
@@ -31,21 +31,21 @@ def write_run(
     sources: Sequence[Path],
     overwrite: bool = False,
 ) -> Run:
-    """Write the surrogate as a run directory: all of it or nothing.
+    """Write the surrogate as a complete run directory, or nothing.
 
     Args:
         checkpoint: The weights.
-        labels: What the files lack.
+        labels: Names, ranges and times.
         path: The directory.
-        sources: The files that the weights came from, for the provenance.
+        sources: Files that hold the weights, for the provenance.
         overwrite: Whether an existing run may be replaced.
 
     Returns:
         The run.
 
     Raises:
-        InputError: If the labels do not fit the weights, the directory exists, or it
-            is to be replaced and holds anything but a run.
+        InputError: If the labels do not fit the weights, the directory exists, or a
+            directory to replace holds anything but a run.
     """
     recover(path)
     if os.path.lexists(path):
@@ -61,8 +61,8 @@ def write_run(
     from omegaconf import OmegaConf
 
     config = _config(checkpoint, labels, path)
-    facts = origin(config) | {"data_sha256": None, "split_sha256": None}
-    facts["imported"] = {
+    provenance = origin(config) | {"data_sha256": None, "split_sha256": None}
+    provenance["imported"] = {
         file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sources
     }
     with written_folder(path, *KINDS) as folder:
@@ -70,13 +70,13 @@ def write_run(
         surrogate.save(beside.surrogate)
         surrogate.emulator.autoencoder.save(beside.autoencoder)
         beside.config.write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
-        beside.provenance.write_text(json.dumps(facts, indent=1))
+        beside.provenance.write_text(json.dumps(provenance, indent=1))
         (beside.path / "card.md").write_text(_card(path.name, labels))
     return Run(path)
 
 
 def _config(checkpoint: Checkpoint, labels: Labels, path: Path) -> Config:
-    """Return the configuration that would train a model of this architecture."""
+    """Return a configuration that trains a model of this architecture."""
     _, *widths, latents = checkpoint.widths
     return Config(
         name=path.name,
@@ -113,14 +113,14 @@ def _card(name: str, labels: Labels) -> str:
     )
     return f"""# {name}
 
-Imported from an AstroChemNet checkpoint: {len(labels.species)} species, states every
-{labels.step:g} years, windows of {labels.states} states, raw data read with alignment
+Imported from an AstroChemNet checkpoint: {len(labels.species)} species, time steps of
+{labels.step:g} years, windows of {labels.states} states, raw data with alignment
 `{labels.alignment}`.
 
-Ranges given at import:
+Training ranges given at import:
 
 {ranges}
 
-The checkpoint does not tell which starts it was trained on, so none is flagged.
-No figures were measured yet: `astrokeras evaluate {name} TRACERS.h5` measures them.
+The checkpoint does not hold the initial abundances it was trained on, so none are
+flagged. It is not evaluated yet: run `astrokeras evaluate {name} TRACERS.h5`.
 """

@@ -1,9 +1,9 @@
-"""Reads the tensors of a PyTorch checkpoint without PyTorch and without trusting it.
+"""Safe reader of PyTorch checkpoints, without PyTorch.
 
-`torch.save` writes a zip archive: a pickle, and the bytes of each storage beside it. A
-pickle can name any function for its reader to call, so that loading an unknown one runs
-unknown code. The reader below resolves nothing but the few names that tensors are
-rebuilt from; a file that holds any other name is refused.
+`torch.save` writes a zip archive with a pickle and the bytes of each storage. A pickle
+can call any function when it is loaded, so an unknown file could run any code. This
+reader only resolves the few names that rebuild tensors, and rejects a file with any
+other name.
 """
 
 import io
@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from astrokeras.errors import InputError
-from astrokeras.system.input_paths import check_input
+from astrokeras.system.input_paths import check_input, content
 
-# The pickle holds names and shapes only; a state dictionary's takes some kilobytes.
+# The pickle holds names and shapes only, a few kilobytes for a state dictionary.
 LARGEST_PICKLE = 16 * 2**20
 STORAGES = {
     "DoubleStorage": "f8",
@@ -33,14 +33,14 @@ STORAGES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-# Tied weights are stored once and rebuilt twice.
+# A tied weight is stored once and rebuilt twice.
 COPIES = 4
-# Dictionaries that wrap the state dictionary in files written during a training.
+# Keys of the state dictionary in files that were written during a training.
 WRAPPERS = ("state_dict", "model_state_dict")
 
 
 class _StorageType(NamedTuple):
-    """Stands for a class of torch storages; calling it is an error."""
+    """Placeholder for a class of torch storages; it cannot be called."""
 
     dtype: str
 
@@ -55,14 +55,14 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
         Arrays by name, such as `encoder_fc1.weight`.
 
     Raises:
-        InputError: If the file is missing, is no such file, or would need more than
-            tensors to be rebuilt.
+        InputError: If the file is missing, is no checkpoint, or holds anything but
+            tensors.
     """
     path = Path(path)
     check_input(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            content = _Reader(archive, path.stat().st_size).load()
+            loaded = _Reader(archive, path.stat().st_size).load()
     except zipfile.BadZipFile as error:
         raise InputError(
             f"{path}: not a PyTorch checkpoint ({content(path) or error}); save "
@@ -73,23 +73,23 @@ def read_state(path: str | Path) -> dict[str, np.ndarray]:
             f"{path}: {error}; a checkpoint may hold tensors only, so save "
             "`model.state_dict()`."
         ) from error
-    except Exception as error:  # A hostile pickle can raise anything from the reader.
+    except Exception as error:  # A malicious pickle can raise any exception.
         raise InputError(
             f"{path}: cannot be read as a PyTorch checkpoint "
             f"({type(error).__name__}: {error}); is the file complete?"
         ) from error
-    return _tensors(path, content)
+    return _tensors(path, loaded)
 
 
-def _tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
-    """Return the state dictionary in a file's content, out of its wrapper if any."""
-    if isinstance(content, dict):
+def _tensors(path: Path, loaded: Any) -> dict[str, np.ndarray]:
+    """Return the state dictionary in the unpickled object."""
+    if isinstance(loaded, dict):
         for wrapper in WRAPPERS:
-            if isinstance(content.get(wrapper), dict):
-                content = content[wrapper]
-    if not isinstance(content, dict) or not content:
+            if isinstance(loaded.get(wrapper), dict):
+                loaded = loaded[wrapper]
+    if not isinstance(loaded, dict) or not loaded:
         raise InputError(f"{path}: holds no state dictionary; save one with PyTorch.")
-    for name, value in content.items():
+    for name, value in loaded.items():
         if not isinstance(name, str) or not isinstance(value, np.ndarray):
             raise InputError(
                 f"{path}: entry {str(name)!r} is no tensor; save `model.state_dict()`."
@@ -98,15 +98,15 @@ def _tensors(path: Path, content: Any) -> dict[str, np.ndarray]:
             raise InputError(
                 f"{path}: tensor {name!r} holds values that are not finite."
             )
-    return dict(content)
+    return dict(loaded)
 
 
 class _Refused(pickle.UnpicklingError):
-    """The file asks for something that is not needed to rebuild tensors."""
+    """Error for a pickle that needs more than rebuilding tensors does."""
 
 
 class _Function:
-    """Calls a function; a pickle cannot change it, as it could a plain one."""
+    """Callable whose attributes a pickle cannot change."""
 
     __slots__ = ("_function",)
 
@@ -117,11 +117,11 @@ class _Function:
         return self._function(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise _Refused("it changes what rebuilds its tensors")
+        raise _Refused("it changes the functions that rebuild its tensors")
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickler that knows tensors and ordered dictionaries, and no other name."""
+    """Unpickler that only resolves tensors and ordered dictionaries."""
 
     def __init__(self, archive: zipfile.ZipFile, size: int):
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
@@ -156,11 +156,11 @@ class _Reader(pickle.Unpickler):
             raise _Refused(f"refused to load a storage of kind {kind!r}")
         member = self.archive.getinfo(f"{self.root}data/{key}")
         dtype = np.dtype(self.order + storage.dtype)
-        # Compared before anything is read: a small archive can unpack to a huge one.
+        # This check comes first, as a small archive can unpack to a huge one.
         if member.file_size != count * dtype.itemsize:
             raise _Refused(f"storage {key} has {member.file_size} bytes")
         if member.file_size != member.compress_size:
-            raise _Refused(f"storage {key} is compressed, which PyTorch's are not")
+            raise _Refused(f"storage {key} is compressed, unlike those of PyTorch")
         self._take(member.file_size)
         return np.frombuffer(self.archive.read(member), dtype)
 
@@ -170,7 +170,7 @@ class _Reader(pickle.Unpickler):
         return _rebuild_tensor(storage, offset, size, *rest)
 
     def _take(self, size: int) -> None:
-        """Count what is read and rebuilt: one storage may be asked for many times."""
+        """Limit the bytes read and rebuilt, as a storage may be used many times."""
         self.left -= size
         if self.left < 0:
             raise _Refused("its tensors take many times the size of the file")
@@ -179,15 +179,15 @@ class _Reader(pickle.Unpickler):
 def _rebuild_tensor(
     storage: np.ndarray, offset: int, size: tuple, stride: tuple, *_: Any
 ) -> np.ndarray:
-    """Return the array that a storage, an offset and strides (in items) describe."""
+    """Return the array with this offset and these strides, in items of a storage."""
     if not isinstance(storage, np.ndarray) or len(size) != len(stride):
-        raise _Refused("a tensor is described wrongly")
+        raise _Refused("the description of a tensor is invalid")
     if min((offset, *size, *stride)) < 0:
         raise _Refused(f"a tensor has offset {offset}, size {size}, stride {stride}")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 in size:
         return np.empty(size, storage.dtype)
-    # Zero strides could make a huge tensor of a few bytes.
+    # Zero strides could turn a few bytes into a huge tensor.
     if last >= storage.size or math.prod(size) > storage.size:
         raise _Refused(f"a tensor of size {size} in a storage of {storage.size} items")
     strides = [step * storage.itemsize for step in stride]

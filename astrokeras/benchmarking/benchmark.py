@@ -1,9 +1,7 @@
 """Speed of training and emulation, compared with the limit of matrix products."""
 
 import json
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -154,41 +152,6 @@ def _repeat(
     return taken
 
 
-def show(figures: dict[str, Any]) -> None:
-    """Print the results as a table, and on stderr the limit that they refer to."""
-    print(
-        f"{'':28}{'rate':>12}{'low … high':>22}{'kFLOP each':>12}"
-        f"{'of the limit':>14}{'first':>9}"
-    )
-    for row in figures["rows"]:
-        rate = row["rate"]
-        spread = f"{_short(rate['low'])} … {_short(rate['high'])}"
-        print(
-            f"{row['name']:28}{_short(rate['median']):>12}{spread:>22}"
-            f"{row['flops'] / 1e3:>12,.0f}{row['share']:>13.0%} "
-            f"{row['first']:>7.1f} s  {row['unit']}/s"
-        )
-        if row["name"] == "rollout":
-            times = rate["median"] / SOLVER_STEPS
-            threads = os.environ.get("OMP_NUM_THREADS", "all")
-            print(
-                f"{'':28}{times:>12,.0f} times UCLCHEM on one core, with {threads} "
-                "threads here"
-            )
-    products = [row["products"] / 1e9 for row in figures["rows"]]
-    print(
-        f"{figures['backend']}; the limit is {min(products):.0f} to "
-        f"{max(products):.0f} GFLOP/s of float32 matrix products (NumPy), measured "
-        "before and after each row with the same number of threads.",
-        file=sys.stderr,
-    )
-
-
 def to_json(figures: dict[str, Any]) -> str:
     """Return the results as JSON."""
     return json.dumps(figures, indent=1)
-
-
-def _short(rate: float) -> str:
-    """Return a rate in thousands or millions."""
-    return f"{rate / 1e3:,.1f} k" if rate < 1e6 else f"{rate / 1e6:,.2f} M"

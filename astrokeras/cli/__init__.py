@@ -1,6 +1,6 @@
-"""The command line: one Typer application, one file a command.
+"""Command line: one Typer application, with one file for each command.
 
-A command's module imports Typer alone; what it works with is imported when it runs.
+The module of a command imports Typer only; it imports everything else when it runs.
 """
 
 import io
@@ -31,7 +31,7 @@ from astrokeras.system.backend import (
 from astrokeras.system.malloc import keep_memory
 from astrokeras.system.signals import exit_code, heed_signals, leave, way_back
 
-# Global options that take a value, and what is missing where there is none.
+# Global options that need a value, and which one.
 _NEEDS = {
     "--backend": "a name; use tensorflow, jax or torch",
     "--threads": "a number, 1 or more",
@@ -39,9 +39,9 @@ _NEEDS = {
 
 
 class _Program(TyperGroup):
-    """Takes the global options out of any command line and reports errors in a line."""
+    """Accepts global options anywhere, and reports an error in one line."""
 
-    def main(  # type: ignore[override]  # The other settings pass through.
+    def main(  # type: ignore[override]  # Typer passes the other settings.
         self, args: Sequence[str] | None = None, **settings: Any
     ) -> Any:
         given = list(sys.argv[1:] if args is None else args)
@@ -78,9 +78,9 @@ def _show_version(wanted: bool) -> None:
 app = typer.Typer(
     name="astrokeras",
     cls=_Program,
-    help="Learn astrochemistry from solved tracers, and emulate it.",
-    epilog="COMMAND --help explains a command; it takes --backend, --threads and "
-    "--debug as well.",
+    help="Train, evaluate and run neural surrogates of astrochemistry.",
+    epilog="COMMAND --help explains a command. All commands also take --backend, "
+    "--threads and --debug.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -94,20 +94,20 @@ def program(
         str | None,
         typer.Option(
             metavar="tensorflow|jax|torch",
-            help="Backend of Keras, before or after COMMAND.  "
-            "[default: $KERAS_BACKEND, else the first that is installed]",
+            help="Backend of Keras.  [default: $KERAS_BACKEND, else the first that "
+            "is installed]",
         ),
     ] = None,
     threads: Annotated[
         str | None,
         typer.Option(
             metavar="N",
-            help="CPU threads of the backend.  [default: the cores that may be used]",
+            help="CPU threads of the backend.  [default: all available cores]",
         ),
     ] = None,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help="Show the traceback of an error."),
+        typer.Option("--debug", help="Show the full traceback of an error."),
     ] = False,
     version: Annotated[
         bool,
@@ -119,7 +119,7 @@ def program(
         ),
     ] = False,
 ) -> None:
-    """Declare the global options; `_Program.main` takes them wherever they stand."""
+    """Declare the global options; `_Program.main` reads them anywhere in the line."""
 
 
 app.command()(train)
@@ -134,7 +134,7 @@ app.add_typer(models.app, name="models")
 
 
 def _lift_globals(words: list[str]) -> tuple[list[str], dict[str, str | None]]:
-    """Return the words without the global options, and what these say."""
+    """Return the words without the global options, and the values of these."""
     rest: list[str] = []
     chosen: dict[str, str | None] = dict.fromkeys((*_NEEDS, "--debug"))
     queue = iter(words)
@@ -159,12 +159,12 @@ def _show(line: str | None) -> None:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """Return the one line that an error is worth, and the exit code."""
+    """Return the message of an error in one line, and the exit code."""
     if isinstance(error, ImportError) and missing_backend(error):
         return NO_BACKEND, 2
     message = " ".join(str(error).split()) or type(error).__name__
-    # A name out of a file may hold what steers a terminal, or what no text can.
-    message = "".join(one if one.isprintable() else "?" for one in message)
+    # A name from a file may hold control characters or invalid text.
+    message = "".join(letter if letter.isprintable() else "?" for letter in message)
     if isinstance(error, InputError):
         return message, 2
     if isinstance(error, WorkError | OSError):
@@ -173,22 +173,24 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _take_any_text() -> None:
-    """Let no output fail for a letter that the terminal's encoding lacks."""
+    """Replace characters that the encoding of the terminal lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
 def _flush() -> int:
-    """Write what is left of the output, and return the exit code if that fails."""
+    """Write the rest of the output; return 1 if that fails, else 0."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
         return 0
     except OSError as error:
-        # Python would fail once more, with a traceback, when it ends.
+        # Without this, Python would fail again at exit, with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if not isinstance(error, BrokenPipeError):  # Nobody reads on, as with `head`.
+        if not isinstance(
+            error, BrokenPipeError
+        ):  # The reader has ended, such as `head`.
             typer.echo(f"Error: the output cannot be written ({error}).", err=True)
         return 1
 

@@ -1,4 +1,4 @@
-"""`astrokeras board`."""
+"""The command `astrokeras board`."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ def board(
         list[str] | None,
         typer.Argument(
             metavar="[RUNS]",
-            help="Names of runs, or folders; all of saved_models by default.",
+            help="Names of runs, or directories.  [default: all of saved_models]",
         ),
     ] = None,
     port: Annotated[
@@ -18,18 +18,20 @@ def board(
         typer.Option(
             min=0,
             max=65535,
-            help="0 for any that is free.  [default: the first free from 6006 on]",
+            help="Port of the web page, 0 for any free one.  [default: the first free "
+            "port from 6006]",
         ),
     ] = None,
     host: Annotated[
-        str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 lets other machines connect."),
     ] = "localhost",
 ) -> None:
-    """Show trainings in TensorBoard, while they run and afterwards."""
+    """Show trainings in TensorBoard, while they run or afterwards."""
     from astrokeras.monitoring.server import find_boards, serve
     from astrokeras.system.signals import leave
 
     boards = find_boards(runs or [])
     typer.echo("Starting TensorBoard; Ctrl-C ends it.", err=True)
     serve(boards, host, port, typer.echo)
-    leave(0)  # without waiting for threads that still read
+    leave(0)  # This does not wait for threads that still read.

@@ -1,4 +1,4 @@
-"""`astrokeras data`: tracer files and tracks, made, looked into, verified, chosen."""
+"""The commands `astrokeras data`: import, inspect, split and generate tracer data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from astrokeras.cli.options import File, Json, Overwrite, refuse_text
 from astrokeras.cli.propose import propose
 
 app = typer.Typer(
-    help="Make, solve, choose and look into tracer files and trajectories.",
+    help="Import, inspect, split or generate tracer data.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -22,28 +22,30 @@ def import_(
         list[str],
         typer.Argument(
             metavar="RAW... [OVERRIDES]",
-            help="AstroChemNet's HDFStores (raw or cleaned), UCLCHEM's CSV output, "
-            "Parquet, HDF5 with a dataset a column, or tracer files, and overrides "
-            "such as dataset.alignment=this, split.by=tracer, raw_units.Density=g/cm3.",
+            help="Raw files: HDFStores of AstroChemNet (raw or cleaned), CSV output of "
+            "UCLCHEM, Parquet, HDF5 with a dataset for each column, or tracer files; "
+            "and overrides such as dataset.alignment=this, split.by=tracer or "
+            "raw_units.Density=g/cm3.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The tracer file to write.")],
+    out: Annotated[Path, typer.Option(help="Tracer file to write.")],
     no_split: Annotated[
         bool,
-        typer.Option("--no-split", help="Make no split: for data never trained on."),
+        typer.Option("--no-split", help="Do not split: for data never trained on."),
     ] = False,
     tracks: Annotated[
         bool,
         typer.Option(
-            "--tracks", help="Take the physics alone, whatever else there is."
+            "--tracks",
+            help="Import times and physical parameters only, to solve or predict from.",
         ),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert raw files to one tracer file and split it by simulation.
+    """Convert raw files to one tracer file, split by simulation.
 
-    Without species it becomes a file of tracks. dataset.raw_units names the units of
-    the raw columns, where they are others.
+    Raw files without species become a file of tracks. dataset.raw_units gives the units
+    of raw columns that differ from those of the tracer file.
     """
     from astrokeras.cli.tables import render_import
     from astrokeras.config import compose
@@ -52,10 +54,10 @@ def import_(
     from astrokeras.system.progress import tracer_bar
 
     raw, overrides = _sort_arguments(arguments)
-    # What the default dataset says of its origin is not true of other people's files.
-    named = any(one.startswith("dataset=") for one in overrides)
+    # The default dataset describes the shipped data, not the files of users.
+    named = any(word.startswith("dataset=") for word in overrides)
     config = compose(overrides if named else ["dataset=uclchem", *overrides]).dataset
-    # An input that is the output is named as such, whichever place it has.
+    # The message names the input that is also the output.
     for path in raw:
         check_out(out, Path(path), overwrite=True)
     check_out(out, out.parent, overwrite)
@@ -78,40 +80,47 @@ def inspect(
     file: File,
     as_json: Json = False,
     read_all: Annotated[
-        bool, typer.Option("--all", help="Read the values of every tracer.")
+        bool, typer.Option("--all", help="Read the values of all tracers, not of 1000.")
     ] = False,
 ) -> None:
-    """Show what a tracer file holds: sizes, ranges, units, splits, starts."""
+    """Show the sizes, units, ranges and splits of a tracer file."""
     import json
 
     from astrokeras.data.tracers.summary import inspect_tracers
 
     refuse_text(file)
-    found = inspect_tracers(file, None if read_all else 1000)
+    summary = inspect_tracers(file, None if read_all else 1000)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(json.dumps(summary, indent=2))
         return
     from rich.console import Console
 
     from astrokeras.cli.tables import render_inspection
 
-    Console().print(render_inspection(found))
+    Console().print(render_inspection(summary))
 
 
 @app.command()
 def split(
     file: File,
     by: Annotated[
-        str, typer.Option(metavar="simulation|tracer", help="What stays together.")
+        str,
+        typer.Option(
+            metavar="simulation|tracer",
+            help="Unit that is not divided. Tracers of a simulation resemble each "
+            "other, so a split by tracer leaks training data into the test set.",
+        ),
     ] = "simulation",
-    validation: Annotated[float, typer.Option(help="Fraction.")] = 0.15,
-    test: Annotated[float, typer.Option(help="Fraction.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Of the permutation.")] = 0,
+    validation: Annotated[
+        float, typer.Option(help="Fraction of validation tracers.")
+    ] = 0.15,
+    test: Annotated[float, typer.Option(help="Fraction of test tracers.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a split that is there.")
+        bool, typer.Option("--force", help="Replace an existing split.")
     ] = False,
 ) -> None:
-    """Store a split in a tracer file that has none."""
+    """Split a tracer file into train, validation and test tracers."""
     import numpy as np
 
     from astrokeras.config import SplitConfig
@@ -129,25 +138,29 @@ def split(
 @app.command()
 def sample(
     file: File,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The sample to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Tracer file to write.")],
     per_simulation: Annotated[
         int | None,
-        typer.Option(min=1, help="At most so many tracers of each simulation."),
+        typer.Option(min=1, help="Largest number of tracers of each simulation."),
     ] = None,
     max_mb: Annotated[
         float | None,
-        typer.Option(min=0, help="At most so many megabytes; what fits, by default."),
+        typer.Option(min=0, help="Largest size of OUT in MB.  [default: no limit]"),
     ] = None,
     every: Annotated[
         int,
         typer.Option(
-            min=1, help="Keep every so many states, and mean parameters between."
+            min=1,
+            help="Keep every N-th state, and average the parameters in between.",
         ),
     ] = 1,
-    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the choice.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a sample, spread evenly over the simulations; it inherits the split."""
+    """Write a sample of a tracer file, even over its simulations.
+
+    The sample inherits the split.
+    """
     from astrokeras.data.tracers.subset import sample_tracers
     from astrokeras.system.atomic_files import check_out
 
@@ -158,7 +171,7 @@ def sample(
 
 
 def _sort_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Tell files from overrides; here a key may leave out `dataset.`."""
+    """Return files and overrides; keys of the dataset may omit `dataset.`."""
     from dataclasses import fields
 
     from astrokeras.config import DatasetConfig

@@ -1,11 +1,11 @@
-"""`astrokeras evaluate`."""
+"""The command `astrokeras evaluate`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from astrokeras.cli.options import Run
+from astrokeras.cli.options import BatchSize, Json, Run
 
 
 def evaluate(
@@ -14,34 +14,35 @@ def evaluate(
         Path | None,
         typer.Argument(
             metavar="[TRACERS.h5]",
-            help="Solved tracers; the run's own file by default.",
+            help="Solved tracers.  [default: the file that RUN was trained on]",
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="test, validation, train or all tracers of the file.")
+        str,
+        typer.Option(
+            metavar="test|validation|train|all", help="Tracers to evaluate on."
+        ),
     ] = "test",
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Directory of the report; the run's by default for its own "
-            "test simulations."
+            help="Directory of the report.  [default: that of the run for its own test "
+            "tracers, else evaluations/RUN-FILE-SPLIT]"
         ),
     ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT.h5",
-            help="Write the predicted tracers, and next to them their solution as "
-            "OUT.truth.h5 unless they are all of TRACERS.h5.",
+            help="Also write the predicted tracers to OUT.h5 and, unless they are all "
+            "tracers of the file, their solution to OUT.truth.h5.",
         ),
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace files of predictions that exist."),
+        typer.Option("--overwrite", help="Replace existing files of predictions."),
     ] = False,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Tracers rolled out at once.")
-    ] = 64,
+    batch_size: BatchSize = 64,
     stress: Annotated[
         bool,
         typer.Option(
@@ -50,12 +51,14 @@ def evaluate(
             "10,000 steps, mixing at every step, corrupted inputs.",
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as JSON.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Roll out test tracers from state 0, and write figures and a report."""
-    from astrokeras.cli.evaluation_table import show
+    """Compare predicted with solved test tracers.
+
+    Tracers are rolled out from state 0. The errors are printed, and written to
+    report.html, metrics.json and figures/.
+    """
+    from astrokeras.cli.result_tables import print_evaluation
     from astrokeras.evaluation.evaluate import evaluate as run_evaluation
 
     result = run_evaluation(
@@ -72,5 +75,5 @@ def evaluate(
     if as_json:
         typer.echo(result.to_json())
     else:
-        show(result)
+        print_evaluation(result)
     typer.echo(f"Report: {result.folder}/report.html", err=True)

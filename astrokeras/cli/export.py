@@ -1,4 +1,4 @@
-"""`astrokeras export`."""
+"""The command `astrokeras export`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,21 +12,32 @@ def export(
     run: Run,
     to: Annotated[
         Literal["onnx", "savedmodel", "torch", "numpy"],
-        typer.Option(help="The format; it decides the backend that writes it."),
+        typer.Option(
+            help="Format. TensorFlow writes onnx and savedmodel, PyTorch writes torch."
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder; exports/RUN-FORMAT by default.")
+        Path | None,
+        typer.Option(help="Folder to write.  [default: exports/RUN-FORMAT]"),
     ] = None,
     tracers: Annotated[
         Path | None,
-        typer.Option(help="Solved tracers to check with; the run's own by default."),
+        typer.Option(
+            metavar="FILE",
+            help="Solved tracers to check the export with.  [default: the file that "
+            "RUN was trained on]",
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an export that exists.")
+        bool, typer.Option("--overwrite", help="Replace an existing export.")
     ] = False,
 ) -> None:
-    """Write encode, decode, step and rollout for other codes, and check each."""
-    from astrokeras.export.export import export as run_export
-    from astrokeras.export.export import show
+    """Write a surrogate in a format that other codes can call.
 
-    show(run_export(run, to, out, tracers, overwrite))
+    The functions encode, decode, step and rollout are exported, and each is compared
+    with Keras.
+    """
+    from astrokeras.cli.result_tables import print_export
+    from astrokeras.export.export import export as run_export
+
+    print_export(run_export(run, to, out, tracers, overwrite))

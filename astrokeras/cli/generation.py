@@ -1,5 +1,6 @@
-"""`astrokeras data generate`, `tracks` and `verify`: what concerns solvers."""
+"""The commands `astrokeras data generate`, `tracks` and `verify`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -13,46 +14,55 @@ def generate(
         Path,
         typer.Argument(
             metavar="TRACKS",
-            help="A file of trajectories: tracks, CSV, Parquet, or HDF5 with a dataset "
-            "a column.",
+            help="Trajectories: a file of tracks, or a table in CSV, Parquet, or HDF5 "
+            "with a dataset for each column.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Tracer file to write.")],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[OVERRIDES]",
-            help="Such as solver=network, solver.time_limit=60, dataset=turbulent "
-            "or dataset.raw_units.Density=g/cm3.",
+            help="Overrides such as solver=network, solver.time_limit=60, "
+            "dataset=turbulent or dataset.raw_units.Density=g/cm3.",
         ),
     ] = None,
     initial: Annotated[
         str | None,
         typer.Option(
-            help="One start for all: `network`, its own, or a CSV file.  [default: "
-            "state 0 of TRACKS if it has one, else the network's own]"
+            metavar="network|FILE",
+            help="Initial abundances of all tracers: those of the network, or a CSV "
+            "file.  [default: state 0 of TRACKS if it has one, else the network's]",
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Tracers solved side by side.  [default: the cores]"),
+        typer.Option(
+            min=1, help="Tracers solved in parallel.  [default: one for each core]"
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Of a Dask cluster, instead of our own."),
+        typer.Option(
+            metavar="ADDRESS",
+            help="Scheduler of a running Dask cluster.  [default: this machine alone]",
+        ),
     ] = None,
     no_split: Annotated[
-        bool, typer.Option("--no-split", help="Make no split.")
+        bool,
+        typer.Option("--no-split", help="Do not split into train, validation, test."),
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what was interrupted.")
+        bool, typer.Option("--resume", help="Continue an interrupted generation.")
     ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Solve the chemistry along trajectories, one process a tracer."""
-    import json
+    """Solve the chemistry along trajectories, in parallel.
 
+    Each tracer is solved in a process of its own. Tracers that fail are left out and
+    listed in OUT.failed.csv.
+    """
     from astrokeras.config import compose_generation
     from astrokeras.generation.generate import generate
     from astrokeras.system.progress import solving_bar
@@ -77,8 +87,8 @@ def generate(
     if as_json:
         typer.echo(json.dumps(made.to_json(), indent=2))
         return
-    each = made.seconds / (made.solved + made.failed)
-    typer.echo(f"{made.path}: {made.solved} tracers, {each:.1f} s of a core each")
+    seconds = made.seconds / (made.solved + made.failed)
+    typer.echo(f"{made.path}: {made.solved} tracers, {seconds:.1f} core seconds each")
 
 
 def tracks(
@@ -90,28 +100,30 @@ def tracks(
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT.h5", help="The file of tracks to write.")
+        Path, typer.Argument(metavar="OUT.h5", help="File of tracks to write.")
     ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[OVERRIDES]", help="Such as simulations=10 or mach=[5,10]."
+            metavar="[OVERRIDES]",
+            help="Overrides such as simulations=10 or mach=[5,10]; "
+            "configs/tracks/KIND.yaml explains the keys.",
         ),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make up trajectories of gas to solve the chemistry along.
+    """Generate synthetic trajectories of gas, without chemistry.
 
-    They hold physics and times, no abundances; configs/tracks/KIND.yaml explains the
-    keys.
+    They hold times and physical parameters. Solve their chemistry with
+    `astrokeras data generate`.
     """
     from astrokeras.config import compose_tracks
     from astrokeras.system.atomic_files import check_out
     from astrokeras.system.progress import tracer_bar
     from astrokeras.trajectories.make import make_tracks
 
-    given = [f"tracks.{one.removeprefix('tracks.')}" for one in overrides or []]
-    config = compose_tracks(kind, given)
+    words = [f"tracks.{word.removeprefix('tracks.')}" for word in overrides or []]
+    config = compose_tracks(kind, words)
     check_out(out, out.parent, overwrite)
     with tracer_bar("Making") as update:
         count = make_tracks(config, out, update)
@@ -128,26 +140,32 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="[OVERRIDES]",
-            help="Such as solver=network or solver.constants.zeta=10.",
+            help="Overrides such as solver=network or solver.constants.zeta=10.",
         ),
     ] = None,
     tracers: Annotated[
-        int, typer.Option(min=1, help="Of different simulations; 2 starts in each.")
+        int,
+        typer.Option(
+            min=1,
+            help="Number of tracers, from different simulations; two states of each "
+            "are solved again.",
+        ),
     ] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Of their choice.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the choice of tracers.")
+    ] = 0,
     threshold: Annotated[
-        float, typer.Option(min=0, help="Dex up to which they agree.")
+        float,
+        typer.Option(min=0, help="Largest mean difference of a file that agrees, dex."),
     ] = 0.02,
     as_json: Json = False,
 ) -> None:
-    """Solve a few states of a file again, and tell whether it agrees with the solver.
+    """Check a tracer file against a solver of the chemistry.
 
-    Prints how far they are apart, in dex, and tries what usually goes wrong: rows off
-    by one, Draine's field, another zeta. The exit code is 1 if they disagree.
+    A few states are solved again, and the differences are printed in dex. The usual
+    mistakes are tried too: rows off by one, Draine's field, another zeta. The exit code
+    is 1 if file and solver disagree.
     """
-    import json
-
-    from astrokeras.cli.tables import render_verification
     from astrokeras.config import compose_generation
     from astrokeras.errors import WorkError
     from astrokeras.generation.verify import verify
@@ -156,7 +174,7 @@ def verify(
     refuse_text(file)
     config = compose_generation(overrides or [])
     with tracer_bar("Verifying") as update:
-        found = verify(
+        result = verify(
             file,
             config,
             tracers=tracers,
@@ -165,12 +183,14 @@ def verify(
             progress=update,
         )
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        typer.echo(json.dumps(result.to_json(), indent=2))
     else:
         from rich.console import Console
 
-        Console().print(render_verification(found.to_json()))
-    if not found.agrees:
-        raise WorkError(found.remark)
-    if found.remark:
-        typer.echo(f"Warning: {found.remark}", err=True)
+        from astrokeras.cli.tables import render_verification
+
+        Console().print(render_verification(result.to_json()))
+    if not result.agrees:
+        raise WorkError(result.remark)
+    if result.remark:
+        typer.echo(f"Warning: {result.remark}", err=True)

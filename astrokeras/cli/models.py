@@ -1,4 +1,4 @@
-"""`astrokeras models`: list and show presets and runs, import published weights."""
+"""The commands `astrokeras models`: list, show and import trained models."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List presets and runs with their figures."""
+    """List presets and runs with their errors on test tracers."""
     from astrokeras.runs.listing import list_models
 
     typer.echo(list_models(as_json))
@@ -24,14 +24,17 @@ def list_(as_json: Json = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A preset, a run or its directory.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Preset, or name or directory of a run."),
+    ],
     as_json: Json = False,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Add all figures and the configuration."),
+        typer.Option("--all", help="Also print all figures and the configuration."),
     ] = False,
 ) -> None:
-    """Show what a model was trained on, its limits and its figures."""
+    """Show the training data, limits and errors of a model."""
     from astrokeras.runs.listing import show_model
 
     typer.echo(show_model(name, as_json, everything))
@@ -43,50 +46,61 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="AstroChemNet's autoencoder and emulator (.pth) and "
+            help="Weights of AstroChemNet's autoencoder and emulator (.pth) and its "
             "latents_minmax.npy, in any order.",
         ),
     ],
     species: Annotated[
         Path,
-        typer.Option(help="Species in the network's order: one a line, or JSON."),
+        typer.Option(
+            metavar="FILE",
+            help="Species in the order of the network, one on each line, or as JSON.",
+        ),
     ],
     ranges: Annotated[
         list[str],
         typer.Option(
-            help="NAME=LOW:HIGH, once for each parameter in the network's order, "
-            "or a JSON file."
+            metavar="NAME=LOW:HIGH|FILE",
+            help="Training range of a parameter, once for each in the order of the "
+            "network, or one JSON file.",
         ),
     ],
     alignment: Annotated[
         str,
         typer.Option(
             metavar="next|this",
-            help="Whether row k of its raw data drove row k to k+1, or led to row k.",
+            help="Alignment of the raw training data: the parameters of row k drove "
+            "the step from row k to k+1 (next), or the step to row k (this).",
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Run to write: a directory, or a name.", show_default=False),
+        typer.Option(
+            metavar="RUN",
+            help="Run to write: a directory, or a name in saved_models.",
+        ),
     ],
-    step: Annotated[float, typer.Option(help="Years between states.")] = 92.9,
-    states: Annotated[int, typer.Option(help="States of a training window.")] = 240,
+    step: Annotated[float, typer.Option(help="Time step in years.")] = 92.9,
+    states: Annotated[int, typer.Option(help="States in a training window.")] = 240,
     initial: Annotated[
         Path | None,
-        typer.Option(help="CSV of initial abundances, kept as a named start."),
+        typer.Option(
+            metavar="FILE",
+            help="CSV file of initial abundances, stored under the name of the file.",
+        ),
     ] = None,
     like: Annotated[
         Path | None,
         typer.Option(
             metavar="TRACERS.h5",
-            help="Tracer file whose order of species the surrogate takes, to fit it.",
+            help="Tracer file whose order of species the surrogate shall have.",
         ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing run.")
     ] = False,
 ) -> None:
-    """Turn AstroChemNet's published weights into a surrogate."""
+    """Convert the published weights of AstroChemNet to a surrogate."""
     from astrokeras.astrochemnet.builder import Labels, reorder
     from astrokeras.astrochemnet.checkpoint import (
         read_checkpoint,
@@ -105,7 +119,7 @@ def import_(
     checkpoint = read_checkpoint(checkpoints)
     if like is not None:
         checkpoint, labels = reorder(checkpoint, labels, like)
-    # A bare name stands for a run beside the others, as it does for `train`.
+    # A bare name is that of a run in saved_models, as for `train`.
     path = out if len(out.parts) > 1 else Path("saved_models") / out
     run = write_run(checkpoint, labels, path, checkpoints, overwrite)
     typer.echo(str(run.path))

@@ -1,4 +1,4 @@
-"""`astrokeras predict`."""
+"""The command `astrokeras predict`."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from astrokeras.cli.options import Initial, Run
+from astrokeras.cli.options import BatchSize, Initial, Json, Overwrite, Run
 
 
 def predict(
@@ -15,37 +15,40 @@ def predict(
         Path,
         typer.Argument(
             metavar="TRACERS.h5",
-            help="Parameters, times and state 0; the solution need not be there.",
+            help="Tracers with parameters, times and state 0; no solution is needed.",
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT.h5", help="The tracer file to write.")
+        Path, typer.Argument(metavar="OUT.h5", help="Tracer file to write.")
     ],
     initial: Initial = None,
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Refuse what lies outside the training box; exit code 2."
+            "--strict",
+            help="Reject tracers outside the training ranges, with exit code 2.  "
+            "[default: warn, and give them a low trust score]",
         ),
     ] = False,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Tracers rolled out at once.")
-    ] = 256,
+    batch_size: BatchSize = 256,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with an interrupted prediction."),
+        typer.Option("--resume", help="Continue an interrupted prediction."),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUT.h5 if it exists.")
-    ] = False,
+    overwrite: Overwrite = False,
     compression: Annotated[
-        str, typer.Option(help="gzip, or none to write several times faster.")
+        str,
+        typer.Option(
+            metavar="gzip|none",
+            help="Compression of OUT.h5; none is several times faster.",
+        ),
     ] = "gzip",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was written as JSON.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Roll out every tracer of TRACERS.h5 and write OUT.h5 with status and trust."""
+    """Predict the abundances of all tracers of a file.
+
+    OUT.h5 also holds a status and a trust score for each state.
+    """
     from astrokeras.prediction.predict import predict as run_prediction
 
     done = run_prediction(
@@ -66,6 +69,6 @@ def predict(
         return
     typer.echo(
         f"{done.path}: {done.tracers} tracers, {done.states} states predicted: "
-        f"{done.fine} fine, {done.outside} outside the training box, "
-        f"{done.not_finite} not finite, {done.doubtful} of little trust"
+        f"{done.fine} fine, {done.outside} outside the training ranges, "
+        f"{done.not_finite} not finite, {done.doubtful} with low trust scores"
     )

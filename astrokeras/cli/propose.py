@@ -1,4 +1,4 @@
-"""`astrokeras data propose`."""
+"""The command `astrokeras data propose`."""
 
 import json
 from pathlib import Path
@@ -6,41 +6,42 @@ from typing import Annotated
 
 import typer
 
-from astrokeras.cli.options import Initial, Overwrite, Run
+from astrokeras.cli.options import BatchSize, Initial, Json, Overwrite, Run
 
 
 def propose(
     run: Run,
     tracks: Annotated[
         Path,
-        typer.Argument(metavar="TRACKS", help="The pool: trajectories, solved or not."),
+        typer.Argument(
+            metavar="TRACKS", help="Trajectories to choose from, solved or not."
+        ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT.h5", help="The file of tracks to write.")
+        Path, typer.Argument(metavar="OUT.h5", help="File of tracks to write.")
     ],
-    count: Annotated[int, typer.Option(min=1, help="Trajectories to choose.")],
+    count: Annotated[
+        int, typer.Option(min=1, help="Number of trajectories to choose.")
+    ],
     initial: Initial = None,
     solved: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Leave out the tracers of this file, solved or not, and the "
-            "simulations of its validation and test; what is like its others is worth "
-            "less: give what RUN was trained on. May be given several times.",
+            help="Tracers that are solved already; give the file that RUN was trained "
+            "on. They are not chosen, nor are the simulations of the validation and "
+            "test splits of FILE, and trajectories similar to its training tracers are "
+            "worth less. May be given several times.",
         ),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(min=1, help="Tracers rolled out at once.")
-    ] = 256,
+    batch_size: BatchSize = 256,
     overwrite: Overwrite = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was chosen as JSON.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Choose the trajectories whose solution would teach RUN most.
+    """Choose the trajectories that would improve RUN most if solved.
 
-    Large errors far from what is solved attract, near-copies do not. OUT.h5 is for
-    `astrokeras data generate`.
+    Trajectories with large expected errors, far from solved ones, come first,
+    without near-copies of each other. Solve OUT.h5 with `astrokeras data generate`.
     """
     from astrokeras.generation.propose import propose as run_proposal
     from astrokeras.system.progress import tracer_bar
@@ -64,6 +65,7 @@ def propose(
     rest = f", of the others {done.expected_rest:.2g}" * (done.chosen < done.pool)
     typer.echo(
         f"{done.path}: {done.chosen} of {done.pool} trajectories, expected error "
-        f"{done.expected:.2g} dex{rest}; trusted are {done.trusted:.0%} of the pool's "
-        f"states, and {done.trusted_tracers:.0%} of its trajectories in every state"
+        f"{done.expected:.2g} dex{rest}; RUN is trusted in {done.trusted:.0%} of the "
+        f"states of all {done.pool}, and in every state of {done.trusted_tracers:.0%} "
+        "of the trajectories"
     )

@@ -1,4 +1,4 @@
-"""Tables and histograms of `astrokeras data` for a terminal."""
+"""Terminal tables and histograms of tracer files, imports and verifications."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,61 +13,61 @@ _HEIGHTS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 40
 
 
-def render_inspection(found: dict[str, Any]) -> RenderableType:
+def render_inspection(summary: dict[str, Any]) -> RenderableType:
     """Return the summary of `inspect_tracers` as tables."""
-    size = found["bytes"] / 1e6
-    phases = ", ".join(f"{count} {phase}" for phase, count in found["phases"].items())
-    species = f"{found['species']} species ({phases})" if phases else "no species"
+    size = summary["bytes"] / 1e6
+    phases = ", ".join(f"{count} {phase}" for phase, count in summary["phases"].items())
+    species = f"{summary['species']} species ({phases})" if phases else "no species"
     head = [
-        f"{found['path']}  {size:.1f} MB",
-        f"{found['tracers']} tracers of {found['simulations']} simulations, "
-        f"{found['states']} states, {species}",
+        f"{summary['path']}  {size:.1f} MB",
+        f"{summary['tracers']} tracers of {summary['simulations']} simulations, "
+        f"{summary['states']} states, {species}",
     ]
-    if found["abundances"] is None:
+    if summary["abundances"] is None:
         head.append(
-            "no abundances: tracks to solve with `astrokeras data generate`, or to "
-            "predict with --initial"
+            "no abundances: these are tracks to solve with `astrokeras data generate`, "
+            "or to predict with --initial"
         )
-    elif not found["solved"]:
-        head.append("initial states only: a file to predict from")
-    if found["ended_early"]:
-        head.append(f"{found['ended_early']} tracers ended early")
-    if found["tracers_read"] < found["tracers"]:
+    elif not summary["solved"]:
+        head.append("initial states only: this is a file to predict from")
+    if summary["ended_early"]:
+        head.append(f"{summary['ended_early']} tracers ended early")
+    if summary["tracers_read"] < summary["tracers"]:
         head.append(
-            f"values below are of {found['tracers_read']} tracers spread evenly; "
-            "--all reads the rest"
+            f"the values below are those of {summary['tracers_read']} evenly spaced "
+            "tracers; --all reads all"
         )
     parts: list[RenderableType] = [Text(line) for line in head]
-    parts += [_splits(found), _starts(found), _parameters(found)]
-    if found["abundances"] is not None:
-        parts += [_elements(found), _decades(found["abundances"])]
-    parts.append(_attributes(found["attributes"]))
+    parts += [_splits(summary), _starts(summary), _parameters(summary)]
+    if summary["abundances"] is not None:
+        parts += [_elements(summary), _decades(summary["abundances"])]
+    parts.append(_attributes(summary["attributes"]))
     return Group(*parts)
 
 
-def render_verification(found: dict[str, Any]) -> RenderableType:
-    """Return what `Verification.to_json` tells as tables."""
-    verdict = "agrees" if found["agrees"] else "does not agree"
+def render_verification(summary: dict[str, Any]) -> RenderableType:
+    """Return the result of `Verification.to_json` as tables."""
+    verdict = "agrees" if summary["agrees"] else "does not agree"
     head = (
-        f"{found['path']}: {found['solver']} {verdict}, {found['dex']:.2g} dex "
-        f"after {found['intervals']} steps"
+        f"{summary['path']}: {summary['solver']} {verdict}, {summary['dex']:.2g} dex "
+        f"after {summary['intervals']} steps"
     )
     tracers = _table("tracer", "simulation", "from states", "dex", title="\nTracers")
-    for one in found["tracers"]:
-        states = ", ".join(map(str, one["states"]))
-        ids = str(one["tracer"]), str(one["simulation"])
-        tracers.add_row(*ids, states, f"{one['dex']:.2g}")
+    for tracer in summary["tracers"]:
+        states = ", ".join(map(str, tracer["states"]))
+        numbers = str(tracer["tracer"]), str(tracer["simulation"])
+        tracers.add_row(*numbers, states, f"{tracer['dex']:.2g}")
     species = _table("species", "dex", title="\nWorst species")
-    for name, dex in found["species"].items():
+    for name, dex in summary["species"].items():
         species.add_row(name, f"{dex:.2g}")
-    readings = _table("reading", "dex", title="\nUsual mistakes, tried")
-    for name, dex in found["readings"].items():
+    readings = _table("reading", "dex", title="\nUsual mistakes")
+    for name, dex in summary["readings"].items():
         readings.add_row(name, "failed" if dex is None else f"{dex:.2g}")
     return Group(Text(head), tracers, species, readings)
 
 
 def render_import(report: ImportReport) -> list[str]:
-    """Return what an import did, one line each."""
+    """Return lines that sum up an import."""
     statistics = report.statistics
     species = f"{report.species or 'no'} species"
     lines = [
@@ -84,13 +84,13 @@ def render_import(report: ImportReport) -> list[str]:
     }
     for name, count in statistics.floored.items():
         counts[f"values of {name} raised to its minimum"] = count
-    lines += [f"{count} {what}" for what, count in counts.items() if count]
+    lines += [f"{count} {name}" for name, count in counts.items() if count]
     lines += report.notes
     return lines + [f"Warning: {text}" for text in report.warnings]
 
 
 def sparkline(counts: Sequence[int]) -> str:
-    """Draw counts as a row of bars, a character each."""
+    """Return counts as bars, one character for each."""
     top = max(counts, default=0)
     scaled = [0 if not c else 1 + round(7 * c / top) for c in counts]
     return "".join(_HEIGHTS[height] for height in scaled)
@@ -103,55 +103,55 @@ def _table(*columns: str, title: str) -> Table:
     return table
 
 
-def _splits(found: dict[str, Any]) -> RenderableType:
-    if not found["splits"]:
-        return Text("\nno split: make one with `astrokeras data split`")
-    how = found["attributes"].get("split_by")
+def _splits(summary: dict[str, Any]) -> RenderableType:
+    if not summary["splits"]:
+        return Text("\nno split; make one with `astrokeras data split`")
+    how = summary["attributes"].get("split_by")
     title = (
         f"\nSplit by {how}" + " (optimistic)" * (how == "tracer") if how else "\nSplit"
     )
     table = _table("split", "tracers", "simulations", title=title)
-    for name, count in found["splits"].items():
+    for name, count in summary["splits"].items():
         table.add_row(name, str(count["tracers"]), str(count["simulations"]))
     return table
 
 
-def _starts(found: dict[str, Any]) -> RenderableType:
-    time = found["time"]
+def _starts(summary: dict[str, Any]) -> RenderableType:
+    time = summary["time"]
     step = f"{time['step_min']:.4g} to {time['step_max']:.4g} yr"
-    title = f"\nStarts (steps of {step}, until {time['last']:.5g} yr)"
+    title = f"\nInitial states (steps of {step}, until {time['last']:.5g} yr)"
     table = _table("first time [yr]", "tracers", "species at the floor", title=title)
-    for start in found["starts"]:
+    for start in summary["starts"]:
         bare = "" if start["at_floor"] is None else f"{start['at_floor']:.0%}"
         table.add_row(f"{start['time']:.5g}", str(start["tracers"]), bare)
     return table
 
 
-def _parameters(found: dict[str, Any]) -> RenderableType:
+def _parameters(summary: dict[str, Any]) -> RenderableType:
     table = _table(
         "parameter", "unit", "lowest", "highest", "distribution", title="\nParameters"
     )
-    for one in found["parameters"]:
+    for parameter in summary["parameters"]:
         table.add_row(
-            one["name"],
-            one["unit"],
-            f"{one['low']:.4g}",
-            f"{one['high']:.4g}",
-            sparkline(one["counts"]) or "constant",
+            parameter["name"],
+            parameter["unit"],
+            f"{parameter['low']:.4g}",
+            f"{parameter['high']:.4g}",
+            sparkline(parameter["counts"]) or "constant",
         )
     return table
 
 
-def _elements(found: dict[str, Any]) -> RenderableType:
+def _elements(summary: dict[str, Any]) -> RenderableType:
     table = _table("element", "per H nucleus", "largest drift", title="\nElements")
-    for name, one in found["elements"].items():
-        table.add_row(name, f"{one['total']:.4g}", f"{one['drift']:.1e}")
+    for name, element in summary["elements"].items():
+        table.add_row(name, f"{element['total']:.4g}", f"{element['drift']:.1e}")
     return table
 
 
-def _decades(found: dict[str, Any]) -> RenderableType:
-    counts, edges = found["counts"], found["decades"]
-    share = found["at_floor"]
+def _decades(summary: dict[str, Any]) -> RenderableType:
+    counts, edges = summary["counts"], summary["decades"]
+    share = summary["at_floor"]
     total = sum(counts) / (1 - share) if share < 1 else 1
     table = _table("log10 abundance", "share", "", title="\nAbundances")
     table.columns[2].justify = "left"

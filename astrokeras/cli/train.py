@@ -1,9 +1,11 @@
-"""`astrokeras train`."""
+"""The command `astrokeras train`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from astrokeras.cli.options import Device
 
 STAGES = ("autoencoder", "emulator")
 
@@ -13,16 +15,19 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="[autoencoder|emulator] [OVERRIDES]",
-            help="A stage, both by default, and overrides such as dataset=grav, "
-            "emulator.window=128 or seed=3.",
+            help="Stage to train, both by default, and overrides of the configuration "
+            "such as dataset=grav, emulator.window=128 or seed=3.",
         ),
     ] = None,
     mode: Annotated[
         Literal["preprocess", "train", "both"],
-        typer.Option(help="preprocess makes the training cache only, train needs it."),
+        typer.Option(
+            help="preprocess only writes the training cache, train only uses an "
+            "existing one."
+        ),
     ] = "both",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last finished epoch.")
+        bool, typer.Option("--resume", help="Continue after the last finished epoch.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run of the same name.")
@@ -30,16 +35,14 @@ def train(
     config_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with more variants, searched before configs/, such as those "
-            "that tune wrote."
+            metavar="FOLDER",
+            help="Folder with configurations of your own, or from `tune`, searched "
+            "before configs/.",
         ),
     ] = None,
-    device: Annotated[
-        Literal["cpu", "gpu"] | None,
-        typer.Option(help="What is there by default."),
-    ] = None,
+    device: Device = None,
 ) -> None:
-    """Train a surrogate and write it as a run directory."""
+    """Train a surrogate and write it to a run directory."""
     from astrokeras.config import compose
     from astrokeras.errors import InputError
     from astrokeras.training.train import train as run_training

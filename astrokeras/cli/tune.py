@@ -1,8 +1,10 @@
-"""`astrokeras tune`."""
+"""The command `astrokeras tune`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
+
+from astrokeras.cli.options import Device
 
 
 def tune(
@@ -10,12 +12,13 @@ def tune(
         list[str] | None,
         typer.Argument(
             metavar="[OVERRIDES]",
-            help="tuner=emulator or tuner=mine chooses a search of configs/tuner/, "
-            "tuner.trials=50 changes it; all others are of the configuration.",
+            help="tuner=NAME chooses a search of configs/tuner/, such as "
+            "tuner=emulator; tuner.KEY=VALUE changes it, such as tuner.trials=50; "
+            "other overrides change the training configuration.",
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted search.")
+        bool, typer.Option("--resume", help="Continue an interrupted search.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a search of the same name.")
@@ -24,33 +27,32 @@ def tune(
         str | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Let workers train: be their chief, who listens there, or with "
-            "--worker ask it.  [default: $KERASTUNER_ORACLE_IP and _PORT]",
+            help="Search with several processes: run as the chief at HOST:PORT, which "
+            "distributes the trials; with --worker, connect to it.  "
+            "[default: $KERASTUNER_ORACLE_IP and _PORT]",
         ),
     ] = None,
     worker: Annotated[
         str | None,
         typer.Option(
             metavar="ID",
-            help="Train trials of a chief; a name of its own for each worker.  "
-            "[default: $KERASTUNER_TUNER_ID]",
+            help="Run as a worker, which trains the trials of the chief; ID must "
+            "differ between workers.  [default: $KERASTUNER_TUNER_ID]",
         ),
     ] = None,
     show: Annotated[
         bool,
-        typer.Option(
-            "--show", help="Print the leaderboard so far, and search nothing."
-        ),
+        typer.Option("--show", help="Print the leaderboard so far without searching."),
     ] = False,
-    device: Annotated[
-        Literal["cpu", "gpu"] | None,
-        typer.Option(help="What is there by default."),
-    ] = None,
+    device: Device = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print all results as JSON.")
     ] = False,
 ) -> None:
-    """Search for a better configuration, and write the best for `train`."""
+    """Search for better hyperparameters, and write the best ones.
+
+    The best configurations are written for `astrokeras train --config-dir`.
+    """
     from astrokeras.tuning import leaderboard
     from astrokeras.tuning.chief_workers import find_team
     from astrokeras.tuning.search import find_search
@@ -64,8 +66,10 @@ def tune(
         team = find_team(chief, worker)
         search = run_search(words, resume, overwrite, device, team)
         if team.worker is not None:
-            return  # The chief tells what was found.
+            return  # The chief prints the results.
     if as_json:
         typer.echo(leaderboard.to_json(search))
-    else:
-        leaderboard.show(search)
+        return
+    from astrokeras.cli.result_tables import print_leaderboard
+
+    print_leaderboard(search)

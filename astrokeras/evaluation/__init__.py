@@ -1,1 +1,1 @@
-"""Evaluation: how good a surrogate is on tracers it was not trained on."""
+"""Evaluation of a surrogate on tracers it was not trained on."""

@@ -21,11 +21,11 @@ class Baseline(Protocol):
     """A prediction without a surrogate."""
 
     def predict(self, tracers: Tracers) -> np.ndarray:
-        """Return abundances, (n, T+1, S), state 0 the given one."""
+        """Return abundances, (n, T+1, S); state 0 is that of the tracers."""
 
 
 def predict_baseline(baseline: Baseline, tracers: Tracers) -> Prediction:
-    """Return what a baseline predicts, in the form that tests take."""
+    """Return the prediction of a baseline."""
     return Prediction(baseline.predict(tracers))
 
 
@@ -53,7 +53,7 @@ class MeanTrajectory:
         self.trajectory = 10.0 ** hold_last(mean[None], known)[0]
 
     def predict(self, tracers: Tracers) -> np.ndarray:
-        """Return the mean trajectory for each tracer, (n, T+1, S), state 0 given."""
+        """Return the mean trajectory for each tracer, (n, T+1, S)."""
         shape = (len(tracers), *self.trajectory.shape)
         prediction = np.broadcast_to(self.trajectory, shape).copy()
         prediction[:, 0] = tracers.abundances[:, 0]
@@ -70,17 +70,17 @@ class NearestTracer:
     Args:
         store: An open tracer file.
         rows: Its training rows, ascending.
-        asked: Rows of the tracers that `predict` will be called for, ascending.
+        predicted: Rows of all tracers that `predict` will be called for, ascending.
     """
 
-    def __init__(self, store: TracerStore, rows: np.ndarray, asked: np.ndarray):
+    def __init__(self, store: TracerStore, rows: np.ndarray, predicted: np.ndarray):
         self.store = store
         self.mean, self.deviation = self._moments(rows)
         steps, parameters = self.mean.shape
         size = max(1, QUERY_BYTES // (8 * steps * parameters))
-        parts = [asked[i : i + size] for i in range(0, len(asked), size)]
+        parts = [predicted[i : i + size] for i in range(0, len(predicted), size)]
         nearest = [self._search(part, rows) for part in parts]
-        self.asked = asked
+        self.predicted = predicted
         self.nearest = np.concatenate(nearest) if nearest else np.zeros(0, np.int64)
 
     def _moments(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,32 +106,34 @@ class NearestTracer:
             physical = hold_last(block[part - start], self.store.length[part] - 1)
             yield part, np.log10(physical, dtype=np.float64)
 
-    def _search(self, asked: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        queries = [(logs - self.mean) / self.deviation for _, logs in self._logs(asked)]
-        valid = np.arange(len(self.mean)) < self.store.length[asked, None] - 1
+    def _search(self, predicted: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        queries = [
+            (logs - self.mean) / self.deviation for _, logs in self._logs(predicted)
+        ]
+        valid = np.arange(len(self.mean)) < self.store.length[predicted, None] - 1
         weights = np.repeat(valid, self.mean.shape[1], axis=1).astype(np.float64)
-        query = np.concatenate(queries).reshape(len(asked), -1) * weights
-        best = np.full(len(asked), np.inf)
-        nearest = np.full(len(asked), -1)
+        query = np.concatenate(queries).reshape(len(predicted), -1) * weights
+        best = np.full(len(predicted), np.inf)
+        nearest = np.full(len(predicted), -1)
         for part, logs in self._logs(rows):
             other = ((logs - self.mean) / self.deviation).reshape(len(part), -1)
             # |q - t|^2 without |q|^2, which is equal for all neighbours.
             distance = weights @ (other**2).T - 2.0 * query @ other.T
-            distance[asked[:, None] == part] = np.inf
+            distance[predicted[:, None] == part] = np.inf
             column = distance.argmin(1)
-            least = distance[np.arange(len(asked)), column]
+            least = distance[np.arange(len(predicted)), column]
             closer = least < best
             best[closer], nearest[closer] = least[closer], part[column[closer]]
         return nearest
 
     def predict(self, tracers: Tracers) -> np.ndarray:
-        """Return abundances of each tracer's neighbour, (n, T+1, S), state 0 given.
+        """Return the abundances of each tracer's neighbour, (n, T+1, S).
 
         They are NaN if there is no other tracer.
         """
-        rows = self.nearest[np.searchsorted(self.asked, tracers.rows)]
-        found, which = np.unique(np.maximum(rows, 0), return_inverse=True)
-        neighbours = self.store.read(found)
+        rows = self.nearest[np.searchsorted(self.predicted, tracers.rows)]
+        unique, which = np.unique(np.maximum(rows, 0), return_inverse=True)
+        neighbours = self.store.read(unique)
         prediction = hold_last(neighbours.abundances, neighbours.length)[which]
         prediction[rows < 0] = np.nan
         prediction[:, 0] = tracers.abundances[:, 0]

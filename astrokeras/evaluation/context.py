@@ -17,7 +17,7 @@ class Prediction:
     """Predicted states of a block of tracers.
 
     Attributes:
-        abundances: Relative to H nuclei, (n, T+1, S), state 0 the given one.
+        abundances: Relative to H nuclei, (n, T+1, S); state 0 is the input.
         sigma: Error bars in dex, (n, T+1, S), `None` without calibration.
         trust: Trust scores, (n, T+1), `None` without calibration.
     """
@@ -28,7 +28,7 @@ class Prediction:
 
 
 class StreamingTest(Protocol):
-    """A figure, or several, accumulated block by block in constant memory."""
+    """A test whose figures are accumulated block by block in constant memory."""
 
     def update(self, block: Tracers, prediction: Prediction) -> Any:
         """Add solved tracers and their prediction."""
@@ -39,11 +39,11 @@ class StreamingTest(Protocol):
 
 @dataclass
 class Rollout:
-    """A way of running the surrogate, and the tests of what it predicts.
+    """A way of running the surrogate, and the tests of its predictions.
 
     Attributes:
-        run: Returns solved tracers, whole or in part, and their prediction; `None` if
-            no tracer of the block qualifies.
+        run: Returns the solved states and their prediction, `None` if the block has
+            none.
         tests: Tests of the prediction.
     """
 
@@ -54,15 +54,15 @@ class Rollout:
     def whole(
         cls, predict: Callable[[Tracers], Prediction], tests: list[Any]
     ) -> "Rollout":
-        """Return a way of running that predicts whole tracers."""
+        """Return a way of running that predicts all states of all tracers."""
         return cls(lambda block: (block, predict(block)), tests)
 
     def update(self, block: Tracers) -> None:
         """Predict a block once, and add it to all tests."""
-        found = self.run(block)
-        if found is not None:
+        result = self.run(block)
+        if result is not None:
             for test in self.tests:
-                test.update(*found)
+                test.update(*result)
 
 
 @dataclass
@@ -91,7 +91,7 @@ class EvaluationContext:
         return getattr(self.surrogate, "trust", None) is not None
 
     def blocks(self) -> Iterator[Tracers]:
-        """Iterate over the evaluated tracers; their values were checked before."""
+        """Yield the evaluated tracers, whose values were checked before."""
         return self.store.blocks(self.rows, self.batch_size, check=False)
 
     def inputs(self, block: Tracers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,24 +109,24 @@ class EvaluationContext:
         time: np.ndarray,
         **options: Any,
     ) -> Any:
-        """Return what `Surrogate.emulate` returns, without its warnings.
+        """Return the result of `Surrogate.emulate`, without its warnings.
 
-        Fewer tracers than `batch_size` are filled up with copies of the last one, so
-        that the rollout is compiled for one shape.
+        Fewer tracers than `batch_size` are padded with copies of the last one, so that
+        the rollout is compiled for one shape.
         """
         count = len(initial)
         if count < self.batch_size:
             rows = np.minimum(np.arange(self.batch_size), count - 1)
             initial, physical, time = initial[rows], physical[rows], time[rows]
         with warnings.catch_warnings():
-            # The evaluation reports once, for all tracers, what leaves the ranges.
+            # The plan reports values outside the training ranges once.
             warnings.simplefilter("ignore", UserWarning)
-            found = self.surrogate.emulate(
+            result = self.surrogate.emulate(
                 initial, physical, time, batch_size=self.batch_size, **options
             )
-        if isinstance(found, tuple):
-            return tuple(one[:count] for one in found)
-        return found[:count]
+        if isinstance(result, tuple):
+            return tuple(array[:count] for array in result)
+        return result[:count]
 
     def roll_out(self, block: Tracers) -> Prediction:
         """Predict tracers from state 0, with error bars and trust if calibrated."""

@@ -1,4 +1,4 @@
-"""Rollouts as a grid code runs a surrogate: step by step, and from any state.
+"""Coupling tests: rollouts as in a grid code, step by step and from later states.
 
 A hydrodynamic code advects and mixes abundances, so it decodes and re-encodes them at
 every step (the closed loop), and it starts from any state of a trajectory.
@@ -15,7 +15,7 @@ from astrokeras.evaluation.context import (
     select_states,
 )
 
-SHARES = (0.25, 0.5, 0.75)  # of a tracer's steps, over at a later start
+SHARES = (0.25, 0.5, 0.75)  # shares of a tracer's steps before a later start
 REPLACEMENT = 1e-20  # abundance that replaces NaN before a state is encoded again
 
 
@@ -52,7 +52,7 @@ def roll_out_later(
 
     Args:
         context: The surrogate.
-        share: Share of the steps that are over at this state.
+        share: Share of the steps before this state.
         block: Solved tracers.
 
     Returns:

@@ -31,7 +31,7 @@ class ErrorMetrics:
     elements of |n - n0| / n0, n0 the totals of state 0. `nonfinite` counts
     entries that are NaN, infinite or negative; they count as 1e-20 elsewhere.
 
-    Memory grows with states and species; of each tracer it keeps one number.
+    Memory grows with states and species, and by one number for each tracer.
 
     Args:
         species: Names, in column order.

@@ -15,9 +15,7 @@ from astrokeras.evaluation.context import EvaluationContext
 from astrokeras.evaluation.result import Evaluation
 from astrokeras.evaluation.species_selection import most_varying
 from astrokeras.evaluation.summary_text import (
-    MEANINGS,
     TITLES,
-    cell,
     columns,
     headline,
     sentences,
@@ -32,6 +30,7 @@ from astrokeras.plotting.error_plots import (
 )
 from astrokeras.plotting.plot_style import STYLE
 from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
+from astrokeras.runs.metric_descriptions import METRICS, format_value
 from astrokeras.system.atomic_files import whole_file, write_text
 from astrokeras.system.manifest import claim
 
@@ -44,11 +43,11 @@ CAPTIONS = {
     "error_by_step": "Growth of the error from the given state to the end.",
     "worst_species": "Species with the largest errors, and the autoencoder's part.",
     "trajectories": "A good, a typical and a bad tracer: observed species, then the "
-    "neutral ones that vary most among those that reach 1e-8, and below them physical "
-    "parameters. State 0 is given and not drawn.",
+    "neutral species above 1e-8 that vary most, and physical parameters below them. "
+    "State 0 is given and not drawn.",
     "conservation": "Relative errors of the element totals.",
-    "reconstruction": "On the line the autoencoder makes all of the error, above it "
-    "the rollout adds to it.",
+    "reconstruction": "The autoencoder causes the whole error of species on the line; "
+    "the rollout adds to that of species above it.",
     "sent_back": "Error that remains if the least trusted states are solved instead.",
 }
 
@@ -58,11 +57,11 @@ def choose_examples(
 ) -> ExampleTracers:
     """Return a good, a typical and a bad tracer, rolled out once more.
 
-    Which they are is known only after all tracers were rolled out.
+    The choice needs the errors of all tracers.
 
     Args:
         context: The surrogate and the tracers.
-        evaluation: Tells which species vary most.
+        evaluation: The results, for the species that vary most.
         tracer_dex: Error of each tracer in dex, (n,).
     """
     store = context.store
@@ -186,8 +185,12 @@ def _figure_table(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "header": ["", *(TITLES[name] for name in predictions), "meaning"],
         "rows": [
-            [key, *(cell(getattr(one, key)) for one in predictions.values()), meaning]
-            for key, meaning in MEANINGS.items()
+            [
+                key,
+                *(format_value(getattr(one, key)) for one in predictions.values()),
+                str(metric),
+            ]
+            for key, metric in METRICS.items()
         ],
     }
 
@@ -195,7 +198,10 @@ def _figure_table(evaluation: Evaluation) -> dict[str, Any]:
 def _start_table(evaluation: Evaluation) -> dict[str, Any]:
     keys = ("tracers", "dex", "dex_seen", "dex_final")
     starts = evaluation.details["surrogate"].starts
-    rows = [[name, *(cell(one[key]) for key in keys)] for name, one in starts.items()]
+    rows = [
+        [name, *(format_value(one[key]) for key in keys)]
+        for name, one in starts.items()
+    ]
     return {"header": ["start", *keys], "rows": rows}
 
 

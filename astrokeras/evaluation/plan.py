@@ -1,4 +1,4 @@
-"""Evaluation plan: what is evaluated, and all input checks before Keras is loaded."""
+"""Evaluation plan: the tracers, the baselines, and all checks of the input."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ class EvaluationPlan:
     Attributes:
         rows: Row numbers of the evaluated tracers, (n,).
         columns: Columns of the file's parameters in the surrogate's order, (P,).
-        outside: Report of what lies outside the training ranges.
+        outside: Report of values outside the training ranges.
         optimistic: Whether the surrogate was trained on simulations among them.
         notes: Remarks that a reader of the figures needs.
         baselines: Baselines by name; none without training tracers.
@@ -113,14 +113,14 @@ def _add_time_steps(steps: set[float], block: Tracers) -> None:
     """Add the shortest and the longest time step, until two differ."""
     if len(steps) < 2:
         valid = np.arange(1, block.time.shape[1]) < block.length[:, None]
-        found = np.diff(block.time)[valid]
-        steps |= {round(float(one), 2) for one in (found.min(), found.max())}
+        years = np.diff(block.time)[valid]
+        steps |= {round(float(step), 2) for step in (years.min(), years.max())}
 
 
 def report_folder(
     target: SurrogateReference, tracers: Path, split: str, out: str | Path | None
 ) -> Path:
-    """Return the directory of the report; only a run's own test tracers go to it."""
+    """Return the directory of the report: that of the run for its own test tracers."""
     if out is not None:
         folder = Path(out)
     elif target.path is None:
@@ -176,7 +176,7 @@ def choose_rows(store: TracerStore, split: str) -> tuple[np.ndarray, list[str]]:
 
 
 def is_optimistic(store: TracerStore, rows: np.ndarray) -> bool:
-    """Whether tracers share a simulation with training ones, or all are of one."""
+    """Return whether tracers share simulations with training tracers."""
     if store.attributes.get("split_by") == "tracer":
         return True
     known = np.unique(store.simulation)

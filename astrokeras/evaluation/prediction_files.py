@@ -48,7 +48,7 @@ class PredictionWriter:
             writer.append(block if i else predicted)
 
     def result(self) -> None:
-        """Return nothing: the result are the files."""
+        """Return nothing, as the results are the files."""
 
 
 @contextmanager

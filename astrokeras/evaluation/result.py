@@ -55,7 +55,8 @@ class ErrorSummary:
 class ErrorDetail:
     """Errors by species, step, element and kind of initial state.
 
-    The error of a state is its mean over species. State 0 is given: its error is NaN.
+    The error of a state is its mean over species. That of state 0, the
+    input, is NaN.
 
     Attributes:
         species_dex: Mean error of each species, `(S,)`.
@@ -92,7 +93,7 @@ class ErrorDetail:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that an evaluation found.
+    """All results of an evaluation.
 
     Attributes:
         surrogate: Name of the surrogate.
@@ -103,8 +104,8 @@ class Evaluation:
         simulations: Number of simulations among the tracers.
         optimistic: Whether the surrogate was trained on some of these simulations.
         notes: Remarks that a reader of the figures needs.
-        outside_box: Tracers that leave the trained ranges at some state.
-        outside_starts: Tracers whose state 0 lies outside the trained range.
+        outside_box: Number of tracers that leave the training ranges at any state.
+        outside_starts: Number of tracers with state 0 outside the training ranges.
         errors: Headline figures by prediction: `surrogate`, `reconstruction` (the
             autoencoder alone) and the baselines.
         details: The same by species, step and element.
@@ -112,7 +113,7 @@ class Evaluation:
             `None` for a single simulation.
         closed_loop: Headline figures if states are re-encoded at every step.
         later_starts: Results of `MeanError` for rollouts from a later state, by the
-            share of the tracer that is over.
+            share of the steps before it.
         intervals: Results of `MeanError` for longer time steps, by the number of steps
             of the file that are taken as one.
         semigroup: `years` and step-doubling error `dex`, two steps of a length against
@@ -172,10 +173,10 @@ class Evaluation:
         own, stress = self.details["surrogate"], self.stress
         names = "surrogate surrogate_sha256 file split simulations optimistic notes"
         names += " outside_box outside_starts dex_standard_error later_starts seconds"
-        found = asdict(self.errors["surrogate"]) | {
+        metrics = asdict(self.errors["surrogate"]) | {
             name: getattr(self, name) for name in names.split()
         }
-        found |= {
+        metrics |= {
             "autoencoder_share": self.autoencoder_share,
             "reconstruction": asdict(self.errors["reconstruction"]),
             "baselines": {name: asdict(one) for name, one in self.baselines.items()},
@@ -197,16 +198,16 @@ class Evaluation:
             "version": astrokeras.__version__,
         }
         if self.intervals:
-            found |= {"intervals": self.intervals, "semigroup": self.semigroup}
+            metrics |= {"intervals": self.intervals, "semigroup": self.semigroup}
         if self.error_bars and self.trust:
-            found["error_bars"] = asdict(self.error_bars)
-            found["trust"] = asdict(self.trust)
+            metrics["error_bars"] = asdict(self.error_bars)
+            metrics["trust"] = asdict(self.trust)
         if stress:
-            found["closed_loop"]["mixed"] = stress.mixed
-            found["long"] = stress.long
+            metrics["closed_loop"]["mixed"] = stress.mixed
+            metrics["long"] = stress.long
             if stress.corrupted:
-                found["trust"]["wrong"] = stress.corrupted
-        return found
+                metrics["trust"]["wrong"] = stress.corrupted
+        return metrics
 
     def to_json(self) -> str:
         """Return `metrics` as JSON, with null for NaN and infinity."""

@@ -22,7 +22,7 @@ def most_varying(detail: ErrorDetail, species: Sequence[str]) -> list[int]:
     come first.
 
     Args:
-        detail: Tells how much each species varies.
+        detail: Results that include how much each species varies.
         species: Names in column order, (S,).
     """
     swing = np.where(detail.species_peak >= VISIBLE, detail.species_swing, -1.0)

@@ -1,6 +1,6 @@
 """Stress tests: long rollouts, mixing at every step, and corrupted inputs.
 
-They cost several times what the rest of an evaluation does, so they run with
+They take several times as long as the rest of an evaluation, so they run with
 `astrokeras evaluate --stress` only.
 """
 
@@ -85,7 +85,7 @@ class MixingTest:
         """Roll out a block; its tracers are mixed among themselves."""
         context = self.context
         random = np.random.default_rng(0)
-        # A block is filled up with copies of its last tracer, to compile one shape.
+        # A block is padded with copies of its last tracer, to compile one shape.
         rows = np.minimum(np.arange(context.batch_size), len(block) - 1)
         block = block.take(rows)
         state = block.abundances[:, 0]

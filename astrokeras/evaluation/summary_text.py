@@ -1,44 +1,19 @@
-"""Sentences and table rows that sum up an evaluation.
+"""Sentences and table columns that sum up an evaluation.
 
 The terminal table and the HTML report share them.
 """
 
-from typing import Any
-
 from astrokeras.evaluation.result import OWN, ErrorSummary, Evaluation
+from astrokeras.plotting.plot_style import LOOK
+from astrokeras.runs.metric_descriptions import format_value
 
-TITLES = {
-    "surrogate": "surrogate",
-    "reconstruction": "autoencoder alone",
-    "nearest_tracer": "nearest training tracer",
-    "mean_trajectory": "mean training trajectory",
-}
-# Meaning of the headline figures; errors called dex are in decades.
-MEANINGS = {
-    "dex": "mean |log10 p - log10 x|, floored at 1e-20",
-    "dex_seen": "the same over abundances of 1e-12 and more",
-    "dex_final": "the same at each tracer's last state",
-    "dex_species99": "99th percentile of the species' means",
-    "dex_worst": "the worst species' mean",
-    "worst_species": "its name",
-    "mre": "mean |p - x| / x, both within 1e-20 and 1",
-    "conservation": "mean |n - n0| / n0 of element totals n, n0 those given",
-    "conservation_max": "its maximum",
-    "nonfinite": "abundances that are NaN, infinite or negative",
-}
+TITLES = {name: label for name, (_, _, label) in LOOK.items()}
 
 
 def columns(evaluation: Evaluation) -> dict[str, ErrorSummary]:
     """Return the headline figures by prediction, in the order of the tables."""
     own = {name: evaluation.errors[name] for name in OWN}
     return own | evaluation.baselines
-
-
-def cell(value: Any) -> str:
-    """Return a figure as the tables show it."""
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -63,11 +38,20 @@ def summary(evaluation: Evaluation) -> str:
         for name, ratio in evaluation.times_better.items()
         if ratio
     ]
-    return text + "".join(f", {one}" for one in better) + "."
+    return ", ".join([text, *better]) + "."
+
+
+def start_sentences(evaluation: Evaluation) -> list[str]:
+    """Return the error for each named initial state."""
+    return [
+        f"From start {name}: {format_value(start['dex'])} dex, {start['tracers']} "
+        "tracers."
+        for name, start in evaluation.details["surrogate"].starts.items()
+    ]
 
 
 def sentences(evaluation: Evaluation) -> list[str]:
-    """Return what stands beside the table of headline figures."""
+    """Return the results of all other tests, one sentence or two for each."""
     return (
         _timestep_sentences(evaluation)
         + _coupling_sentences(evaluation)
@@ -77,30 +61,31 @@ def sentences(evaluation: Evaluation) -> list[str]:
 
 
 def _timestep_sentences(evaluation: Evaluation) -> list[str]:
-    found = {
+    results = {
         "Error at longer time steps": evaluation.intervals,
         "Step-doubling error (two steps Δt against one of 2Δt)": evaluation.semigroup,
     }
     return [
         f"{text}: "
         + ", ".join(
-            f"{cell(one['dex'])} dex ({one['years']:.4g} yr)" for one in by.values()
+            f"{format_value(error['dex'])} dex ({error['years']:.4g} yr)"
+            for error in by_length.values()
         )
         + "."
-        for text, by in found.items()
-        if by
+        for text, by_length in results.items()
+        if by_length
     ]
 
 
 def _coupling_sentences(evaluation: Evaluation) -> list[str]:
     lines = [
         "Error with states re-encoded at every step (as a grid code does): "
-        f"{cell(evaluation.closed_loop.dex)} dex."
+        f"{format_value(evaluation.closed_loop.dex)} dex."
     ]
     if evaluation.later_starts:
         errors = ", ".join(
-            f"{cell(one['dex'])} dex (after {float(share):.0%})"
-            for share, one in evaluation.later_starts.items()
+            f"{format_value(error['dex'])} dex (after {float(share):.0%})"
+            for share, error in evaluation.later_starts.items()
         )
         lines.append(f"Error of rollouts from later states to the end: {errors}.")
     return lines
@@ -111,18 +96,18 @@ def _uncertainty_sentences(evaluation: Evaluation) -> list[str]:
     if bars is None or trust is None:
         return []
     low, high = bars.coverage_range
-    thirds = ", ".join(f"{one:.1%}" for one in bars.thirds)
+    thirds = ", ".join(f"{third:.1%}" for third in bars.thirds)
     return [
         f"The 90 % error bars cover {bars.coverage:.1%} of the errors (95 % range "
         f"{low:.1%} to {high:.1%}; by thirds of the rollout {thirds}), and at least "
         f"75 % for {bars.species_held:.1%} of the species. Their interval score is "
-        f"{cell(bars.score)} dex, that of a constant width "
-        f"{cell(bars.score_constant)} dex.",
+        f"{format_value(bars.score)} dex, that of a constant width "
+        f"{format_value(bars.score_constant)} dex.",
         f"{_percent(trust.flagged)} of states are flagged (trust below 0.5), including "
         f"{_percent(trust.flagged_large)} of those with errors above 0.3 dex and "
         f"{_percent(trust.flagged_good)} of those with errors below the median. The "
-        f"AUROC is {cell(trust.auroc)}; the mean error of the states that are not "
-        f"flagged is {cell(trust.remaining)} dex.",
+        f"AUROC is {format_value(trust.auroc)}; the mean error of the states that are "
+        f"not flagged is {format_value(trust.remaining)} dex.",
     ]
 
 
@@ -131,14 +116,15 @@ def _stress_sentences(evaluation: Evaluation) -> list[str]:
     if stress is None:
         return []
     mixed, long = stress.mixed, stress.long
+    excess = format_value(max(long["excess_dex"], 0.0))
     lines = [
         "Stress test, 10 % of another tracer mixed in at every step: "
         f"{mixed['nonfinite']} abundances are not finite or negative, element totals "
-        f"are off by at most {cell(mixed['conservation_max'])} in a step.",
+        f"are off by at most {format_value(mixed['conservation_max'])} in a step.",
         f"Stress test, {long['steps']} steps with parameters held at their last "
         f"values: {long['nonfinite']} abundances are not finite or negative, element "
-        f"totals are off by at most {cell(long['conservation_max'])}, abundances leave "
-        f"their trained ranges by at most {cell(max(long['excess_dex'], 0.0))} dex.",
+        f"totals are off by at most {format_value(long['conservation_max'])}, "
+        f"abundances leave their trained ranges by at most {excess} dex.",
     ]
     if stress.corrupted:
         kinds = {

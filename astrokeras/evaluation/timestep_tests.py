@@ -1,4 +1,4 @@
-"""Rollouts at longer time steps, and whether two short steps agree with a long one.
+"""Time step tests: rollouts at longer steps, and the step-doubling error.
 
 Solved states at every second, fourth ... step are the reference for rollouts at longer
 steps. While parameters are constant, two steps must lead to the state that one step of
@@ -56,7 +56,7 @@ class MeanError:
 
 
 def allows_longer_steps(limits: Limits) -> bool:
-    """Whether a surrogate takes steps of twice its shortest one."""
+    """Return whether the longest time step is at least twice the shortest."""
     shortest, longest = limits.dt_range
     return longest >= 2 * shortest
 
@@ -90,9 +90,9 @@ def roll_out_strided(
 
 
 def step_doubling_errors(context: EvaluationContext) -> dict[str, dict[str, float]]:
-    """Return the step-doubling error: two steps of a length against one of twice it.
+    """Return the step-doubling error: two steps Δt against one of 2Δt.
 
-    The states are drawn from a sample of the tracers, as their number decides nothing.
+    The states are drawn from a sample of the tracers, which is enough for a mean.
 
     Returns:
         By number of the file's steps: `years` of the longest half step, and `dex`, the
@@ -100,7 +100,7 @@ def step_doubling_errors(context: EvaluationContext) -> dict[str, dict[str, floa
     """
     limits = context.limits
     initial, physical, years = _draw_states(context)
-    found = {}
+    errors = {}
     for count in STEP_COUNTS:
         half = count * years
         time = half[:, None] * np.arange(3)
@@ -113,11 +113,11 @@ def step_doubling_errors(context: EvaluationContext) -> dict[str, dict[str, floa
         once = context.emulate(initial[rows], constant[:, :1], whole[rows])
         twice = context.emulate(initial[rows], constant, time[rows])
         difference = np.abs(log10(once[:, -1]) - log10(twice[:, -1]))
-        found[str(count)] = {
+        errors[str(count)] = {
             "years": float(half[rows].max()),
             "dex": float(difference.mean()),
         }
-    return found
+    return errors
 
 
 def _draw_states(

@@ -1,4 +1,4 @@
-"""Coverage of the error bars, and how well trust scores find large errors."""
+"""Uncertainty tests: coverage of error bars, and quality of trust scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
-from astrokeras.layers.trust_model import NORMAL
 from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import log10
 
@@ -85,6 +84,8 @@ class ErrorBarTest:
 
     def update(self, block: Tracers, prediction: Prediction) -> None:
         """Add solved tracers and their prediction with error bars."""
+        from astrokeras.layers.trust_model import NORMAL  # This imports Keras.
+
         assert prediction.sigma is not None
         states = block.time.shape[1]
         valid = np.arange(states) < block.length[:, None]
@@ -100,8 +101,8 @@ class ErrorBarTest:
             self.counted[k] += seen[:, third == k].sum((0, 1))
         self.tracers.append(np.stack([inside.sum((1, 2)), seen.sum((1, 2))]))
         self.simulation.append(block.simulation)
-        for i, one in enumerate((width, self.constant_width)):
-            self.scores[i] += _interval_score(one, error)[seen].sum()
+        for i, half_width in enumerate((width, self.constant_width)):
+            self.scores[i] += _interval_score(half_width, error)[seen].sum()
 
     def result(self) -> ErrorBars:
         """Return coverage and interval scores of all tracers added."""
@@ -153,14 +154,14 @@ class TrustTest:
         flagged, large = trust < LEAST_TRUST, error > LARGE
         good = error < np.median(error)
         order = np.argsort(trust, kind="stable")  # the least trusted first
-        left = [error[order[int(share * len(order)) :]].mean() for share in SENT]
+        remaining = [error[order[int(share * len(order)) :]].mean() for share in SENT]
         return TrustQuality(
             auroc=auroc(-trust, large),
             flagged=float(flagged.mean()),
             flagged_large=float(flagged[large].mean()) if large.any() else None,
             flagged_good=float(flagged[good].mean()) if good.any() else None,
             remaining=float(error[~flagged].mean()) if not flagged.all() else None,
-            curve={"sent": SENT.tolist(), "dex": [float(one) for one in left]},
+            curve={"sent": SENT.tolist(), "dex": [float(dex) for dex in remaining]},
             reliability_threshold=self.reliability_threshold,
         )
 
@@ -168,7 +169,7 @@ class TrustTest:
 def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:
     """Return the probability that a positive scores higher than a negative.
 
-    Ties count one half. Without positives or without negatives it is `None`.
+    Ties count one half. The result is `None` without positives or negatives.
     """
     count = int(positive.sum())
     if not 0 < count < len(positive):
@@ -196,7 +197,7 @@ def bootstrap_means(
 ) -> np.ndarray:
     """Return means of bootstrap samples of simulations, (draws,).
 
-    Tracers of one simulation are near-copies: they are drawn together.
+    Tracers of a simulation are near-copies of each other, so they are drawn together.
 
     Args:
         sums: Sum over each tracer, (n,).

@@ -1,1 +1,1 @@
-"""Exports of a surrogate to other frameworks and languages."""
+"""Export of a surrogate to ONNX, TensorFlow, PyTorch and NumPy."""

@@ -1,4 +1,4 @@
-"""A surrogate written for other codes, each graph loaded again and compared."""
+"""Export of a surrogate for other codes, each function compared with Keras."""
 
 import importlib
 import json
@@ -35,24 +35,24 @@ WRITERS = {
 }
 TARGETS = tuple(WRITERS)
 BATCHES = (1, 7, 4096)
-SHORT = 2  # steps of the rollout at the largest batch, which would fill memory
-SCALED = 1e-5  # what scaled values, log10 x / decades, may differ by
-# Latents hold these divided by the species' spread in training, 5e-4 at least, and so
-# their rounding: up to 2e-4. What they lead to is compared as part of a step.
-LATENTS = 1e-3
-ROLLOUT_DEX = 1e-3  # what any abundance of a rollout may differ by
+SHORT = 2  # steps of the rollout at the largest batch, as more would fill memory
+SCALED = 1e-5  # largest difference of scaled values, log10 x / decades
+# Latents are sums of scaled values over the spread of each species in training, at
+# least 5e-4, which amplifies rounding to 2e-4. `step` tests their effect.
+LATENTS = 1e-3  # largest difference of latents
+ROLLOUT_DEX = 1e-3  # largest difference of an abundance in a rollout, dex
 
 Functions = dict[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written and how well it agrees.
+    """Result of an export.
 
     Attributes:
-        folder: Where it lies.
-        differences: The largest difference of each graph by batch: in scaled values,
-            of `encode` in latents, of the rollout in dex.
+        folder: The folder written.
+        differences: Largest difference from Keras of each function, by batch size: in
+            scaled values; for `encode` in latents, for `rollout` in dex.
     """
 
     folder: Path
@@ -66,24 +66,24 @@ def export(
     tracers: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> Export:
-    """Write a surrogate's graphs in another format, and check them on real tracers.
+    """Write the functions of a surrogate in another format, and test them on tracers.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
-        to: `onnx`, `savedmodel`, `torch` or `numpy`. The first two are written by
-            TensorFlow, the third by PyTorch, whatever trained the run.
+        to: `onnx`, `savedmodel`, `torch` or `numpy`. TensorFlow writes the first two,
+            PyTorch the third, whatever backend the run was trained on.
         out: The folder; `exports/RUN-FORMAT` by default.
-        tracers: A solved tracer file to check with; by default the one that the run
-            was trained on.
-        overwrite: Whether an export that exists is replaced.
+        tracers: A solved tracer file to test with; by default the one that the run was
+            trained on.
+        overwrite: Whether an existing export is replaced.
 
     Returns:
-        The folder and the differences.
+        The folder and the differences from Keras.
 
     Raises:
-        InputError: For an unknown format, a folder that exists, one to replace that
-            holds anything but an export, or a file that does not suit the surrogate.
-        WorkError: If what was written does not agree; it is removed.
+        InputError: If the format is unknown, the folder exists, a folder to replace
+            holds anything but an export, or the file does not fit the surrogate.
+        WorkError: If the export disagrees with Keras; it is removed.
     """
     if to not in TARGETS:
         raise InputError(f"unknown format {to!r}; use {', '.join(TARGETS)}.")
@@ -97,13 +97,13 @@ def export(
     with TracerStore(tracers or own_tracers(target)) as store:
         sample = _take_sample(store, target)
     select_backend(BACKENDS.get(to))
-    from astrokeras.export.functions import make_graphs
+    from astrokeras.export.functions import make_functions
 
     surrogate = target.load()
     target_format = importlib.import_module(WRITERS[to])
     with written_folder(folder, "export") as beside:
         report(f"Writing {to} ...")
-        target_format.write(surrogate, make_graphs(surrogate), beside)
+        target_format.write(surrogate, make_functions(surrogate), beside)
         (beside / "about.json").write_text(json.dumps(describe(surrogate), indent=1))
         functions = target_format.read(beside)
         differences = _compare(surrogate, functions, sample)
@@ -111,7 +111,7 @@ def export(
 
 
 def describe(surrogate: Any) -> dict[str, Any]:
-    """Return what a caller of the graphs must know, as plain values."""
+    """Return the metadata that a caller of the functions needs, as plain values."""
     names = (
         "species",
         "parameters",
@@ -123,29 +123,18 @@ def describe(surrogate: Any) -> dict[str, Any]:
     )
     config = surrogate.get_config()
     about = {name: config[name] for name in (*names, "conserve", "floor", "version")}
-    # A state to begin with: the first of the named ones.
+    # The first named initial abundances serve as an example.
     return about | {"start": next(iter(config["initial_conditions"].values()), None)}
 
 
-def show(done: Export) -> None:
-    """Print where an export lies and how far its graphs are from Keras."""
-    batches = ", ".join(map(str, BATCHES))
-    print(f"Largest difference from Keras, at batches of {batches}:")
-    for name, by_batch in done.differences.items():
-        unit = {"encode": "of latents", "rollout": "dex"}.get(name, "of scaled values")
-        apart = ", ".join(f"{value:.0e}" for value in by_batch.values())
-        print(f"{name:8} {apart} {unit}")
-    print(done.folder)
-
-
 def _take_sample(store: TracerStore, target: SurrogateReference) -> Tracers:
-    """Return tracers of full length, parameters in the surrogate's order."""
+    """Return tracers with all states, parameters in the order of the surrogate."""
     columns = match_columns(store, target)
     full = np.flatnonzero(store.length == store.states)
     if not len(full):
         raise InputError(
-            f"{store.path}: no tracer lasts for all {store.states} states of the file; "
-            "give another one."
+            f"{store.path}: no tracer has all {store.states} states of the file; give "
+            "another one."
         )
     block = store.read(full[: max(BATCHES[:-1])])
     block.physical = block.physical[..., columns]
@@ -155,34 +144,34 @@ def _take_sample(store: TracerStore, target: SurrogateReference) -> Tracers:
 def _compare(
     surrogate: Any, functions: Functions, sample: Tracers
 ) -> dict[str, dict[int, float]]:
-    """Return the largest difference from Keras of each graph at each batch.
+    """Return the largest difference from Keras of each function, by batch size.
 
     Raises:
-        WorkError: If one is too large.
+        WorkError: If a difference is too large.
     """
-    found: dict[str, dict[int, float]] = {name: {} for name in functions}
+    differences: dict[str, dict[int, float]] = {name: {} for name in functions}
     for name, function in functions.items():
         limit = {"encode": LATENTS, "rollout": ROLLOUT_DEX}.get(name, SCALED)
         for batch in BATCHES:
             with warnings.catch_warnings():
-                # Single states of a tracer may lie at the very edge of training.
+                # Single states of a tracer may lie at the edge of the training ranges.
                 warnings.simplefilter("ignore", UserWarning)
-                given, expected = _case(surrogate, name, sample, batch)
-            result = np.asarray(function(*given))
-            apart = _difference(name, result, expected, surrogate.floor)
-            found[name][batch] = apart
-            if not apart <= limit:
+                inputs, expected = _case(surrogate, name, sample, batch)
+            result = np.asarray(function(*inputs))
+            difference = _difference(name, result, expected, surrogate.floor)
+            differences[name][batch] = difference
+            if not difference <= limit:
                 raise WorkError(
-                    f"{name} at a batch of {batch} differs from Keras by {apart:.1e}, "
-                    f"more than {limit:.0e}; nothing was kept."
+                    f"{name} at a batch of {batch} differs from Keras by "
+                    f"{difference:.1e}, more than {limit:.0e}; the export was removed."
                 )
-    return found
+    return differences
 
 
 def _case(
     surrogate: Any, name: str, sample: Tracers, batch: int
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Return inputs of a graph, from real states, and what Keras makes of them."""
+    """Return inputs of a function, from solved states, and the output of Keras."""
     steps = sample.physical.shape[1]
     count = len(sample.abundances)
     tracer = np.arange(batch) % count
@@ -191,19 +180,18 @@ def _case(
     years = np.diff(sample.time).astype("f4")
     if name == "rollout":
         last = steps if batch <= count else SHORT
-        given = (
+        inputs = (
             abundances[tracer, 0],
             sample.physical[tracer, :last],
             years[tracer, :last],
         )
         time = sample.time[tracer, : last + 1]
-        return given, surrogate.emulate(*given[:2], time)[:, 1:]
-    x, p, t = (one[tracer, state] for one in (abundances, sample.physical, years))
+        return inputs, surrogate.emulate(*inputs[:2], time)[:, 1:]
+    x, p, t = (values[tracer, state] for values in (abundances, sample.physical, years))
     if name == "step":
         time = np.stack([0 * t, t], axis=1)
-        return (x, p, t), surrogate.emulate(x, p[:, None], time, state_indices=[1])[
-            :, 0
-        ]
+        evolved = surrogate.emulate(x, p[:, None], time, state_indices=[1])
+        return (x, p, t), evolved[:, 0]
     z = surrogate.encode(x)
     return ((x,), z) if name == "encode" else ((z,), surrogate.decode(z))
 
@@ -214,7 +202,7 @@ def _difference(
     if result.shape != expected.shape:
         return np.inf
     if name == "encode":
-        # Latents are of order 1; larger ones have as many digits.
+        # Differences of latents above 1 are relative.
         return float((np.abs(result - expected) / np.fmax(np.abs(expected), 1)).max())
     dex = float(np.abs(log10(result) - log10(expected)).max())
     return dex if name == "rollout" else dex / decades(floor)

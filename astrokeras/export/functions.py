@@ -1,4 +1,4 @@
-"""The functions of a surrogate that travel to other codes, in physical units."""
+"""Exported functions of a surrogate: encode, decode, step and rollout."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ NAMES = ("encode", "decode", "step", "rollout")
 
 
 @dataclass(frozen=True)
-class Graph:
-    """A function of arrays in float32.
+class ExportedFunction:
+    """A function of float32 arrays in physical units.
 
     Attributes:
         name: `encode`, `decode`, `step` or `rollout`.
-        inputs: Sizes of each input; those with a name are free.
-        output: What it returns.
-        shape: Sizes of the output.
-        function: Takes the inputs in their order, of any backend.
+        inputs: Shape of each input by name; a dimension with a name is free.
+        output: Name of the output.
+        shape: Shape of the output.
+        function: Takes the inputs in this order, as tensors of any backend.
     """
 
     name: str
@@ -28,14 +28,14 @@ class Graph:
     function: Callable[..., Any]
 
 
-def make_graphs(surrogate: Surrogate) -> dict[str, Graph]:
-    """Return the graphs of a surrogate by name.
+def make_functions(surrogate: Surrogate) -> dict[str, ExportedFunction]:
+    """Return the exported functions of a surrogate by name.
 
-    `encode` and `decode` map abundances to latents and back. `step` is what a grid code
-    calls for its cells: abundances, parameters of the interval and its length in years
-    to the abundances after it. `rollout` evolves tracers over intervals, each with its
-    own length; its states are 1 to `time`. Element totals are conserved if the
-    surrogate conserves them.
+    `encode` and `decode` map abundances to latents and back. `step` is meant for the
+    cells of a grid code: it maps abundances, the parameters of a time step and its
+    length in years to the abundances after the step. `rollout` evolves tracers over
+    time steps of any lengths and returns states 1 to `time`. `step` and `rollout`
+    conserve element totals if the surrogate does.
     """
     species, latents = len(surrogate.species), surrogate.emulator.latents
     parameters = len(surrogate.parameter_names)
@@ -53,23 +53,23 @@ def make_graphs(surrogate: Surrogate) -> dict[str, Graph]:
         return surrogate((abundances, physical, years))
 
     state: dict[str, tuple[str | int, ...]] = {"abundances": ("batch", species)}
-    graphs = [
-        Graph("encode", state, "latents", ("batch", latents), encode),
-        Graph(
+    functions = [
+        ExportedFunction("encode", state, "latents", ("batch", latents), encode),
+        ExportedFunction(
             "decode",
             {"latents": ("batch", latents)},
             "abundances",
             ("batch", species),
             decode,
         ),
-        Graph(
+        ExportedFunction(
             "step",
             state | {"physical": ("batch", parameters), "years": ("batch",)},
             "evolved",
             ("batch", species),
             step,
         ),
-        Graph(
+        ExportedFunction(
             "rollout",
             state
             | {"physical": ("batch", "time", parameters), "years": ("batch", "time")},
@@ -78,4 +78,4 @@ def make_graphs(surrogate: Surrogate) -> dict[str, Graph]:
             rollout,
         ),
     ]
-    return {graph.name: graph for graph in graphs}
+    return {function.name: function for function in functions}

@@ -1,4 +1,4 @@
-"""An `.npz` of weights, and a reader that needs NumPy alone."""
+"""NumPy format: a file of weights, and a module that runs it with NumPy only."""
 
 import importlib.util
 import json
@@ -9,31 +9,31 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-import astrokeras.export.numpy_runtime as reader
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.errors import InputError
+from astrokeras.export import numpy_runtime
 from astrokeras.export.export import Functions, describe
-from astrokeras.export.functions import NAMES, Graph
+from astrokeras.export.functions import NAMES, ExportedFunction
 from astrokeras.layers import rate_features
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.residual_cell import REACH, SLOPE
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 
 FILE = "surrogate.npz"
-READER = "numpy_reader.py"  # the name that its users import
+READER = "numpy_reader.py"  # name of the copy of `numpy_runtime`
 
 
-def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
-    """Write the weights, and the reader beside them."""
+def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) -> None:
+    """Write the weights, and a copy of the runtime module."""
     emulator = surrogate.emulator
     members = getattr(emulator, "members", [emulator])
     weights = {"atoms": surrogate.stoichiometry.astype("f4")}
     weights["low"], weights["high"] = surrogate.decoded_range
     weights |= _named("parameters", surrogate.parameter_scaler)
     for number, member in enumerate(members):
-        found = _coder_weights(member.autoencoder) | _cell_weights(member)
-        weights |= {f"{number}/{name}": value for name, value in found.items()}
-    facts = _facts(members[0]) | {
+        own = _autoencoder_weights(member.autoencoder) | _cell_weights(member)
+        weights |= {f"{number}/{name}": value for name, value in own.items()}
+    architecture = _architecture(members[0]) | {
         "members": len(members),
         "residual_decay_length": surrogate.residual_decay_length,
         "margin": MARGIN_DEX,
@@ -42,14 +42,16 @@ def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
             for name in ("steps", "power", "limit")
         },
     }
-    told = {"about": describe(surrogate), "facts": facts}
-    texts = {name: np.array(json.dumps(value)) for name, value in told.items()}
+    texts = {
+        "about": np.array(json.dumps(describe(surrogate))),
+        "facts": np.array(json.dumps(architecture)),
+    }
     np.savez(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
-    shutil.copy(reader.__file__, folder / READER)
+    shutil.copy(numpy_runtime.__file__, folder / READER)
 
 
 def read(folder: Path) -> Functions:
-    """Return the functions of the reader that was written, from its file."""
+    """Return the functions of the runtime module in the folder."""
     spec = importlib.util.spec_from_file_location("exported", folder / READER)
     assert spec
     assert spec.loader
@@ -60,48 +62,48 @@ def read(folder: Path) -> Functions:
 
 
 def _named(name: str, layer: Any) -> dict[str, np.ndarray]:
-    """Return a layer's weights by the last part of their paths."""
+    """Return the weights of a layer, named by the last part of their paths."""
     return {
         f"{name}/{weight.path.split('/')[-1]}": ops.convert_to_numpy(weight.value)
         for weight in layer.weights
     }
 
 
-def _coder_weights(model: Any) -> dict[str, np.ndarray]:
-    found = _named("species", model.species_scaler)
+def _autoencoder_weights(model: Any) -> dict[str, np.ndarray]:
+    weights = _named("species", model.species_scaler)
     for i, layer in enumerate(model.dense):
-        found |= _named(f"dense_{i}", layer)
+        weights |= _named(f"dense_{i}", layer)
     if isinstance(model, ProjectionAutoencoder):
-        found["kernel"] = ops.convert_to_numpy(model.kernel.value)
-        return found | _named("last", model.last)
+        weights["kernel"] = ops.convert_to_numpy(model.kernel.value)
+        return weights | _named("last", model.last)
     for kind in ("encoder", "decoder"):
         for i, layer in enumerate(getattr(model, f"{kind}_norms")):
-            found |= _named(f"{kind}_norm_{i}", layer)
-    return found
+            weights |= _named(f"{kind}_norm_{i}", layer)
+    return weights
 
 
 def _cell_weights(member: Any) -> dict[str, np.ndarray]:
     cell = member.recurrence.cell
-    found = _named("latents", member.latent_scaler)
-    found |= _named("drive", member.recurrence.drive) | _named("first", cell.first)
+    weights = _named("latents", member.latent_scaler)
+    weights |= _named("drive", member.recurrence.drive) | _named("first", cell.first)
     for i, layer in enumerate(cell.inner):
-        found |= _named(f"inner_{i}", layer)
-    found |= _named("last_cell", cell.last)
+        weights |= _named(f"inner_{i}", layer)
+    weights |= _named("last_cell", cell.last)
     if cell.relaxing:
-        found |= _named("rate", cell.rate)
+        weights |= _named("rate", cell.rate)
     if cell.bounds is not None:
-        found["bounds"] = cell.bounds
-    return found
+        weights["bounds"] = cell.bounds
+    return weights
 
 
-def _facts(member: Any) -> dict[str, Any]:
-    """Return what the reader must know of the architecture."""
+def _architecture(member: Any) -> dict[str, Any]:
+    """Return the settings of the architecture that the runtime module needs."""
     coder, cell = member.autoencoder, member.recurrence.cell
     for activation in (coder.activation, cell.activation):
-        if activation not in reader.ACTIVATIONS:
+        if activation not in numpy_runtime.ACTIVATIONS:
             raise InputError(
-                f"the reader in NumPy has no activation {activation!r}; use "
-                f"{', '.join(reader.ACTIVATIONS)}, or export to another format."
+                f"the NumPy format has no activation {activation!r}; use "
+                f"{', '.join(numpy_runtime.ACTIVATIONS)}, or export to another format."
             )
     projection = isinstance(coder, ProjectionAutoencoder)
     return {
@@ -114,12 +116,12 @@ def _facts(member: Any) -> dict[str, Any]:
         "inner": len(cell.inner),
         "relaxing": [REACH, SLOPE] if cell.relaxing else None,
         "use_timestep": member.use_timestep,
-        "rates": member.rates and _rate_facts(member.rates),
+        "rates": member.rates and _rate_settings(member.rates),
     }
 
 
-def _rate_facts(layer: RateFeatures) -> dict[str, Any]:
-    """Return what the features of rates are made with."""
+def _rate_settings(layer: RateFeatures) -> dict[str, Any]:
+    """Return the constants of the rate features."""
     names = (
         "SWITCHES",
         "WIDTH",

@@ -1,14 +1,14 @@
-"""Runs an exported surrogate with NumPy alone: copy this file and `surrogate.npz`.
+"""NumPy runtime of an exported surrogate: this file and `surrogate.npz` suffice.
 
     import numpy_reader
     model = numpy_reader.Surrogate("surrogate.npz")
     evolved = model.step(abundances, physical, years)
 
-Abundances are relative to H nuclei, (N, S); parameters (N, P) in `about["units"]` hold
-for an interval of `years`, (N,); `rollout` takes (N, T, P) and (N, T) and returns the
-states after each interval, (N, T, S). Other shapes, and what is not finite or not
-positive where it must be, are a `ValueError`. Ranges are in `about`; nothing checks
-them here.
+Abundances are relative to H nuclei, (N, S). Parameters, (N, P) in `about["units"]`, are
+constant during a time step of `years`, (N,). `rollout` takes (N, T, P) and (N, T) and
+returns the states after each step, (N, T, S). Other shapes, and values that are not
+finite or not positive, raise ValueError. `about` holds the training ranges, which are
+not checked here.
 """
 
 import json
@@ -36,7 +36,7 @@ ACTIVATIONS: dict = {
 
 
 def _read(file, member):
-    """Return an array that takes no more memory than its file has bytes."""
+    """Return an array, after a check that its size is that of its file."""
     with file.open(member) as array:
         np.lib.format.read_magic(array)
         shape, by_columns, kind = np.lib.format.read_array_header_1_0(array)
@@ -48,7 +48,7 @@ def _read(file, member):
 
 
 def _take(name, values, shape, least=-math.inf):
-    """Return finite numbers of a shape, in which `None` is any length."""
+    """Return an array of finite numbers; `None` in `shape` is any length."""
     try:
         array = np.asarray(values).astype("f4")
     except (TypeError, ValueError) as error:
@@ -66,10 +66,10 @@ def _take(name, values, shape, least=-math.inf):
 
 
 class Surrogate:
-    """Encode, decode, step and rollout of an exported surrogate.
+    """Exported surrogate with encode, decode, step and rollout.
 
     Args:
-        path: The `surrogate.npz` that `astrokeras export --to numpy` writes.
+        path: The file `surrogate.npz` that `astrokeras export --to numpy` writes.
     """
 
     def __init__(self, path):
@@ -79,48 +79,48 @@ class Surrogate:
                 for member in file.infolist()
             }
         self.about = json.loads(str(self.weights.pop("about")))
-        self.facts = json.loads(str(self.weights.pop("facts")))
-        self.members = range(self.facts["members"])
+        self.settings = json.loads(str(self.weights.pop("facts")))
+        self.members = range(self.settings["members"])
 
     def encode(self, abundances):
-        """Return latents, (N, L), of abundances, (N, S)."""
+        """Return the latents, (N, L), of abundances, (N, S)."""
         given = _take("abundances", abundances, (None, self.species), -1e-12)
         scaled = self._scale(given)
         return np.concatenate([self._encode(k, scaled) for k in self.members], -1)
 
     def decode(self, latents):
-        """Return abundances, (N, S), of latents, (N, L)."""
+        """Return the abundances, (N, S), of latents, (N, L)."""
         return self._finish(self._decode(_take("latents", latents, (None, None))))
 
     def step(self, abundances, physical, years):
-        """Return abundances after one interval, (N, S)."""
+        """Return the abundances after one time step, (N, S)."""
         physical = _take("physical", physical, (None, None), 0)
         years = _take("years", years, (None,), 0)
         return self.rollout(abundances, physical[:, None], years[:, None])[:, 0]
 
     def rollout(self, abundances, physical, years):
-        """Return abundances after each interval, (N, T, S)."""
+        """Return the abundances after each time step, (N, T, S)."""
         initial = _take("abundances", abundances, (None, self.species), -1e-12)
         count = len(self.about["parameters"])
         physical = _take("physical", physical, (len(initial), None, count), 0)
         years = _take("years", years, physical.shape[:2], 0)
         scaled = self._scale(initial)
         latents = np.concatenate([self._encode(k, scaled) for k in self.members], -1)
-        told = self._tell(physical, years)
-        missed = scaled - self._decode(latents)
+        drive = self._drive(physical, years)
+        residual = scaled - self._decode(latents)
         totals = np.maximum(initial @ self.weights["atoms"], TINY)
         path = np.zeros((len(initial), 1), "f4")
-        states = np.full((len(initial), told.shape[1], self.species), np.nan, "f4")
-        for t in range(told.shape[1]):
-            before, latents = latents, self._step(latents, told[:, t])
+        states = np.full((len(initial), drive.shape[1], self.species), np.nan, "f4")
+        for t in range(drive.shape[1]):
+            before, latents = latents, self._step(latents, drive[:, t])
             path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
-            found = self._decode(latents)
-            if self.facts["residual_decay_length"]:
-                found = found + missed * np.exp(
-                    -path / self.facts["residual_decay_length"]
+            state = self._decode(latents)
+            if self.settings["residual_decay_length"]:
+                state = state + residual * np.exp(
+                    -path / self.settings["residual_decay_length"]
                 )
-            found = self._finish(found)
-            states[:, t] = self._conserve(found, totals) if self.conserves else found
+            state = self._finish(state)
+            states[:, t] = self._conserve(state, totals) if self.conserves else state
         return states
 
     @property
@@ -130,18 +130,18 @@ class Surrogate:
 
     @property
     def conserves(self):
-        """Whether rollouts keep the element totals of their start."""
+        """Whether rollouts conserve the element totals of state 0."""
         return self.about["conserve"]
 
     def _scale(self, abundances):
         floor = self.about["floor"]
-        # What is handed out within a margin below the floor is kept.
-        least = floor * 10 ** -(self.facts["margin"] + 0.01)
+        # Predicted abundances within a margin below the floor are not changed.
+        least = floor * 10 ** -(self.settings["margin"] + 0.01)
         logs = np.log10(np.where(abundances < least, floor, abundances))
         return (1 - logs / np.log10(floor)).astype("f4")
 
     def _finish(self, scaled):
-        """Return abundances, within the trained range and its margin."""
+        """Return abundances within the trained ranges."""
         decades = -np.log10(self.about["floor"])
         inside = np.clip(scaled, self.weights["low"], self.weights["high"])
         return np.power(10.0, (inside - 1) * decades).astype("f4")
@@ -154,7 +154,7 @@ class Surrogate:
         return x @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
 
     def _activate(self, x, kind="coder"):
-        return ACTIVATIONS[self.facts[kind]](x)
+        return ACTIVATIONS[self.settings[kind]](x)
 
     def _norm(self, name, x):
         if f"{name}/gamma" not in self.weights:
@@ -167,13 +167,13 @@ class Surrogate:
 
     def _encode(self, k, scaled):
         x = self._affine(f"{k}/species", scaled)
-        if self.facts["kind"] == "projection":
+        if self.settings["kind"] == "projection":
             x = x @ self.weights[f"{k}/kernel"]
         else:
-            depth = self.facts["depth"]
+            depth = self.settings["depth"]
             for i in range(depth):
                 x = self._dense(f"{k}/dense_{i}", x)
-                if i < depth - 1 or self.facts["latent_activation"]:
+                if i < depth - 1 or self.settings["latent_activation"]:
                     x = self._activate(self._norm(f"{k}/encoder_norm_{i}", x))
         return self._affine(f"{k}/latents", x).astype("f4")
 
@@ -183,8 +183,8 @@ class Surrogate:
 
     def _decode_one(self, k, latents):
         x = z = self._affine(f"{k}/latents", latents, reverse=True)
-        depth = self.facts["depth"]
-        if self.facts["kind"] == "projection":
+        depth = self.settings["depth"]
+        if self.settings["kind"] == "projection":
             for i in range(depth - 1):
                 x = self._activate(self._dense(f"{k}/dense_{i}", x))
             x, kernel = self._dense(f"{k}/last", x), self.weights[f"{k}/kernel"]
@@ -196,57 +196,58 @@ class Surrogate:
                 if i:
                     norm = f"{k}/decoder_norm_{depth - 1 - i}"
                     x = self._activate(self._norm(norm, x))
-            if self.facts["output"] == "sigmoid":
+            if self.settings["output"] == "sigmoid":
                 return _sigmoid(x)
         return self._affine(f"{k}/species", x, reverse=True)
 
-    def _tell(self, physical, years):
+    def _drive(self, physical, years):
+        """Return the input of the emulator beside the latents, (N, T, D)."""
         logs = np.log10(physical)
         p = self._affine("parameters", logs)
-        told = [p]
-        if self.facts["use_timestep"]:
+        features = [p]
+        if self.settings["use_timestep"]:
             length = np.log10(years / self.about["dt_range"][0])[..., None]
-            told += [0 * p, 0 * p, length]
-        if self.facts["rates"]:
-            told += self._rates(logs, **self.facts["rates"])
-        return np.concatenate(told, -1).astype("f4")
+            features += [0 * p, 0 * p, length]
+        if self.settings["rates"]:
+            features += self._rates(logs, **self.settings["rates"])
+        return np.concatenate(features, -1).astype("f4")
 
     @staticmethod
     def _rates(
         logs, units, switches, width, cool, largest, shields, dark, opaque, black
     ):
-        """Return what rates depend on beside logarithms of parameters."""
+        """Return the rate features of log10 parameters."""
 
         def having(unit):
-            return [logs[..., [i]] for i, one in enumerate(units) if one == unit]
+            return [logs[..., [i]] for i, name in enumerate(units) if name == unit]
 
-        found = []
+        features = []
         for log in having("K"):
-            found.append(np.minimum(cool * 10**-log, largest) - 1)
-            found += [np.tanh((log - np.log10(one)) / width) for one in switches]
+            features.append(np.minimum(cool * 10**-log, largest) - 1)
+            features += [np.tanh((log - np.log10(x)) / width) for x in switches]
         field = (having("Habing") or [0])[0]
         for log in having("mag"):
             extinction = np.minimum(10**log, black)
-            found.append(2 * np.minimum(extinction, opaque) / opaque - 0.5)
+            features.append(2 * np.minimum(extinction, opaque) / opaque - 0.5)
             for shield in shields:
                 light = 10 ** (field - shield / np.log(10) * extinction)
-                found.append(np.log10(light + dark) / 2)
-        return found
+                features.append(np.log10(light + dark) / 2)
+        return features
 
-    def _step(self, latents, told):
+    def _step(self, latents, drive):
         parts = np.split(latents, len(self.members), axis=-1)
         return np.concatenate(
-            [self._step_one(k, z, told) for k, z in enumerate(parts)], -1
+            [self._step_one(k, z, drive) for k, z in enumerate(parts)], -1
         )
 
-    def _step_one(self, k, z, told):
-        x = self._dense(f"{k}/drive", told) + z @ self.weights[f"{k}/first/kernel"]
+    def _step_one(self, k, z, drive):
+        x = self._dense(f"{k}/drive", drive) + z @ self.weights[f"{k}/first/kernel"]
         x = self._activate(x, "cell")
-        for i in range(self.facts["inner"]):
+        for i in range(self.settings["inner"]):
             x = self._activate(self._dense(f"{k}/inner_{i}", x), "cell")
         change = self._dense(f"{k}/last_cell", x)
-        if self.facts["relaxing"]:
-            reach, slope = self.facts["relaxing"]
+        if self.settings["relaxing"]:
+            reach, slope = self.settings["relaxing"]
             equilibrium = reach * np.tanh(change * (slope / reach))
             change = _sigmoid(self._dense(f"{k}/rate", x)) * (equilibrium - z)
         z = z + change
@@ -255,15 +256,15 @@ class Surrogate:
         return z.astype("f4")
 
     def _conserve(self, x, wanted):
-        """Multiply species by exp(c A mu) so that the element totals are `wanted`."""
-        atoms, facts = self.weights["atoms"], self.facts["conservation"]
-        with np.errstate(divide="ignore"):  # an electron has no atoms
+        """Return abundances with element totals `wanted`, scaled by exp(c A mu)."""
+        atoms, settings = self.weights["atoms"], self.settings["conservation"]
+        with np.errstate(divide="ignore"):  # electrons contain no element
             x = np.minimum(x, 1 / (atoms / wanted[:, None]).max(-1))
         present = np.maximum(x @ atoms, TINY)
         share = np.clip(x * (atoms / present[:, None]).max(-1), 1e-30, 1)
-        weight, mu = share ** facts["power"], np.zeros_like(wanted)
+        weight, mu = share ** settings["power"], np.zeros_like(wanted)
         products = atoms[:, :, None] * atoms[:, None]
-        for _ in range(facts["steps"]):
+        for _ in range(settings["steps"]):
             moved = x * np.exp(np.clip(weight * (mu @ atoms.T), -60, 60))
             totals = np.maximum(moved @ atoms, TINY)
             jacobian = np.tensordot(moved * weight, products, 1)
@@ -274,6 +275,6 @@ class Surrogate:
             right = scale * totals * np.log(wanted / totals)
             change = np.linalg.solve(jacobian, right[..., None])[..., 0] * scale
             largest = np.abs(change).max(-1, keepdims=True)
-            mu = mu + change / np.maximum(largest / facts["limit"], 1)
+            mu = mu + change / np.maximum(largest / settings["limit"], 1)
         moved = x * np.exp(np.clip(weight * (mu @ atoms.T), -60, 60))
         return moved.astype("f4")

@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel, each graph an endpoint."""
+"""SavedModel format of TensorFlow, with an endpoint for each function."""
 
 from pathlib import Path
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import keras
 
 from astrokeras.export.export import Functions
-from astrokeras.export.functions import NAMES, Graph
+from astrokeras.export.functions import NAMES, ExportedFunction
 
 
-def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
-    """Write a SavedModel whose endpoints are the graphs."""
+def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) -> None:
+    """Write a SavedModel with the functions as endpoints."""
     archive = keras.export.ExportArchive()
     archive.track(surrogate)
-    for graph in graphs.values():
-        archive.add_endpoint(graph.name, graph.function, signature(graph))
+    for function in functions.values():
+        archive.add_endpoint(function.name, function.function, signature(function))
     archive.write_out(str(folder), verbose=False)
 
 
@@ -24,18 +24,18 @@ def read(folder: Path) -> Functions:
 
     model = tf.saved_model.load(str(folder))
     functions = {name: getattr(model, name) for name in NAMES}
-    # A function dies with the model that it belongs to.
+    # The functions work as long as a reference to the model exists.
     functions["encode"].model = model
     return functions
 
 
-def signature(graph: Graph) -> list[Any]:
-    """Return TensorFlow's description of a graph's inputs."""
+def signature(function: ExportedFunction) -> list[Any]:
+    """Return the TensorFlow signature of a function."""
     import tensorflow as tf
 
     return [
         tf.TensorSpec(
             [size if isinstance(size, int) else None for size in sizes], name=name
         )
-        for name, sizes in graph.inputs.items()
+        for name, sizes in function.inputs.items()
     ]

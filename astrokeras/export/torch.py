@@ -1,49 +1,54 @@
-"""PyTorch's `torch.export`, of all but the rollout: it would unroll its loop."""
+"""`torch.export` format of PyTorch: encode, decode and step.
+
+The rollout is left out, as the export would unroll its loop.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from astrokeras.export.export import Functions
-from astrokeras.export.functions import Graph
+from astrokeras.export.functions import ExportedFunction
 
 
-def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
+def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) -> None:
     """Write `encode.pt2`, `decode.pt2` and `step.pt2`."""
     import torch
 
     class Module(torch.nn.Module):
-        def __init__(self, graph: Graph):
+        def __init__(self, function: ExportedFunction):
             super().__init__()
             self.surrogate = surrogate
-            self.graph = graph
+            self.function = function
 
-        def forward(self, *given: Any) -> Any:
-            return self.graph.function(*given)
+        def forward(self, *inputs: Any) -> Any:
+            return self.function.function(*inputs)
 
     batch = torch.export.Dim("batch", min=1)
     for name in ("encode", "decode", "step"):
-        graph = graphs[name]
+        function = functions[name]
         shapes = [
             [3 if size == "batch" else size for size in sizes]
-            for sizes in graph.inputs.values()
+            for sizes in function.inputs.values()
         ]
-        given = tuple(torch.full(shape, 1e-3) for shape in shapes)
+        inputs = tuple(torch.full(shape, 1e-3) for shape in shapes)
         program = torch.export.export(
-            Module(graph).eval(), given, dynamic_shapes=(({0: batch},) * len(given),)
+            Module(function).eval(),
+            inputs,
+            dynamic_shapes=(({0: batch},) * len(inputs),),
         )
         torch.export.save(program, folder / f"{name}.pt2")
 
 
 def read(folder: Path) -> Functions:
-    """Return functions that run the files."""
+    """Return the functions, run by PyTorch."""
     import torch
 
     def load(path: Path) -> Any:
         module = torch.export.load(path).module()
 
-        def run(*given: Any) -> Any:
+        def run(*inputs: Any) -> Any:
             with torch.no_grad():
-                return module(*(torch.from_numpy(one) for one in given)).numpy()
+                return module(*(torch.from_numpy(array) for array in inputs)).numpy()
 
         return run
 

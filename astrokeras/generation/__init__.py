@@ -1,1 +1,1 @@
-"""Generated tracer data: solvers, workers, verification, proposals."""
+"""Generation of tracer data: solving, verifying and proposing trajectories."""

@@ -1,4 +1,4 @@
-"""Tracers solved side by side by Dask: on this machine or on a cluster."""
+"""Dask workers that solve tracers in parallel, on this machine or on a cluster."""
 
 import logging
 import math
@@ -18,14 +18,14 @@ from astrokeras.errors import InputError, WorkError
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import SolverError
 
-AHEAD = 2
-"""Tracers that wait at each worker, so that none is idle."""
-DEATHS = 20
-"""Workers that may die at one tracer before it counts as failed."""
-CONNECT = 20
-"""Seconds to wait for a scheduler."""
-ASK = 2
-"""Seconds after which workers are counted anew."""
+TRACERS_PER_THREAD = 2
+"""Tracers submitted for each thread of the workers, so that none is idle."""
+WORKER_DEATHS = 20
+"""Workers that may die while solving a tracer before it counts as failed."""
+CONNECT_SECONDS = 20
+"""Longest wait for a scheduler."""
+RECOUNT_SECONDS = 2
+"""Time after which the workers are counted again."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Job:
     """A tracer to solve.
 
     Attributes:
-        row: Among the tracks.
-        time: Years from 0 on, (T+1,).
-        physical: Every parameter of the solver, (T,) each.
+        row: Row number in the file of trajectories.
+        time: Years since the first state, (T+1,).
+        physical: Each parameter of the solver, (T,).
         initial: Abundances at time 0, (S,).
     """
 
@@ -47,13 +47,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a tracer.
+    """The solution of a tracer, or the reason why there is none.
 
     Attributes:
-        row: Among the tracks.
-        seconds: What the solver took.
-        abundances: Float32, (T+1, S), or `None` if it failed.
-        reason: Why it failed.
+        row: Row number in the file of trajectories.
+        seconds: Wall time of the solver.
+        abundances: Solved states, (T+1, S) float32, `None` if the solver failed.
+        reason: Why the solver failed.
     """
 
     row: int
@@ -63,11 +63,7 @@ class Outcome:
 
 
 def check_scheduler(scheduler: str | None) -> None:
-    """Refuse a scheduler that is not there before anything is written.
-
-    Raises:
-        InputError: As `connect`.
-    """
+    """Raise InputError if Dask is missing or the scheduler cannot be reached."""
     import_dask()
     if scheduler is not None:
         with connect(scheduler, None):
@@ -91,27 +87,27 @@ def import_dask() -> Any:
 
 @contextmanager
 def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
-    """Give a client of Dask: of a cluster of this machine, or of one that runs.
+    """Yield a Dask client of a running cluster, or of a new one on this machine.
 
     Args:
-        scheduler: Address of a scheduler; `None` for a cluster of our own.
-        workers: Of our own; one for each core by default.
+        scheduler: Address of a scheduler; `None` for a new cluster on this machine.
+        workers: Number of workers of a new cluster; one for each core by default.
 
     Raises:
-        InputError: If Dask is not installed or nobody answers.
+        InputError: If Dask is not installed or no scheduler answers.
     """
     distributed = import_dask()
     import dask
 
-    quiet = {
-        "distributed.scheduler.allowed-failures": DEATHS,
-        "distributed.comm.timeouts.connect": CONNECT,
+    settings = {
+        "distributed.scheduler.allowed-failures": WORKER_DEATHS,
+        "distributed.comm.timeouts.connect": CONNECT_SECONDS,
         "distributed.worker.memory.terminate": False,
     }
-    with dask.config.set(quiet):
+    with dask.config.set(settings):
         if scheduler is not None:
             try:
-                client = distributed.Client(scheduler, timeout=CONNECT)
+                client = distributed.Client(scheduler, timeout=CONNECT_SECONDS)
             except (OSError, ValueError) as error:
                 raise InputError(
                     f"--scheduler {scheduler}: no scheduler of Dask answers there "
@@ -124,7 +120,7 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                dashboard_address=":0",  # Its usual port may be another cluster's.
+                dashboard_address=":0",  # The default port may be in use.
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             distributed.Client(cluster) as client,
@@ -135,23 +131,23 @@ def connect(scheduler: str | None, workers: int | None) -> Iterator[Any]:
 def solve_all(
     client: Any, config: SolverConfig, jobs: Iterator[Job]
 ) -> Iterator[Outcome]:
-    """Solve tracers and give them in the order in which they are finished.
+    """Solve tracers, and yield them in the order in which they finish.
 
-    Only a few wait at any moment, so that memory does not grow with their number. What
-    a worker that dies was at is solved by another.
+    Only a few are submitted at a time, so that memory does not grow with their number.
+    If a worker dies, another one solves its tracers.
 
     Raises:
-        WorkError: If the scheduler is gone.
+        WorkError: If the scheduler has ended.
     """
     from distributed import KilledWorker, as_completed
 
     client.wait_for_workers(1)
     pending: dict[Any, int] = {}
     queue = as_completed()
-    room = _Room(client)
+    capacity = _Capacity(client)
 
     def submit() -> None:
-        for job in islice(jobs, max(room.tracers() - len(pending), 0)):
+        for job in islice(jobs, max(capacity.tracers() - len(pending), 0)):
             future = client.submit(solve_one, config, job, pure=False)
             pending[future.key] = job.row
             queue.add(future)
@@ -163,49 +159,51 @@ def solve_all(
             try:
                 outcome = future.result()
             except KilledWorker:
-                outcome = Outcome(row, 0.0, None, f"{DEATHS} workers died at it")
+                outcome = Outcome(
+                    row, 0.0, None, f"{WORKER_DEATHS} workers died while solving it"
+                )
             future.release()
             submit()
             yield outcome
     except CancelledError as error:
         raise WorkError(
-            f"the Dask scheduler {client.scheduler.address} is gone; what was solved "
-            "is kept: the same command with --resume goes on."
+            f"the Dask scheduler {client.scheduler.address} is gone; solved tracers "
+            "are kept, and the same command with --resume continues."
         ) from error
 
 
-class _Room:
-    """How many tracers may be on their way: workers come and go on a cluster."""
+class _Capacity:
+    """Number of tracers to submit, as workers join and leave a cluster."""
 
     def __init__(self, client: Any):
         self.client = client
-        self.asked = -math.inf
+        self.counted = -math.inf  # time of the last count
         self.threads = 0
 
     def tracers(self) -> int:
-        """Return `AHEAD` for each thread of the workers that are there now."""
-        if time.monotonic() - self.asked > ASK:
+        """Return `TRACERS_PER_THREAD` for each thread of the current workers."""
+        if time.monotonic() - self.counted > RECOUNT_SECONDS:
             self.threads = sum(self.client.nthreads().values())
-            self.asked = time.monotonic()
-        return AHEAD * max(self.threads, 1)
+            self.counted = time.monotonic()
+        return TRACERS_PER_THREAD * max(self.threads, 1)
 
 
-# Of this worker, those that are idle; a worker has one for each of its threads.
-_HOSTS: dict[str, list[SolverProcess]] = {}
+# Idle solver processes of this worker, which needs one for each of its threads.
+_IDLE_HOSTS: dict[str, list[SolverProcess]] = {}
 
 
 def solve_one(config: SolverConfig, job: Job) -> Outcome:
-    """Solve one tracer, on a worker.
+    """Solve a tracer on a worker.
 
     Raises:
-        InputError: If the solver is not installed there.
+        InputError: If the solver is not installed on the worker.
     """
-    idle = _HOSTS.setdefault(repr(config), [])
+    idle = _IDLE_HOSTS.setdefault(repr(config), [])
     host = idle.pop() if idle else SolverProcess(config)
     began, abundances = time.monotonic(), None
     try:
         solved = host.solve(job.time, job.physical, job.initial)
-        reason = _fault(solved, job, host.species)
+        reason = _find_fault(solved, job, host.species)
         if not reason:
             abundances = np.clip(solved, file_format.FLOOR, 1.0).astype(np.float32)
     except SolverError as error:
@@ -215,17 +213,17 @@ def solve_one(config: SolverConfig, job: Job) -> Outcome:
     return Outcome(job.row, time.monotonic() - began, abundances, reason)
 
 
-def _fault(solved: np.ndarray, job: Job, species: tuple[str, ...]) -> str:
-    """Return what is wrong with a solution, if anything."""
+def _find_fault(solved: np.ndarray, job: Job, species: tuple[str, ...]) -> str:
+    """Return the fault of a solution, empty if there is none."""
     if np.shape(solved) != (len(job.time), len(species)):
         return (
             f"the solver returned the shape {np.shape(solved)}, not "
             f"{(len(job.time), len(species))}, states and species"
         )
-    good = (solved >= file_format.LOWEST) & (solved <= file_format.HIGHEST)
-    if good.all():
+    valid = (solved >= file_format.LOWEST) & (solved <= file_format.HIGHEST)
+    if valid.all():
         return ""
-    state, column = np.argwhere(~good)[0]
+    state, column = np.argwhere(~valid)[0]
     return (
         f"the abundance of {species[column]} is {solved[state, column]:g} after "
         f"{job.time[state]:g} years"

@@ -1,4 +1,4 @@
-"""Trajectories through a solver of the chemistry into a tracer file."""
+"""Generation of tracer files: a solver of the chemistry along trajectories."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.data.tracers.split import make_split, split_attributes
 from astrokeras.errors import InputError, WorkError
 from astrokeras.generation.dask_pool import check_scheduler, connect, solve_all
-from astrokeras.generation.results_log import Journal
-from astrokeras.generation.solver_inputs import Tracks
+from astrokeras.generation.results_log import ResultsLog
+from astrokeras.generation.solver_inputs import SolverInputs
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import find_file
@@ -27,14 +27,14 @@ FAILURE_COLUMNS = ("tracer", "simulation", "row", "seconds", "reason")
 
 @dataclass(frozen=True)
 class Generation:
-    """What `generate` wrote.
+    """Result of `generate`.
 
     Attributes:
         path: The tracer file.
-        solved: Tracers in it.
-        failed: Tracers left out, each with its reason in `failures`.
-        failures: The list of these, CSV; `None` if there are none.
-        seconds: Of one core, that the solver took.
+        solved: Number of tracers in it.
+        failed: Number of tracers that the solver failed on; they are left out.
+        failures: CSV file that lists them with reasons, `None` if there are none.
+        seconds: Total core time of the solver.
     """
 
     path: Path
@@ -65,120 +65,121 @@ def generate(
 ) -> Generation:
     """Solve the chemistry along every trajectory of a file and write a tracer file.
 
-    The whole input is checked before the first tracer is solved. Each is solved in a
-    process of its own, in a limited time; one that fails is recorded and the rest go
-    on. Whatever was solved survives any interruption.
+    All inputs are checked before the first tracer is solved. Each tracer is solved in a
+    process of its own, within a time limit. A failure is recorded and the other tracers
+    are solved. Solved tracers survive any interruption.
 
     Args:
-        tracks: A tracer file; of its abundances only state 0 is used, if it has them.
-            Or a table that `import_tracers` reads, of which the physics alone is used.
-        out: The tracer file to write, its states relative to time 0 of each tracer.
-        config: The solver, and how a table is read, and the file described and split.
-        initial: One start for all tracers: "network", its own, or a CSV file of
-            abundances with species as columns. By default each tracer's state 0 where
-            `tracks` has abundances, else the network's own.
-        scheduler: Address of a Dask scheduler; a cluster of this machine by default.
-        workers: Of this machine's cluster; one for each core by default.
+        tracks: A tracer file, of whose abundances only state 0 is used, or a table that
+            `import_tracers` reads, of which only the physical parameters are used.
+        out: The tracer file to write. The time of each tracer starts at 0.
+        config: The solver; how to read a table, and to describe and split the file.
+        initial: Initial abundances of all tracers: "network" for those of the network,
+            or a CSV file with a column for each species. By default state 0 of each
+            tracer where `tracks` has abundances, else those of the network.
+        scheduler: Address of a Dask scheduler; by default a cluster on this machine.
+        workers: Workers on this machine; one for each core by default.
         split: Whether to split by simulation, unless `tracks` is split.
-        resume: Whether to go on with an interrupted generation.
+        resume: Whether to continue an interrupted generation.
         overwrite: Whether a file, or an interrupted generation, may be replaced.
-        progress: Called with tracers done, failed and in all.
-        warn: Called with each line about what may be wrong with a table.
+        progress: Called with the number of tracers done, failed, and in total.
+        warn: Called with each line about possible errors in a table.
 
     Returns:
-        What was written.
+        Counts and paths of the files written.
 
     Raises:
-        InputError: If the file is malformed, holds what the solver does not accept or
-            the solver is not installed, naming file, tracer, row and value; as `Parts`
-            for an interrupted generation.
-        WorkError: If every tracer failed, or the scheduler is gone.
+        InputError: If the file is malformed, holds values that the solver does not
+            accept, or the solver is not installed, naming file, tracer, row and value;
+            as `ResumableOutput` for an interrupted generation.
+        WorkError: If every tracer failed, or the scheduler has ended.
     """
     arguments.flags(split=split, resume=resume, overwrite=overwrite)
     if workers is not None:
         workers = arguments.whole("workers", workers, low=1)
-    parts = ResumableOutput(arguments.path("out", out), "generation")
-    parts.check(arguments.path("tracks", tracks), resume, overwrite)
-    _check_failures(_failures_path(parts.out))
+    output = ResumableOutput(arguments.path("out", out), "generation")
+    output.check(arguments.path("tracks", tracks), resume, overwrite)
+    _check_failures(_failures_path(output.out))
     with opened_tracks(tracks, config.dataset, warn) as store:
         with SolverProcess(config.solver) as host:
-            given = Tracks(store, host, config, initial, Path(tracks))
-        splits, told = _split(given, split)
-        facts = {
-            "tracks": hash_file(given.path),
-            **{f"dataset.{key}": one for key, one in asdict(config.dataset).items()},
-            **{f"solver.{key}": one for key, one in _chemistry(config.solver).items()},
-            **given.facts,
-            "fixed": given.fixed(),
-            "initial": None if given.start is None else given.start.tolist(),
+            inputs = SolverInputs(store, host, config, initial, Path(tracks))
+        splits, split_facts = _choose_split(inputs, split)
+        signature = {
+            "tracks": hash_file(inputs.path),
+            **{f"dataset.{key}": v for key, v in asdict(config.dataset).items()},
+            **{f"solver.{key}": v for key, v in _solver_key(config.solver).items()},
+            **inputs.solver_facts,
+            "fixed": inputs.fixed(),
+            "initial": None if inputs.start is None else inputs.start.tolist(),
         }
         check_scheduler(scheduler)
-        with parts.opened(facts, resume):
-            place = parts.folder / "solved.journal"
-            with Journal(place, store.tracers, len(given.species)) as journal:
-                _solve(given, config, journal, scheduler, workers, progress)
-                if journal.failed.all():
-                    _, reason = next(journal.failures())
+        with output.opened(signature, resume):
+            path = output.folder / "solved.journal"
+            with ResultsLog(path, store.tracers, len(inputs.species)) as log:
+                _solve(inputs, config, log, scheduler, workers, progress)
+                if log.failed.all():
+                    _, reason = next(log.failures())
                     raise WorkError(
-                        f"{given.path}: no tracer could be solved; the first: {reason}."
+                        f"{inputs.path}: no tracer could be solved; the first: "
+                        f"{reason}."
                     )
-                failures = _write_failures(store, journal, parts.out)
-                attributes = given.attributes() | told
-                _write(given, journal, parts.out, splits, attributes)
-                failed = int(journal.failed.sum())
+                failures = _write_failures(store, log, output.out)
+                attributes = inputs.attributes() | split_facts
+                _write(inputs, log, output.out, splits, attributes)
+                failed = int(log.failed.sum())
                 return Generation(
-                    parts.out,
+                    output.out,
                     store.tracers - failed,
                     failed,
                     failures,
-                    float(journal.seconds.sum()),
+                    float(log.seconds.sum()),
                 )
 
 
-def _chemistry(config: SolverConfig) -> dict[str, Any]:
-    """Return what tracers solved before and after an interruption have in common."""
-    told = asdict(config)
-    del told["time_limit"]
-    told["files"] = {
-        key: hash_file(find_file(key, given)) for key, given in config.files.items()
+def _solver_key(config: SolverConfig) -> dict[str, Any]:
+    """Return the settings that must not change when a generation is resumed."""
+    settings = asdict(config)
+    del settings["time_limit"]
+    settings["files"] = {
+        key: hash_file(find_file(key, path)) for key, path in config.files.items()
     }
-    return told
+    return settings
 
 
-def _split(tracks: Tracks, wanted: bool) -> tuple[np.ndarray, dict[str, Any]]:
-    """Inherit the tracks' split, or make one; before anything is solved."""
-    store = tracks.store
+def _choose_split(
+    inputs: SolverInputs, wanted: bool
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Return the split of the trajectories, or a new one, and its attributes."""
+    store = inputs.store
     if store.has_split:
         return store.split, store.split_attributes
     if not wanted:
         return store.split, {}
-    split = tracks.config.dataset.split
-    codes = make_split(store.simulation, split, str(tracks.path))
+    split = inputs.config.dataset.split
+    codes = make_split(store.simulation, split, str(inputs.path))
     return codes, split_attributes(split)
 
 
 def _solve(
-    tracks: Tracks,
+    inputs: SolverInputs,
     config: GenerationConfig,
-    journal: Journal,
+    log: ResultsLog,
     scheduler: str | None,
     workers: int | None,
     progress: Callable[[int, int, int], None] | None,
 ) -> None:
-    """Solve what the journal lacks, and what failed before an interruption."""
-    wanted = ~journal.done | journal.failed
+    """Solve the tracers that are not in the log, or failed before an interruption."""
+    wanted = ~log.done | log.failed
     done, failed, total = int((~wanted).sum()), 0, len(wanted)
-    tell = progress or (lambda *_: None)
-    tell(done, failed, total)
+    report = progress or (lambda *_: None)
+    report(done, failed, total)
     if done == total:
         return
     with connect(scheduler, workers) as client:
-        for outcome in solve_all(client, config.solver, tracks.jobs(wanted)):
-            journal.add(
-                outcome.row, outcome.seconds, outcome.abundances, outcome.reason
-            )
+        for outcome in solve_all(client, config.solver, inputs.jobs(wanted)):
+            log.add(outcome.row, outcome.seconds, outcome.abundances, outcome.reason)
             done, failed = done + 1, failed + (outcome.abundances is None)
-            tell(done, failed, total)
+            report(done, failed, total)
 
 
 def _failures_path(out: Path) -> Path:
@@ -186,21 +187,21 @@ def _failures_path(out: Path) -> Path:
 
 
 def _check_failures(path: Path) -> None:
-    """Refuse to replace a file that is no list of failures."""
+    """Raise InputError if a file that is no list of failures would be replaced."""
     if not path.exists():
         return
     header = ",".join(FAILURE_COLUMNS).encode()
     if not path.is_file() or not path.read_bytes().startswith(header):
         raise InputError(
-            f"{path}: is in the way of the list of tracers that fail and is none; move "
-            "it away, or give another name."
+            f"{path}: is no list of failed tracers, which has this name; move it "
+            "away, or give another name."
         )
 
 
-def _write_failures(store: TracerStore, journal: Journal, out: Path) -> Path | None:
-    """List the tracers that failed beside the file, or remove an older list."""
+def _write_failures(store: TracerStore, log: ResultsLog, out: Path) -> Path | None:
+    """Write the list of failed tracers, or remove an older one."""
     path = _failures_path(out)
-    if not journal.failed.any():
+    if not log.failed.any():
         path.unlink(missing_ok=True)
         return None
     with (
@@ -209,35 +210,35 @@ def _write_failures(store: TracerStore, journal: Journal, out: Path) -> Path | N
     ):
         writer = csv.writer(file)
         writer.writerow(FAILURE_COLUMNS)
-        for row, reason in journal.failures():
+        for row, reason in log.failures():
             ids = store.tracer[row], store.simulation[row], row
-            writer.writerow((*ids, f"{journal.seconds[row]:.1f}", reason))
+            writer.writerow((*ids, f"{log.seconds[row]:.1f}", reason))
     return path
 
 
 def _write(
-    tracks: Tracks,
-    journal: Journal,
+    inputs: SolverInputs,
+    log: ResultsLog,
     out: Path,
     splits: np.ndarray,
     attributes: Mapping[str, Any],
 ) -> None:
-    """Write what was solved, in the order of the tracks."""
-    store = tracks.store
+    """Write the solved tracers, in the order of the trajectories."""
+    store = inputs.store
     with TracerWriter(
         out,
-        species=tracks.species,
+        species=inputs.species,
         parameters=store.parameters,
         units=store.units,
         states=store.states,
         attributes=attributes,
     ) as writer:
-        for given in tracks.blocks():
-            block = given.take(np.flatnonzero(~journal.failed[given.rows]))
+        for given in inputs.blocks():
+            block = given.take(np.flatnonzero(~log.failed[given.rows]))
             block.time -= block.time[:, :1].copy()
             block.split = splits[block.rows]
-            shape = (len(block), store.states, len(tracks.species))
+            shape = (len(block), store.states, len(inputs.species))
             block.abundances = np.full(shape, np.nan, np.float32)
             for i, row in enumerate(block.rows):
-                block.abundances[i, : block.length[i]] = journal.abundances(int(row))
+                block.abundances[i, : block.length[i]] = log.abundances(int(row))
             writer.append(block)

@@ -1,4 +1,4 @@
-"""Other readings of a tracer file: the mistakes that are commonly made with one."""
+"""Common misreadings of a tracer file: shifted rows, other units, other constants."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,29 +6,29 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from astrokeras.data.tracers.units import HABING_PER_DRAINE, YEAR
-from astrokeras.generation.solver_inputs import Tracks
+from astrokeras.generation.solver_inputs import SolverInputs
 
 AV_FACTORS = (0.5, 0.85, 1.17, 2.0)
-"""Both sides of a slab for one, 1.6e21, 1.87e21 or 2.2e21 cm^-2 for a magnitude."""
+"""Av to both sides of a slab or to one; 1.6e21, 1.87e21 or 2.2e21 cm^-2 per mag."""
 YEARS = (YEAR, 3.16e7)
-"""Seconds that solvers take for a year."""
+"""Lengths of a year in solvers, s."""
 FACTORS = (0.1, 0.3, 3.0, 10.0)
-"""Of constants that the file does not hold."""
+"""Factors tried for constants that the file does not hold."""
 TEMPERATURES = (10.0, 20.0)
-"""Of dust, where the file has none, K."""
+"""Dust temperatures tried where the file has none, K."""
 
 
 @dataclass(frozen=True)
-class Hypothesis:
-    """How the numbers of a file are meant.
+class Reading:
+    """An interpretation of the numbers in a tracer file.
 
     Attributes:
-        name: What is supposed, for people.
-        remedy: What to do if it is so.
-        shift: The row that drives an interval, less the interval's own.
-        factors: Of parameters, by name.
-        values: Of parameters that are held constant, by name.
-        pace: Of time.
+        name: Description of the interpretation.
+        remedy: What to do if it is the right one.
+        shift: Rows by which the parameters are shifted against the states.
+        factors: Factors of parameters, by name.
+        values: Values of constant parameters, by name.
+        time_factor: Factor of time.
     """
 
     name: str
@@ -36,103 +36,108 @@ class Hypothesis:
     shift: int = 0
     factors: Mapping[str, float] = field(default_factory=dict)
     values: Mapping[str, float] = field(default_factory=dict)
-    pace: float = 1.0
+    time_factor: float = 1.0
 
     def read(
-        self, tracks: Tracks, time: np.ndarray, physical: np.ndarray, first: int, n: int
+        self,
+        inputs: SolverInputs,
+        time: np.ndarray,
+        physical: np.ndarray,
+        first: int,
+        n: int,
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return time and parameters of some intervals, as a solver takes them.
+        """Return time and parameters of a few steps in this interpretation.
 
         Args:
-            tracks: The file.
-            time: Of a tracer, years, (T+1,).
-            physical: Of the tracer, (T, P).
-            first: The first interval.
-            n: How many.
+            inputs: The tracer file.
+            time: Years of a tracer, (T+1,).
+            physical: Parameters of the tracer, (T, P).
+            first: The first step.
+            n: Number of steps.
 
         Returns:
-            Years from 0 on, (n+1,), and each of the solver's parameters, (n,).
+            Years since the first state, (n+1,), and each parameter of the solver, (n,).
         """
         begin = first + self.shift
-        columns = tracks.physical(physical[begin : begin + n])
+        columns = inputs.physical(physical[begin : begin + n])
         for name, factor in self.factors.items():
             columns[name] = columns[name] * factor
         for name, value in self.values.items():
             columns[name] = np.full(n, value)
         years = time[first : first + n + 1] - time[first]
-        return years * self.pace, columns
+        return years * self.time_factor, columns
 
 
-AS_IS = Hypothesis("as the file says")
+AS_STATED = Reading("as the file says")
 
 
-def suppose(tracks: Tracks) -> tuple[Hypothesis, ...]:
-    """Return what to try of a file, `AS_IS` first."""
+def candidate_readings(inputs: SolverInputs) -> tuple[Reading, ...]:
+    """Return the readings to try of a file, `AS_STATED` first."""
     return (
-        AS_IS,
+        AS_STATED,
         *_alignments(),
-        *_units(tracks),
+        *_units(inputs),
         *_years(),
-        *_constants(tracks),
+        *_constants(inputs),
     )
 
 
-def _alignments() -> list[Hypothesis]:
+def _alignments() -> list[Reading]:
     raw = "import the raw files with dataset.alignment="
     return [
-        Hypothesis("parameters of the row before", f"{raw}next", shift=-1),
-        Hypothesis("parameters of the row after", f"{raw}this", shift=1),
+        Reading("parameters of the row before", f"{raw}next", shift=-1),
+        Reading("parameters of the row after", f"{raw}this", shift=1),
     ]
 
 
-def _units(tracks: Tracks) -> list[Hypothesis]:
-    found = []
-    if "Radfield" in tracks.store.parameters:
-        for factor, fault in (
+def _units(inputs: SolverInputs) -> list[Reading]:
+    readings = []
+    if "Radfield" in inputs.store.parameters:
+        for factor, remedy in (
             (
                 HABING_PER_DRAINE,
-                "the file counts in Draine's fields; multiply it by 1.7",
+                "the file gives it in Draine's fields; multiply it by 1.7",
             ),
             (
                 1 / HABING_PER_DRAINE,
-                "the file's solver counted in Draine's; divide it by 1.7",
+                "the file's solver took Draine's fields; divide it by 1.7",
             ),
         ):
             name = f"Radfield times {factor:.3g}"
-            found.append(Hypothesis(name, fault, factors={"Radfield": factor}))
-    if "Av" in tracks.store.parameters:
+            readings.append(Reading(name, remedy, factors={"Radfield": factor}))
+    if "Av" in inputs.store.parameters:
         for factor in AV_FACTORS:
             remedy = (
-                f"multiply it by about {factor:g}, or take columns of gas as it did"
+                f"multiply it by about {factor:g}, or derive Av from columns as it did"
             )
             name = f"Av times {factor:g}"
-            found.append(Hypothesis(name, remedy, factors={"Av": factor}))
-    return found
+            readings.append(Reading(name, remedy, factors={"Av": factor}))
+    return readings
 
 
-def _years() -> list[Hypothesis]:
-    found = []
+def _years() -> list[Reading]:
+    readings = []
     for theirs, ours in (YEARS, YEARS[::-1]):
         name = f"years of {theirs:g} s where the solver's have {ours:g} s"
         remedy = f"multiply time by {theirs / ours:.5f}"
-        found.append(Hypothesis(name, remedy, pace=theirs / ours))
-    return found
+        readings.append(Reading(name, remedy, time_factor=theirs / ours))
+    return readings
 
 
-def _constants(tracks: Tracks) -> list[Hypothesis]:
-    """What the file lacks may have been anything when it was solved."""
+def _constants(inputs: SolverInputs) -> list[Reading]:
+    """Return other values of the parameters that the file does not hold."""
     tried = [
         (name, value * factor)
-        for name, value in tracks.constant.items()
+        for name, value in inputs.constant.items()
         for factor in FACTORS
         if value
     ]
-    if "dustTemp" in tracks.equal:
+    if "dustTemp" in inputs.equal:
         tried += [("dustTemp", value) for value in TEMPERATURES]
     return [
-        Hypothesis(
+        Reading(
             f"{name} = {value:g}",
-            f"give solver.constants.{name}={value:g}, or what it was",
+            f"give solver.constants.{name}={value:g}, or its true value",
             values={name: value},
         )
         for name, value in tried

@@ -1,4 +1,4 @@
-"""Which trajectories to solve next: where a surrogate is wrong, and not all alike."""
+"""Proposal of trajectories to solve next: large expected errors, no near-copies."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -28,18 +28,18 @@ TRAIN = SPLITS.index("train")
 
 @dataclass(frozen=True)
 class Proposal:
-    """What `propose` wrote, and what it is worth.
+    """Result of `propose`.
 
     Attributes:
         path: The file of tracks.
-        chosen: Tracers in it.
-        pool: Those it was chosen from.
-        left_out: Tracers of the file that were not to be chosen.
-        expected: Expected error of those chosen, mean over their states, dex.
-        expected_rest: The same of the others; NaN if there are none.
-        trusted: Share of the pool's states that are trusted.
-        trusted_tracers: Share of its tracers all of whose states are.
-        warnings: What of the file lies outside the training ranges, a line each.
+        chosen: Number of tracers in it.
+        pool: Number of tracers that could be chosen.
+        left_out: Number of tracers of the file that could not be chosen.
+        expected: Expected error of the chosen tracers, mean over states, dex.
+        expected_rest: The same of the other tracers of the pool; NaN if there are none.
+        trusted: Share of trusted states in the pool.
+        trusted_tracers: Share of tracers in the pool that are trusted in every state.
+        warnings: Lines about values of the file outside the training ranges.
     """
 
     path: Path
@@ -71,43 +71,42 @@ def propose(
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Proposal:
-    """Choose the trajectories whose solutions a surrogate would learn most from.
+    """Choose the trajectories that would improve a surrogate most if solved.
 
-    Every trajectory is rolled out, those in `solved` too. How wrong the surrogate is on
-    each is what its `Trust` expects; which of them tell most about the others, beside
-    what is solved, `cover.choose` says. The same input gives the same choice. Memory
-    does not grow with the file: of more than 2048 trajectories, or 2 for each one
-    chosen, the choice is among so many, drawn in proportion to what is to be gained on
-    each.
+    All trajectories are rolled out, including those in `solved`. The `Trust` of the
+    surrogate estimates their errors, and `selection.choose_trajectories` selects those
+    that reveal most about the others. The same input gives the same choice. Memory does
+    not grow with the file: from more than 2048 trajectories, or 2 for each one to
+    choose, that many candidates are drawn in proportion to their gain.
 
-    What is chosen is written in order of its use, the first one most, and for training:
-    a file with a split is chosen from its training tracers alone, and the new file's
-    are all in `train`. It has state 0 of those it started from, and no abundances if
-    it started from `initial`.
+    The chosen trajectories are written in order of their use, the most useful first.
+    They are training tracers: if the file has a split, only its training tracers are
+    chosen, and all tracers of the new file are in `train`. The new file holds state 0
+    if the rollouts started from it, and no abundances if they started from `initial`.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`; calibrated.
-        tracks: A tracer file, solved or not; of its abundances only state 0 is used.
-        out: The file of tracks to write, ready for `generate`.
-        count: How many to choose.
-        initial: One start for all tracers instead of theirs: the name of a start of
-            the surrogate, or a CSV file of abundances with species as columns.
-        solved: Tracer files whose tracers are left out, and with them all of the
-            simulations in their validation and test splits: what is solved already, is
-            being solved, or failed; tracks will do. What is
-            near one of theirs to train on is worth less; without such files all is
-            taken for unknown, and expected errors alone tell what to gain.
+        tracks: A tracer file, solved or not; only state 0 of its abundances is used.
+        out: The file of tracks to write, which `generate` solves.
+        count: Number of trajectories to choose.
+        initial: Initial abundances of all tracers instead of their own: a name that the
+            surrogate knows, or a CSV file with a column for each species.
+        solved: Files of tracers that are solved, being solved, or failed; tracks are
+            accepted too. These tracers are not chosen, nor are the simulations in the
+            validation and test splits of these files. Trajectories similar to their
+            training tracers are worth less. Without such files the gain depends on the
+            expected errors only.
         batch_size: Tracers rolled out at once.
         overwrite: Whether a file may be replaced.
-        progress: Called with the tracers of the pool rolled out and in all.
-        warn: Called with each line about what lies outside the training box.
+        progress: Called with the number of tracers rolled out and in total.
+        warn: Called with each line about values outside the training ranges.
 
     Returns:
-        What was written.
+        Counts and expected errors.
 
     Raises:
         InputError: If there is no such surrogate or file, the surrogate is not
-            calibrated, the file does not suit it, or there are less than `count`
+            calibrated, the file does not fit it, or there are fewer than `count`
             trajectories to choose from.
     """
     out = arguments.path("out", out)
@@ -116,8 +115,8 @@ def propose(
         check_out(out, Path(source or tracks), overwrite)
     _check(target, count, batch_size)
     for path in solved:
-        with TracerStore(path, need_abundances=False) as done:
-            match_columns(done, target)
+        with TracerStore(path, need_abundances=False) as known:
+            match_columns(known, target)
     with TracerStore(tracks, need_abundances=False) as store:
         columns = match_columns(store, target)
         start = None if initial is None else read_start(initial, target)
@@ -132,35 +131,42 @@ def propose(
             warn(f"{store.path}: {line}")
 
         from astrokeras.generation import selection
-        from astrokeras.generation.rollout_summary import Totals, follow
+        from astrokeras.generation.rollout_summary import (
+            PoolTotals,
+            summarise_rollouts,
+        )
 
-        told = {"proposed_from": store.path.name, "proposed_by": target.name}
-        told |= {"surrogate_sha256": target.sha256()}
+        attributes = {
+            "proposed_from": store.path.name,
+            "proposed_by": target.name,
+            "surrogate_sha256": target.sha256(),
+        }
         surrogate = target.load()
-        known = selection.ConditionedGaussianProcess(
-            _follow_solved(surrogate, target, solved, start, size)
+        process = selection.ConditionedGaussianProcess(
+            _solved_positions(surrogate, target, solved, start, size)
         )
         reservoir = selection.Reservoir(
-            max(selection.KEPT, selection.PER_CHOICE * count)
+            max(selection.LARGEST, selection.PER_CHOICE * count)
         )
-        totals = Totals()
+        totals = PoolTotals()
         for given in _blocks(store, wanted, start, size):
-            paths = follow(surrogate, given, columns, size)
-            totals.add(paths)
-            reservoir.add(paths, known.to_gain(paths))
+            summary = summarise_rollouts(surrogate, given, columns, size)
+            totals.add(summary)
+            reservoir.add(summary, process.gain(summary))
             if progress:
                 progress(totals.tracers, pool)
-        kept = reservoir.paths
-        best = selection.choose(known.covariance(kept.stops), reservoir.weights, count)
+        candidates = reservoir.summary
+        covariances = process.covariance(candidates.positions)
+        best = selection.choose_trajectories(covariances, reservoir.weights, count)
         write_rows(
             store,
-            kept.rows[best],
+            candidates.rows[best],
             out,
-            told,
+            attributes,
             abundances="start" if initial is None else "none",
             split=TRAIN,
         )
-    expected, rest = kept.expected[best], pool - count
+    expected, rest = candidates.expected[best], pool - count
     others = totals.expected - expected.sum()
     return Proposal(
         path=out,
@@ -179,42 +185,42 @@ def find_pool(store: TracerStore, solved: Sequence[str | Path]) -> np.ndarray:
     """Return which tracers may be chosen, (N,) bool.
 
     Args:
-        store: The open file. If it has a split, what judges a surrogate must not be
-            chosen by one: training tracers alone may be.
-        solved: Files of tracers that may not, solved or tracks, nor any other of a
-            simulation that is in their validation or test split.
+        store: The open file. If it has a split, only training tracers may be chosen,
+            as the others test surrogates.
+        solved: Files whose tracers may not be chosen, nor may other tracers of the
+            simulations in their validation and test splits.
 
     Raises:
-        InputError: If a file is none of tracers.
+        InputError: If a file is no tracer file.
     """
     wanted = (store.split == TRAIN) | (not store.has_split)
     for path in solved:
         with TracerStore(path, need_abundances=False) as known:
             pairs = set(zip(known.simulation, known.tracer, strict=True))
-            judging = known.has_split & (known.split != TRAIN)
-            judged = set(known.simulation[judging]) - {NO_SIMULATION}
+            held_out = known.has_split & (known.split != TRAIN)
+            excluded = set(known.simulation[held_out]) - {NO_SIMULATION}
         wanted &= [
-            simulation not in judged and (simulation, tracer) not in pairs
+            simulation not in excluded and (simulation, tracer) not in pairs
             for simulation, tracer in zip(store.simulation, store.tracer, strict=True)
         ]
     return wanted
 
 
-def _follow_solved(
+def _solved_positions(
     surrogate: Any,
     target: SurrogateReference,
     solved: Sequence[str | Path],
     start: np.ndarray | None,
     size: int,
 ) -> np.ndarray | None:
-    """Return the stops of what there is to train on, (m, STOPS, L), `None` if nothing.
+    """Return the positions of the solved training tracers, `None` if there are none.
 
-    Tracers start from their own state 0, or where their file has none from the pool's;
-    without either, nobody knows where they lead.
+    Tracers start from their own state 0 or, if their file has none, from `start`. A
+    file without either is skipped.
     """
-    from astrokeras.generation.rollout_summary import follow
+    from astrokeras.generation.rollout_summary import summarise_rollouts
 
-    stops = []
+    positions = []
     for path in solved:
         with TracerStore(path, need_abundances=False) as known:
             if not known.has_abundances and start is None:
@@ -222,16 +228,17 @@ def _follow_solved(
             columns = match_columns(known, target)
             first = None if known.has_abundances else start
             for given in _blocks(known, find_pool(known, ()), first, size):
-                stops.append(follow(surrogate, given, columns, size).stops)
-    return np.concatenate(stops) if stops else None
+                summary = summarise_rollouts(surrogate, given, columns, size)
+                positions.append(summary.positions)
+    return np.concatenate(positions) if positions else None
 
 
 def _check(target: SurrogateReference, count: int, batch_size: int) -> None:
     if not target.calibrated:
         raise InputError(
-            f"{target.path or target.name}: is not calibrated, it does not know where "
-            "it is wrong; train it with calibration=0.5 and two simulations in "
-            "validation at least, or draw at random with `astrokeras data sample`."
+            f"{target.path or target.name}: is not calibrated, so its errors cannot be "
+            "estimated; train it with calibration=0.5 and at least two validation "
+            "simulations, or draw at random with `astrokeras data sample`."
         )
     arguments.whole("count", count, low=1)
     arguments.whole("batch_size", batch_size, low=1)
@@ -252,7 +259,7 @@ def _check_count(store: TracerStore, pool: int, count: int) -> None:
 def _blocks(
     store: TracerStore, wanted: np.ndarray, start: np.ndarray | None, size: int
 ) -> Iterator[Tracers]:
-    """Iterate over the pool, of its abundances state 0 alone."""
+    """Yield the tracers of the pool, with abundances of state 0 only."""
     for first in range(0, store.tracers, size):
         rows = slice(first, first + size)
         index = np.flatnonzero(wanted[rows])

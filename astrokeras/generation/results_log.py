@@ -1,4 +1,4 @@
-"""A file of results in the order in which they come, whole after any interruption."""
+"""Results log: solved tracers in the order in which they finish, safe from kills."""
 
 import os
 import struct
@@ -10,34 +10,34 @@ from pathlib import Path
 import numpy as np
 
 RECORD = struct.Struct("<4sqfIqI")
-"""Mark, row, seconds, states (0: it failed), bytes that follow, their checksum."""
+"""Mark, row, seconds, states (0 for a failure), size and checksum of the content."""
 MARK = b"\x8eakj"
 SYNC = 5.0
-"""Seconds between two writes that outlast a power failure, not only a kill."""
+"""Seconds between two writes that also survive a power failure."""
 
 
-class Journal:
-    """Solved tracers by their row, appended one at a time; memory does not grow.
+class ResultsLog:
+    """Solved and failed tracers, appended to a file one at a time.
 
-    A record that was being written when its writer was killed is dropped by the next
-    one that opens the file.
+    Memory does not grow with the abundances. A record whose writer was killed is
+    dropped when the file is opened again.
 
     Args:
-        path: The file; it is made if it is not there.
-        rows: Tracers there will be.
-        species: Of the abundances.
+        path: The file; it is created if it does not exist.
+        rows: Number of tracers.
+        species: Number of species.
 
     Attributes:
-        done: Rows with a record, (rows,) bool.
-        failed: Rows whose record says why they failed, (rows,) bool.
-        seconds: What each took, (rows,).
+        done: Whether a tracer has a record, (rows,) bool.
+        failed: Whether its record is a failure, (rows,) bool.
+        seconds: Wall time of the solver, (rows,).
     """
 
     def __init__(self, path: Path, rows: int, species: int):
         self.species = species
         self.failed = np.zeros(rows, bool)
         self.seconds = np.zeros(rows, np.float32)
-        self._place = np.full(rows, -1)
+        self._position = np.full(rows, -1)
         self._synced = time.monotonic()
         self._file = path.open("a+b", buffering=0)
         self._file.truncate(self._scan())
@@ -45,10 +45,10 @@ class Journal:
 
     @property
     def done(self) -> np.ndarray:
-        return self._place >= 0
+        return self._position >= 0
 
     def _scan(self) -> int:
-        """Find the records that are there; return where the last whole one ends."""
+        """Read the positions of all records, and return the end of the last one."""
         size, end = os.fstat(self._file.fileno()).st_size, 0
         while end + RECORD.size <= size:
             head = os.pread(self._file.fileno(), RECORD.size, end)
@@ -62,8 +62,8 @@ class Journal:
             end += RECORD.size + count
         return end
 
-    def _note(self, row: int, place: int, seconds: float, states: int) -> None:
-        self._place[row], self.failed[row] = place, states == 0
+    def _note(self, row: int, position: int, seconds: float, states: int) -> None:
+        self._position[row], self.failed[row] = position, states == 0
         self.seconds[row] = seconds
 
     def add(
@@ -72,10 +72,10 @@ class Journal:
         """Append a tracer.
 
         Args:
-            row: Its row among the tracks.
-            seconds: What it took.
-            abundances: Of its states, (T+1, S) float32; `None` if it failed.
-            reason: Why it failed.
+            row: Row number in the file of trajectories.
+            seconds: Wall time of the solver.
+            abundances: Solved states, (T+1, S) float32; `None` if the solver failed.
+            reason: Why the solver failed.
         """
         if abundances is None:
             states, content = 0, reason.encode()
@@ -83,36 +83,36 @@ class Journal:
             states = len(abundances)
             content = zlib.compress(abundances.astype("<f4").tobytes(), 1)
         head = MARK, row, seconds, states, len(content), zlib.crc32(content)
-        place = self._file.tell()
-        self._append(RECORD.pack(*head) + content, place)
-        self._note(row, place, seconds, states)
+        position = self._file.tell()
+        self._append(RECORD.pack(*head) + content, position)
+        self._note(row, position, seconds, states)
         if time.monotonic() > self._synced + SYNC:
             os.fsync(self._file.fileno())
             self._synced = time.monotonic()
 
-    def _append(self, record: bytes, place: int) -> None:
-        """Write a whole record or, on a full disk, nothing."""
-        left = memoryview(record)
+    def _append(self, record: bytes, position: int) -> None:
+        """Write a complete record or, on a full disk, nothing."""
+        rest = memoryview(record)
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError:
-            self._file.truncate(place)
+            self._file.truncate(position)
             raise
 
     def _read(self, row: int) -> tuple[int, bytes]:
-        place, handle = int(self._place[row]), self._file.fileno()
-        fields = RECORD.unpack(os.pread(handle, RECORD.size, place))
-        return fields[3], os.pread(handle, fields[4], place + RECORD.size)
+        position, handle = int(self._position[row]), self._file.fileno()
+        fields = RECORD.unpack(os.pread(handle, RECORD.size, position))
+        return fields[3], os.pread(handle, fields[4], position + RECORD.size)
 
     def abundances(self, row: int) -> np.ndarray:
-        """Return the abundances of a tracer that was solved, (T+1, S) float32."""
+        """Return the abundances of a solved tracer, (T+1, S) float32."""
         states, content = self._read(row)
         flat = np.frombuffer(zlib.decompress(content), "<f4")
         return flat.reshape(states, self.species)
 
     def failures(self) -> Iterator[tuple[int, str]]:
-        """Iterate over the rows that failed and their reasons."""
+        """Yield the row and the reason of each failure."""
         for row in np.flatnonzero(self.failed).tolist():
             yield row, self._read(row)[1].decode()
 
@@ -120,7 +120,7 @@ class Journal:
         """Close the file."""
         self._file.close()
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> "ResultsLog":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What a surrogate's rollouts tell of trajectories, few numbers each."""
+"""Rollout summaries: a few numbers for each trajectory that a surrogate rolled out."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,57 +10,58 @@ from astrokeras.models.training_ranges import LEAST_TRUST
 from astrokeras.models.trust_assessment import judge, scale_parameters
 from astrokeras.prediction.tracer_rollout import complete
 
-STOPS = 8  # states of a trajectory that are remembered, evenly along it
+POSITIONS = 8  # states of a trajectory whose position is kept, evenly spaced
 
 
 @dataclass
-class Paths:
-    """Trajectories as a surrogate sees them.
+class RolloutSummary:
+    """Expected errors and positions of trajectories.
 
     Attributes:
-        rows: Row numbers in their file, (n,).
-        steps: States beside state 0, (n,).
-        expected: Expected error, mean over the states of each, dex, (n,).
-        trusted: Share of its states that are trusted, (n,).
-        stops: Where some of its states lie, latents and parameters, see
-            `Trust.positions`, (n, STOPS, L + P).
+        rows: Row numbers in the file, (n,).
+        steps: Number of states after state 0, (n,).
+        expected: Expected error, mean over states, dex, (n,).
+        trusted: Share of states that are trusted, (n,).
+        positions: Scaled latents and parameters of some states, see
+            `Trust.positions`, (n, POSITIONS, L + P).
     """
 
     rows: np.ndarray
     steps: np.ndarray
     expected: np.ndarray
     trusted: np.ndarray
-    stops: np.ndarray
+    positions: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, index: np.ndarray) -> "Paths":
-        """Return some of them."""
-        return Paths(**{one.name: getattr(self, one.name)[index] for one in _FIELDS})
+    def take(self, index: np.ndarray) -> "RolloutSummary":
+        """Return the summary of some of the trajectories."""
+        return RolloutSummary(**{name: getattr(self, name)[index] for name in _FIELDS})
 
-    def join(self, other: "Paths") -> "Paths":
-        """Return these and others."""
-        pairs = {
-            one.name: (getattr(self, one.name), getattr(other, one.name))
-            for one in _FIELDS
-        }
-        return Paths(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+    def join(self, other: "RolloutSummary") -> "RolloutSummary":
+        """Return the summary of these trajectories and others."""
+        return RolloutSummary(
+            **{
+                name: np.concatenate([getattr(self, name), getattr(other, name)])
+                for name in _FIELDS
+            }
+        )
 
 
-_FIELDS = fields(Paths)
+_FIELDS = [field.name for field in fields(RolloutSummary)]
 
 
 @dataclass
-class Totals:
-    """Sums over trajectories.
+class PoolTotals:
+    """Sums over all trajectories of a pool.
 
     Attributes:
-        tracers: Their number.
-        states: Their states beside state 0.
-        expected: Sum of their expected errors, dex.
-        trusted: States that are trusted.
-        trusted_tracers: Trajectories that are trusted in every state.
+        tracers: Number of trajectories.
+        states: Number of states after state 0.
+        expected: Sum of the expected errors, dex.
+        trusted: Number of trusted states.
+        trusted_tracers: Number of trajectories that are trusted in every state.
     """
 
     tracers: int = 0
@@ -69,26 +70,28 @@ class Totals:
     trusted: float = 0.0
     trusted_tracers: int = 0
 
-    def add(self, paths: Paths) -> None:
-        """Count in some more."""
-        self.tracers += len(paths)
-        self.states += int(paths.steps.sum())
-        self.expected += float(paths.expected.sum())
-        self.trusted += float((paths.trusted * paths.steps).sum())
-        self.trusted_tracers += int((paths.trusted == 1).sum())
+    def add(self, summary: RolloutSummary) -> None:
+        """Add trajectories."""
+        self.tracers += len(summary)
+        self.states += int(summary.steps.sum())
+        self.expected += float(summary.expected.sum())
+        self.trusted += float((summary.trusted * summary.steps).sum())
+        self.trusted_tracers += int((summary.trusted == 1).sum())
 
 
-def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Paths:
-    """Roll out tracers from their state 0 and keep what tells them apart.
+def summarise_rollouts(
+    surrogate: Any, given: Tracers, columns: np.ndarray, size: int
+) -> RolloutSummary:
+    """Roll out tracers from state 0, and return expected errors and positions.
 
-    What is not finite is as bad as any state of calibration was, and lies where the
-    training states have their mean.
+    A value that is not finite is replaced: an expected error by the largest one of the
+    calibration, a position by the mean of the training states.
 
     Args:
         surrogate: A calibrated `Surrogate`.
         given: At most `size` tracers; only state 0 of their abundances is used.
         columns: Columns of their parameters in the surrogate's order, (P,).
-        size: Tracers in a batch; fewer are filled up, so that one shape is compiled.
+        size: Tracers in a batch. A smaller number is padded, to compile one shape.
     """
     trust, count = surrogate.trust, len(given)
     physical, time = complete(given)
@@ -100,26 +103,27 @@ def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Pa
         _, latents, spread, physical_violation = surrogate.programs.rollout(
             initial, physical, years, None, None, surrogate.conserve, judged=True
         )
-        said = judge(
+        assessment = judge(
             surrogate, initial, physical, years, latents, spread, physical_violation
         )
-    expected, score = said.expected[:count, 1:], said.trust[:count, 1:]
+    expected, score = assessment.expected[:count, 1:], assessment.trust[:count, 1:]
     worst = trust.value("error_range")[1]
     expected = np.where(np.isfinite(expected), expected, worst)
-    # A score that is no number is not at least anything.
-    good = score >= LEAST_TRUST
+    trusted = score >= LEAST_TRUST
 
-    last = given.length - 1  # states 1 to `last` are the tracer's
+    last = given.length - 1  # the last state of each tracer
     valid = np.arange(expected.shape[1]) < last[:, None]
-    index = np.ceil(last[:, None] * np.arange(1, STOPS + 1) / STOPS).astype(int) - 1
+    index = (
+        np.ceil(last[:, None] * np.arange(1, POSITIONS + 1) / POSITIONS).astype(int) - 1
+    )
     rows = np.arange(count)[:, None]
     scaled = scale_parameters(surrogate, physical[:count])
-    stops = trust.positions(latents[:count][rows, index], scaled[rows, index])
-    stops = np.where(np.isfinite(stops), stops, np.float32(0.0))
-    return Paths(
+    positions = trust.positions(latents[:count][rows, index], scaled[rows, index])
+    positions = np.where(np.isfinite(positions), positions, np.float32(0.0))
+    return RolloutSummary(
         rows=given.rows,
         steps=last,
         expected=expected.mean(1, where=valid),
-        trusted=good.mean(1, where=valid),
-        stops=stops,
+        trusted=trusted.mean(1, where=valid),
+        positions=positions,
     )

@@ -1,136 +1,140 @@
-"""Which trajectories to solve: those that tell most about all the others.
+"""Selection of trajectories to solve, by active learning with a Gaussian process.
 
-What is solved tells of its likes: the chemistry along trajectories is taken for a
-Gaussian process over them, whose covariance falls with their distance, so that what is
-not known of each is its variance given all that is solved. A choice is worth what it
-takes from these variances over the whole pool (Cohn 1996, *Neural Network Exploration
-Using Optimal Experiment Design*; Seo et al. 2000, *Gaussian Process Regression: Active
-Data Selection and Test Point Rejection*): near-copies of what is chosen tell nothing
-more, and an outlier counts for itself alone.
+The chemistry along trajectories is modelled as a Gaussian process whose covariance
+decreases with the distance between trajectories. The variance of a trajectory, given
+all solved ones, measures what is unknown about it. Each choice maximises the reduction
+of the variance summed over the whole pool (Cohn 1996, *Neural Network Exploration Using
+Optimal Experiment Design*; Seo et al. 2000, *Gaussian Process Regression: Active Data
+Selection and Test Point Rejection*): a near-copy of a chosen trajectory reduces nothing
+more, and an outlier only its own variance.
 
-Variances are weighted by the errors that the surrogate expects, as far as these are
-larger or smaller than distances say. By errors alone, what is worst is chosen for its
-own sake, though it tells little about others.
+The variances are weighted by the expected errors of the surrogate, as far as these
+deviate from what the distances suggest. The expected errors alone would choose the
+worst trajectories, which reveal little about the others.
 """
 
 import numpy as np
 
-from astrokeras.generation.rollout_summary import Paths
+from astrokeras.generation.rollout_summary import RolloutSummary
 from astrokeras.layers.trust_model import spread_out
 
-KEPT = 2048  # trajectories that are compared with each other
-PER_CHOICE = 2  # at least so many for each that is to be chosen
-LENGTH = 2.0  # of the covariance, in distances of two random training trajectories
-NOISE = 1e-3  # variance that a solution leaves
-SOFT = 0.5  # power of the expected error
+LARGEST = 2048  # trajectories that are compared with each other
+PER_CHOICE = 2  # smallest number of candidates for each trajectory to choose
+LENGTH = 2.0  # covariance length, in distances of two random training trajectories
+NOISE = 1e-3  # variance that remains after solving a trajectory
+ERROR_POWER = 0.5  # power of the expected error in the weights
 
 
-def covariance(stops: np.ndarray, others: np.ndarray) -> np.ndarray:
+def covariance(positions: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the covariances of trajectories, (n, Q, D) and (m, Q, D) to (n, m).
 
-    Matérn's with smoothness 3/2. Latents of a random training state, and parameters,
-    have a mean square of 1 (`Trust.positions`), so that two such trajectories are 4 Q
-    apart, squared.
+    The covariance is Matérn's with smoothness 3/2. The latents and the parameters of a
+    random training state have a mean square of 1 each (`Trust.positions`), so that the
+    squared distance of two such trajectories is 4 Q.
     """
-    a, b = (one.reshape(len(one), -1).astype("f8") for one in (stops, others))
+    a, b = (x.reshape(len(x), -1).astype("f8") for x in (positions, others))
     square = np.square(a).sum(1)[:, None] + np.square(b).sum(1) - 2.0 * a @ b.T
-    distance = np.sqrt(np.maximum(square, 0.0) / (4.0 * stops.shape[1]))
+    distance = np.sqrt(np.maximum(square, 0.0) / (4.0 * positions.shape[1]))
     scaled = np.sqrt(3.0) * distance / LENGTH
     return (1.0 + scaled) * np.exp(-scaled)
 
 
 class ConditionedGaussianProcess:
-    """What solved trajectories tell of others.
+    """Gaussian process over trajectories, conditioned on the solved ones.
 
     Args:
-        solved: Their stops, (m, Q, D); more than `KEPT` are thinned to those that cover
-            all best. `None` if none are known: then nothing is.
+        solved: Positions of solved trajectories, (m, Q, D), `None` if there are none.
+            More than `LARGEST` are thinned to a subset that covers all of them best.
     """
 
     def __init__(self, solved: np.ndarray | None = None):
-        if solved is not None and len(solved) > KEPT:
-            solved = solved[spread_out(solved.reshape(len(solved), -1), KEPT)]
+        if solved is not None and len(solved) > LARGEST:
+            solved = solved[spread_out(solved.reshape(len(solved), -1), LARGEST)]
         self.solved = solved
         if solved is not None:
             matrix = covariance(solved, solved) + NOISE * np.eye(len(solved))
-            # Inverted once: a pool comes in many blocks.
+            # The inverse is used for every block of the pool.
             self.whitening = np.linalg.inv(np.linalg.cholesky(matrix))
 
-    def covariance(self, stops: np.ndarray) -> np.ndarray:
-        """Return the covariances of trajectories given what is solved, (n, n)."""
-        told = self._told(stops)
-        return covariance(stops, stops) - told.T @ told
+    def covariance(self, positions: np.ndarray) -> np.ndarray:
+        """Return the conditional covariances of trajectories, (n, n)."""
+        known = self._whitened(positions)
+        return covariance(positions, positions) - known.T @ known
 
-    def spread(self, stops: np.ndarray) -> np.ndarray:
-        """Return the standard deviation of each, at most 1, (n,)."""
-        told = np.square(self._told(stops)).sum(0)
-        return np.sqrt(np.maximum(1.0 - told, NOISE**2))
+    def deviation(self, positions: np.ndarray) -> np.ndarray:
+        """Return the conditional standard deviation, at most 1, (n,)."""
+        known = np.square(self._whitened(positions)).sum(0)
+        return np.sqrt(np.maximum(1.0 - known, NOISE**2))
 
-    def to_gain(self, paths: Paths) -> np.ndarray:
-        """Return what the solution of all its likes would gain on each, (n,)."""
-        spread = self.spread(paths.stops)
-        return (paths.expected / spread) ** SOFT * spread**2
+    def gain(self, summary: RolloutSummary) -> np.ndarray:
+        """Return the weighted variance that solving each trajectory removes, (n,)."""
+        deviation = self.deviation(summary.positions)
+        return (summary.expected / deviation) ** ERROR_POWER * deviation**2
 
-    def _told(self, stops: np.ndarray) -> np.ndarray:
-        """Return coordinates of what is known of each, (m, n)."""
+    def _whitened(self, positions: np.ndarray) -> np.ndarray:
+        """Return whitened covariances with the solved trajectories, (m, n)."""
         if self.solved is None:
-            return np.zeros((0, len(stops)))
-        return self.whitening @ covariance(self.solved, stops)
+            return np.zeros((0, len(positions)))
+        return self.whitening @ covariance(self.solved, positions)
 
 
 class Reservoir:
-    """Trajectories out of a stream of any length, and what each stands for.
+    """Weighted random sample from a stream of trajectories of any length.
 
-    Few are all kept. Of many, those that most is to be gained on always are, and others
-    are drawn in proportion to it, so that sums over what is kept tell those over all:
-    priority sampling (Duffield, Lund & Thorup 2007, *Journal of the ACM* 54, 32).
+    Up to `size` trajectories are all kept. From more, those with the largest gain are
+    always kept, and others are drawn in proportion to their gain. Weighted sums over
+    the sample estimate sums over the stream: priority sampling (Duffield, Lund & Thorup
+    2007, *Journal of the ACM* 54, 32).
 
     Args:
-        size: How many to keep.
+        size: Largest number of trajectories in the sample.
 
     Attributes:
-        paths: What is kept, of at least one trajectory added, in their order.
-        weights: What is to be gained on all that each stands for, (n,).
+        summary: The sample, in the order of the stream; unset before the first `add`.
+        weights: Gain that each represents, (n,).
     """
 
     def __init__(self, size: int):
         self.size = size
-        self.paths: Paths
+        self.summary: RolloutSummary
         self.random = np.random.default_rng(0)
         self.gain = self.priority = np.empty(0)
         self.threshold = 0.0
 
-    def add(self, paths: Paths, gain: np.ndarray) -> None:
-        """Add the next trajectories of the stream, and what is to be gained on each."""
-        self.paths = self.paths.join(paths) if len(self.priority) else paths
-        drawn = gain / (1.0 - self.random.random(len(paths)))
+    def add(self, summary: RolloutSummary, gain: np.ndarray) -> None:
+        """Add the next trajectories of the stream, and the gain of each."""
+        self.summary = self.summary.join(summary) if len(self.priority) else summary
+        drawn = gain / (1.0 - self.random.random(len(summary)))
         self.priority = np.concatenate([self.priority, drawn])
         self.gain = np.concatenate([self.gain, gain])
-        if len(self.paths) > self.size:
+        if len(self.summary) > self.size:
             order = np.argsort(-self.priority, kind="stable")
             dropped = float(self.priority[order[self.size]])
             self.threshold = max(self.threshold, dropped)
             kept = np.sort(order[: self.size])
             self.priority, self.gain = self.priority[kept], self.gain[kept]
-            self.paths = self.paths.take(kept)
+            self.summary = self.summary.take(kept)
 
     @property
     def weights(self) -> np.ndarray:
+        """Gain that each trajectory of the sample represents, (n,)."""
         return np.maximum(self.gain, self.threshold)
 
 
-def choose(covariances: np.ndarray, weights: np.ndarray, count: int) -> list[int]:
-    """Choose trajectories one by one, each the best beside those before.
+def choose_trajectories(
+    covariances: np.ndarray, weights: np.ndarray, count: int
+) -> list[int]:
+    """Choose trajectories one after the other, each the best given those before.
 
-    Memory and the time of each choice grow with n².
+    Memory, and the time for each choice, grow with n².
 
     Args:
-        covariances: Of all trajectories given what is solved, (n, n); not kept as is.
-        weights: What is to be gained on each trajectory, (n,).
-        count: How many to choose, at most n.
+        covariances: Conditional covariances of all trajectories, (n, n).
+        weights: Gain that each trajectory represents, (n,).
+        count: Number of trajectories to choose, at most n.
 
     Returns:
-        Their numbers, the most useful first.
+        Indices of the chosen trajectories, the most useful first.
     """
     left = covariances
     share = weights / np.maximum(left.diagonal(), NOISE**2)

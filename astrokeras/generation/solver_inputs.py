@@ -1,4 +1,4 @@
-"""Trajectories, checked, as a solver takes them."""
+"""Solver inputs: trajectories, checked and completed for a solver."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -22,20 +22,20 @@ from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import Parameter
 
 NETWORK = "network"
-"""The start that is the network's own."""
+"""Name of the initial abundances of the network itself."""
 BLOCK = 32
-"""Tracers that are read and written at once."""
+"""Tracers that are read and written at a time."""
 
 
-class Tracks:
-    """Trajectories, checked, as a solver takes them.
+class SolverInputs:
+    """Trajectories, checked and completed for a solver.
 
     Args:
         store: The open file.
-        solver: What it says of itself.
+        solver: The running solver.
         config: See `generate`.
         initial: See `generate`.
-        path: Where they came from, for messages; the open file by default.
+        path: Path for messages; by default that of the open file.
 
     Raises:
         InputError: See `generate`.
@@ -52,27 +52,27 @@ class Tracks:
         self.store = store
         self.path = path or store.path
         self.species = solver.species
-        self.facts = solver.facts
+        self.solver_facts = solver.facts
         self.config = config
         self.constant, self.equal = self._fill(solver)
         self.start, self.order = self._find_start(solver, initial)
         check_tracks(store, solver.parameters, solver.shortest, str(self.path))
 
     def _fill(self, solver: SolverProcess) -> tuple[dict[str, float], dict[str, str]]:
-        """Return the parameters that the tracks lack: constants, and equals of others.
+        """Return constants, and names of equal parameters, that the file lacks.
 
-        What the configuration names comes before what the file says it held fixed.
+        The configuration overrides the values that the file was solved with.
         """
         self._check_names(solver)
         known, given = solver.parameters, self.config.solver.constants
-        held = {name: one.default for name, one in known.items()}
-        held |= self.store.held()
-        held |= given
+        values = {name: parameter.default for name, parameter in known.items()}
+        values |= self.store.held()
+        values |= given
         constants, equal = {}, {}
         for name in known:
             if name in self.store.parameters:
                 continue
-            value = held[name]
+            value = values[name]
             if value is None:
                 raise InputError(
                     f"{self.path}: parameter {name} is missing; add it, or give "
@@ -87,7 +87,7 @@ class Tracks:
         return constants, equal
 
     def _check_names(self, solver: SolverProcess) -> None:
-        """Refuse parameters and constants that the solver does not take as they are."""
+        """Raise InputError for names or units that the solver does not accept."""
         known, columns = solver.parameters, self.store.parameters
         for name, unit in zip(columns, self.store.units, strict=True):
             if name not in known:
@@ -102,13 +102,17 @@ class Tracks:
                 )
         for name in self.config.solver.constants:
             if name not in known or name in columns:
-                there = "the tracks have it" if name in known else "the solver lacks it"
-                raise InputError(f"solver.constants.{name}: {there}; remove it.")
+                reason = (
+                    "the file holds this parameter"
+                    if name in known
+                    else "the solver has no such parameter"
+                )
+                raise InputError(f"solver.constants.{name}: {reason}; remove it.")
 
     def _find_start(
         self, solver: SolverProcess, initial: str | Path | None
     ) -> tuple[np.ndarray | None, list[int]]:
-        """Return one start for all, or the columns of the file's species."""
+        """Return initial abundances of all tracers, or the columns of the species."""
         store = self.store
         if initial is None and store.has_abundances:
             path, wanted = str(self.path), solver.species
@@ -118,10 +122,10 @@ class Tracks:
         return read_initial(initial, solver.species, floor=0.0), []
 
     def jobs(self, wanted: np.ndarray) -> Iterator[Job]:
-        """Iterate over what is to be solved, reading a few tracers at a time.
+        """Yield the tracers to solve, reading a few at a time.
 
         Args:
-            wanted: Whether to solve each, (N,) bool.
+            wanted: Whether to solve each tracer, (N,) bool.
         """
         for block in self.blocks():
             for i, row in enumerate(block.rows):
@@ -136,13 +140,13 @@ class Tracks:
                 yield Job(int(row), time - time[0], physical, start)
 
     def blocks(self) -> Iterator[Tracers]:
-        """Iterate over all tracers, of their abundances state 0 alone."""
+        """Yield all tracers, with abundances of state 0 only."""
         for first in range(0, self.store.tracers, BLOCK):
             rows = slice(first, min(first + BLOCK, self.store.tracers))
             yield read_given(self.store, rows, check=False, start=self.start)
 
     def physical(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """Return every parameter of the solver, (T,) each, of a tracer's, (T, P)."""
+        """Return each parameter of the solver, (T,), from those of a tracer, (T, P)."""
         steps = values.astype(float)
         columns = dict(zip(self.store.parameters, steps.T, strict=True))
         for name, value in self.constant.items():
@@ -152,19 +156,19 @@ class Tracks:
         return columns
 
     def fixed(self) -> list[str]:
-        """Return what is held fixed, for the record."""
-        return told(self.constant) + told(self.equal)
+        """Return "name = value" for each parameter that the file lacks."""
+        return format_values(self.constant) + format_values(self.equal)
 
     def attributes(self) -> dict[str, Any]:
-        """Return what the tracer file says of its origin."""
-        dataset, facts = self.config.dataset, self.facts
+        """Return the attributes of the tracer file that describe its origin."""
+        dataset, solver = self.config.dataset, self.solver_facts
         elements = find_elements(self.species, dataset.elements)
         return {
             "source": self.store.attributes.get("source") or dataset.source,
-            "network": facts["network"],
-            "solver": facts["solver"],
-            "tolerances": facts["tolerances"],
-            "constants": facts["constants"],
+            "network": solver["network"],
+            "solver": solver["solver"],
+            "tolerances": solver["tolerances"],
+            "constants": solver["constants"],
             "licence": dataset.licence,
             "citation": dataset.citation,
             "files": [self.path.name],
@@ -172,13 +176,13 @@ class Tracks:
             "floor": file_format.FLOOR,
             "elements": list(order_elements(set(elements))),
             "fixed": self.fixed(),
-            "options": told(self.config.solver.options),
+            "options": format_values(self.config.solver.options),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
 
 def _check_constant(name: str, value: float, limit: Parameter) -> None:
-    """Refuse a constant that the solver does not take, or that no cloud has."""
+    """Raise InputError for a constant that the solver rejects or no cloud has."""
     if not limit.low <= value <= limit.high:
         raise InputError(
             f"{name} is {value:g}; the solver takes {limit.low:g} to {limit.high:g} "
@@ -191,8 +195,8 @@ def _check_constant(name: str, value: float, limit: Parameter) -> None:
         )
 
 
-def told(values: Mapping[str, float | str]) -> list[str]:
-    """Return names and values, for the record."""
+def format_values(values: Mapping[str, float | str]) -> list[str]:
+    """Return "name = value" for each value."""
     return [
         f"{name} = {value if isinstance(value, str) else format(value, 'g')}"
         for name, value in values.items()

@@ -1,4 +1,4 @@
-"""A tracer file against a solver: a few of its states are solved again."""
+"""Verification of a tracer file: a solver solves some of its states again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,44 +12,44 @@ from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import sampling_order
 from astrokeras.errors import InputError
-from astrokeras.generation.misreadings import AS_IS, Hypothesis, suppose
-from astrokeras.generation.solver_inputs import Tracks, told
+from astrokeras.generation.misreadings import AS_STATED, Reading, candidate_readings
+from astrokeras.generation.solver_inputs import SolverInputs, format_values
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import SolverError
 from astrokeras.system import arguments
 
 INTERVALS = 5
-"""Solved in a row: what a stored start lacks, below its floor or after its last digit,
-is forgotten after a few."""
+"""Steps solved in a row. A stored state lacks abundances below the floor and the last
+digits; after a few steps this has no effect."""
 STARTS = 2
-"""In each tracer: where its parameters change fastest, and anywhere."""
+"""Starting states in each tracer: before the fastest change, and at random."""
 THRESHOLD = 0.02
-"""Dex up to which a file agrees with a solver."""
+"""Largest difference of a file that agrees with a solver, dex."""
 MARKED, LEAST = 0.7, 1e-5
-"""A reading fits better if the file's error is larger than this, dex, and its own less
-than this share of it."""
+"""Another reading fits better if its error is less than `MARKED` times that of the file
+as it is, and the latter is larger than `LEAST`, dex."""
 SERIOUS = 5e-4
-"""Dex from which on such a file is refused, though below the threshold: a row's shift
-of smooth trajectories costs no more than some 0.01."""
+"""A file that another reading fits better disagrees above this error, dex, although it
+is below the threshold: shifting smooth trajectories by a row costs 0.01 dex at most."""
 WORST = 5
-"""Species that are named."""
+"""Number of species in the list of the worst."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a file and a solver compare; differences are means of |log10| ratios, dex.
+    """Differences between a file and a solver: means of |log10| ratios, dex.
 
     Attributes:
         path: The file.
-        solver: That solved again, and its version.
-        stored: What the file says of its own: solver and tolerances.
-        intervals: Solved in a row, each time.
-        tracers: `tracer`, `simulation`, `states` that were started from, `dex`.
-        species: Those that differ most, worst first, with their dex.
-        readings: Dex of the file as it is and of each hypothesis; `None` where the
+        solver: Name and version of the solver.
+        stored: Solver and tolerances that the file names.
+        intervals: Number of steps solved from each state.
+        tracers: `tracer`, `simulation`, starting `states` and `dex` of each tracer.
+        species: Dex of the species with the largest differences, worst first.
+        readings: Dex of the file as it is and of each misreading; `None` where the
             solver failed.
-        better: The hypothesis that fits markedly better, if any.
-        threshold: Dex up to which they agree.
+        better: The misreading that fits markedly better, if any.
+        threshold: Largest difference of a file that agrees, dex.
     """
 
     path: Path
@@ -59,42 +59,43 @@ class Verification:
     tracers: list[dict[str, Any]]
     species: dict[str, float]
     readings: dict[str, float | None]
-    better: Hypothesis | None
+    better: Reading | None
     threshold: float
 
     @property
     def dex(self) -> float:
-        """Of the file as it is."""
-        return float(np.mean([one["dex"] for one in self.tracers]))
+        """Mean difference of the file as it is, dex."""
+        return float(np.mean([tracer["dex"] for tracer in self.tracers]))
 
     @property
     def agrees(self) -> bool:
+        """Whether the file agrees with the solver."""
         serious = self.better is not None and self.dex > SERIOUS
         return self.dex <= self.threshold and not serious
 
     @property
     def remark(self) -> str:
-        """What is wrong, in a line with the remedy; empty if nothing is."""
-        said = f"{self.path}: {self.solver} differs by {self.dex:.2g} dex"
+        """Disagreement and remedy in one line; empty if there is none."""
+        difference = f"{self.path}: {self.solver} differs by {self.dex:.2g} dex"
         if self.better is not None:
-            left = self.readings[self.better.name]
             name, remedy = self.better.name, self.better.remedy
-            return f"{said}, with {name} by {left:.2g}; {remedy}."
+            dex = self.readings[name]
+            return f"{difference}, with {name} by {dex:.2g}; {remedy}."
         if self.agrees:
             return ""
-        most = ", ".join(f"{name} {dex:.2g}" for name, dex in self.species.items())
+        worst = ", ".join(f"{name} {dex:.2g}" for name, dex in self.species.items())
         return (
-            f"{said}, more than {self.threshold:g} (most: {most}), and no usual "
+            f"{difference}, more than {self.threshold:g} (most: {worst}), and no usual "
             f"mistake explains it; the file is of {self.stored or 'an unnamed solver'},"
-            " compare versions, networks, tolerances and what was held constant."
+            " compare versions, networks, tolerances and constant parameters."
         )
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         better = None if self.better is None else self.better.name
-        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         more = {"dex": self.dex, "agrees": self.agrees, "remark": self.remark}
-        return told | {"path": str(self.path), "better": better} | more
+        return values | {"path": str(self.path), "better": better} | more
 
 
 def verify(
@@ -108,22 +109,22 @@ def verify(
 ) -> Verification:
     """Solve a few states of a file again and compare.
 
-    The solver starts from stored states and goes on for `INTERVALS` with the file's own
-    parameters; its last state is compared with the stored one. The same is done for
-    each of `hypotheses.suppose`, so that a misalignment is seen although the
-    trajectories are smooth.
+    The solver starts from stored states and takes `INTERVALS` steps with the parameters
+    of the file. Its last state is compared with the stored one. The same is done for
+    each of `candidate_readings`, which reveals a misalignment even if the trajectories
+    are smooth.
 
     Args:
-        path: A tracer file with all its states.
-        config: The solver, whose `constants` the file may lack.
-        tracers: How many, of different simulations as far as there are.
-        seed: Of the choice of tracers and states.
-        threshold: Dex up to which they agree.
-        progress: Called with tracers done and in all.
+        path: A solved tracer file.
+        config: The solver, and the `constants` that the file lacks.
+        tracers: Number of tracers, from different simulations as far as possible.
+        seed: Random seed of the choice of tracers and states.
+        threshold: Largest difference of a file that agrees, dex.
+        progress: Called with the number of tracers done and in total.
 
     Raises:
-        InputError: If the file is malformed, has initial states only or tracers too
-            short, or its species or parameters are not the solver's.
+        InputError: If the file is malformed, has initial states only, all its tracers
+            are too short, or its species or parameters are not those of the solver.
         SolverError: If the solver fails.
     """
     tracers = arguments.whole("tracers", tracers, low=1)
@@ -132,18 +133,18 @@ def verify(
     with TracerStore(path) as store:
         rows = _choose(store, tracers, seed)
         with SolverProcess(config.solver) as host:
-            tracks = Tracks(store, host, config)
+            inputs = SolverInputs(store, host, config)
             _check_options(store, config)
-            tried = suppose(tracks)
+            readings = candidate_readings(inputs)
             errors, compared = [], []
             for done, row in enumerate(rows):
                 tracer = store.read(rows[done : done + 1])
                 starts = _starts(tracer, np.random.default_rng((seed, int(row))))
-                found = np.stack(
-                    [_compare(host, tracks, tracer, i, tried) for i in starts]
+                differences = np.stack(
+                    [_compare(host, inputs, tracer, i, readings) for i in starts]
                 )
-                errors.append(found)
-                compared.append(_describe(tracer, starts, found))
+                errors.append(differences)
+                compared.append(_describe(tracer, starts, differences))
                 if progress:
                     progress(done + 1, len(rows))
     means = np.concatenate(errors).mean(axis=0)
@@ -153,23 +154,23 @@ def verify(
     worst = np.argsort(-means[0])[:WORST]
     return Verification(
         path=store.path,
-        solver=tracks.facts["solver"],
+        solver=inputs.solver_facts["solver"],
         stored=", ".join(filter(None, stored)),
         intervals=INTERVALS,
         tracers=compared,
-        species={tracks.species[i]: float(means[0, i]) for i in worst},
+        species={inputs.species[i]: float(means[0, i]) for i in worst},
         readings={
-            one.name: float(dex) if np.isfinite(dex) else None
-            for one, dex in zip(tried, total, strict=True)
+            reading.name: float(dex) if np.isfinite(dex) else None
+            for reading, dex in zip(readings, total, strict=True)
         },
-        better=_better(tried, total),
+        better=_better(readings, total),
         threshold=threshold,
     )
 
 
 def _check_options(store: TracerStore, config: GenerationConfig) -> None:
-    """Refuse a file that was solved with other options than those given."""
-    given, stored = told(config.solver.options), store.listed("options")
+    """Raise InputError if the file was solved with other options than those given."""
+    given, stored = format_values(config.solver.options), store.listed("options")
     if stored and sorted(given) != sorted(stored):
         raise InputError(
             f"{store.path}: was solved with solver.options {', '.join(stored)}, not "
@@ -178,17 +179,17 @@ def _check_options(store: TracerStore, config: GenerationConfig) -> None:
 
 
 def _choose(store: TracerStore, tracers: int, seed: int) -> np.ndarray:
-    """Return rows of different simulations whose tracers are long enough."""
+    """Return rows of long enough tracers, from different simulations if possible."""
     if not store.solved:
         raise InputError(
             f"{store.path}: holds initial states only; verify a file of solved tracers."
         )
-    # A start needs a row before it, and the last interval one after it.
+    # Shifted readings need a row before the first step and one after the last.
     needed = INTERVALS + 3
     long = np.flatnonzero(store.length >= needed)
     if not len(long):
         raise InputError(
-            f"{store.path}: no tracer has {needed} states, which verifying takes; "
+            f"{store.path}: no tracer has {needed} states, which a verification needs; "
             "use longer ones."
         )
     order = sampling_order(store.simulation[long], store.split[long], seed=seed)
@@ -196,12 +197,12 @@ def _choose(store: TracerStore, tracers: int, seed: int) -> np.ndarray:
 
 
 def _starts(tracer: Tracers, generator: np.random.Generator) -> list[int]:
-    """Return the states to start from: before the fastest change, and any others."""
+    """Return the starting states: before the fastest change, and random others."""
     steps = int(tracer.length[0]) - 1
     last = steps - INTERVALS - 1
     logs = np.log10(tracer.physical[0, :steps].astype(float))
-    pace = np.abs(np.diff(logs, axis=0)).sum(axis=1)
-    fastest = int(np.clip(pace.argmax() - INTERVALS // 2, 1, last))
+    change = np.abs(np.diff(logs, axis=0)).sum(axis=1)
+    fastest = int(np.clip(change.argmax() - INTERVALS // 2, 1, last))
     others = np.setdiff1d(np.arange(1, last + 1), [fastest])
     chosen = generator.permutation(others)[: STARTS - 1]
     return [fastest, *map(int, chosen)]
@@ -209,28 +210,28 @@ def _starts(tracer: Tracers, generator: np.random.Generator) -> list[int]:
 
 def _compare(
     host: SolverProcess,
-    tracks: Tracks,
+    inputs: SolverInputs,
     tracer: Tracers,
     start: int,
-    tried: tuple[Hypothesis, ...],
+    readings: tuple[Reading, ...],
 ) -> np.ndarray:
-    """Return how far each reading ends from the stored state, dex, (hypotheses, S)."""
-    stored = tracer.abundances[0][:, tracks.order].astype(float)
+    """Return the errors of all readings at the last state, dex, (readings, S)."""
+    stored = tracer.abundances[0][:, inputs.order].astype(float)
     time, physical = tracer.time[0], tracer.physical[0]
-    wanted = log10_abundances(stored[start + INTERVALS], highest=1.0)
-    errors = np.full((len(tried), len(wanted)), np.inf)
-    for number, one in enumerate(tried):
-        given = one.read(tracks, time, physical, start, INTERVALS)
+    expected = log10_abundances(stored[start + INTERVALS], highest=1.0)
+    errors = np.full((len(readings), len(expected)), np.inf)
+    for number, reading in enumerate(readings):
+        given = reading.read(inputs, time, physical, start, INTERVALS)
         try:
             solved = host.solve(*given, stored[start])
         except SolverError as error:
-            if one is AS_IS:
+            if reading is AS_STATED:
                 raise SolverError(
-                    f"{tracks.store.path}: tracer {tracer.tracer[0]} from state "
+                    f"{inputs.store.path}: tracer {tracer.tracer[0]} from state "
                     f"{start}: {error}."
                 ) from error
             continue
-        errors[number] = np.abs(log10_abundances(solved[-1], highest=1.0) - wanted)
+        errors[number] = np.abs(log10_abundances(solved[-1], highest=1.0) - expected)
     return errors
 
 
@@ -243,8 +244,8 @@ def _describe(tracer: Tracers, starts: list[int], errors: np.ndarray) -> dict[st
     }
 
 
-def _better(tried: tuple[Hypothesis, ...], dex: np.ndarray) -> Hypothesis | None:
-    """Return the reading that fits best, if it does so markedly."""
+def _better(readings: tuple[Reading, ...], dex: np.ndarray) -> Reading | None:
+    """Return the reading that fits best, if it fits markedly better."""
     best = int(dex.argmin())
     marked = dex[0] > LEAST and dex[best] < MARKED * dex[0]
-    return tried[best] if marked else None
+    return readings[best] if marked else None

@@ -1,6 +1,6 @@
 """Figures of errors: along the rollout, by species, and by share sent to the solver.
 
-No two lines of a figure differ by colour alone.
+Lines of a figure differ by style or marker too, not by colour alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST_ERROR = 5e-3  # dex; a species with a smaller error is as good as exact
 
 
 class Errors(Protocol):
-    """Errors of one prediction, dex; state 0 is given and NaN."""
+    """Errors of a prediction, dex; that of state 0, the input, is NaN."""
 
     @property
     def step_median(self) -> np.ndarray:
@@ -231,7 +231,7 @@ def plot_remaining_error(
 
 
 def _error_limits(own: np.ndarray, rolled: np.ndarray) -> tuple[float, float]:
-    """Return the limits of both axes, whatever the few species without error."""
+    """Return the limits of both axes, ignoring the few species without error."""
     errors = np.concatenate([own, rolled])
     errors = errors[np.isfinite(errors) & (errors > 0)]
     if not len(errors):

@@ -53,7 +53,7 @@ class ExampleTracers:
 def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figure:
     """Plot abundances of a few tracers against time, and their physical parameters.
 
-    State 0 is given, and often decades away from the next state: it is left out.
+    State 0 is the input, and often decades away from the next state, so it is left out.
 
     Args:
         examples: At most three tracers.

@@ -5,8 +5,8 @@ from typing import Any
 
 from astrokeras.runs.directory import Run, find_run, list_runs
 from astrokeras.runs.loading import read_metadata
+from astrokeras.runs.metric_descriptions import LISTED
 
-FIGURES = ("dex", "dex_seen", "dex_final", "conservation")
 LONGEST = 24
 
 
@@ -23,7 +23,7 @@ def list_models(as_json: bool = False) -> str:
             for run in runs
         ]
         return json.dumps(rows, indent=1)
-    header = ("name", *FIGURES, "directory")
+    header = ("name", *LISTED, "directory")
     table = [header, *(_row(run) for run in runs)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     lines = [
@@ -69,7 +69,7 @@ def show_model(name: str, as_json: bool = False, everything: bool = False) -> st
 
 def _row(run: Run) -> tuple[str, ...]:
     metrics = run.read_metrics()
-    cells = [f"{metrics[f]:.3g}" if metrics.get(f) else "-" for f in FIGURES]
+    cells = [f"{metrics[f]:.3g}" if metrics.get(f) else "-" for f in LISTED]
     return (run.name, *cells, str(run.path))
 
 

@@ -4,20 +4,9 @@ from typing import Any
 
 from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import read_metadata
+from astrokeras.runs.metric_descriptions import METRICS, format_value
 from astrokeras.system.atomic_files import write_text
 from astrokeras.system.manifest import claim
-
-FIGURES = {
-    "dex": "mean error, dex",
-    "dex_seen": "the same over abundances of at least 1e-12",
-    "dex_final": "the same at the last state",
-    "dex_species99": "99th percentile over species",
-    "dex_worst": "worst species",
-    "mre": "mean relative error, decided by species near the floor",
-    "conservation": "mean relative error of the element totals",
-    "conservation_max": "largest relative error of an element total",
-    "nonfinite": "values that are not finite or negative",
-}
 
 
 def write_card(run: Run) -> None:
@@ -86,8 +75,8 @@ def _figures(metrics: dict[str, Any]) -> str:
     if not metrics:
         return ""
     rows = [
-        f"| {name} | {metrics[name]:.4g} | {meaning} |"
-        for name, meaning in FIGURES.items()
+        f"| {name} | {format_value(metrics[name])} | {metric} |"
+        for name, metric in METRICS.items()
         if name in metrics
     ]
     baselines = [

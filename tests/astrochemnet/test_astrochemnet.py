@@ -268,9 +268,12 @@ def test_another_number_of_species_is_refused(checkpoints):
         ({"gate_layer.weight": np.ones(2, "float32")}, "holds 'gate_layer.weight'"),
         ({"encoder_bn2.running_var": None}, "lacks 'encoder_bn2.running_var'"),
         ({"decoder_bias1": np.ones(3, "float32")}, r"has shape \(3,\), not \(5,\)"),
-        ({"net.3.weight": np.ones(3, "float32")}, r"has shape \(3,\), no matrix"),
-        ({"net.0.weight": None}, "give the emulator's checkpoint"),
-        ({"encoder_fc1.weight": None}, "give the autoencoder's checkpoint"),
+        (
+            {"net.3.weight": np.ones(3, "float32")},
+            r"has shape \(3,\); it must be a matrix",
+        ),
+        ({"net.0.weight": None}, "give the checkpoint of the emulator"),
+        ({"encoder_fc1.weight": None}, "give the checkpoint of the autoencoder"),
     ],
     ids=["unknown", "missing", "shape", "vector", "no emulator", "no autoencoder"],
 )
@@ -288,7 +291,7 @@ def test_the_latent_scale_is_needed(checkpoints, tmp_path):
 
     with pytest.raises(InputError, match=r"give latents_minmax\.npy too"):
         read_checkpoint(checkpoints[:2])
-    with pytest.raises(InputError, match="holds no two numbers"):
+    with pytest.raises(InputError, match="does not hold two numbers"):
         read_checkpoint([*checkpoints[:2], pickled])
 
 

@@ -164,7 +164,7 @@ def test_inspect_reads_some_tracers_of_a_large_file(cli, tmp_path):
     path = write_tracers(tmp_path / "many.h5", make_tracers(700, 2, states=3))
     found = json.loads(cli("data", "inspect", path, "--json").stdout)
     assert (found["tracers"], found["tracers_read"]) == (1400, 1000)
-    assert "1000 tracers spread evenly" in cli("data", "inspect", path).stdout
+    assert "1000 evenly spaced tracers" in cli("data", "inspect", path).stdout
     found = json.loads(cli("data", "inspect", path, "--json", "--all").stdout)
     assert found["tracers_read"] == 1400
 
@@ -210,7 +210,7 @@ def test_split(cli, tmp_path):
 
     assert "has a split already" in failed(cli("data", "split", path))
     assert cli("data", "split", path, "--by", "tracer", "--force").exit_code == 0
-    assert "by is 'row'" in failed(cli("data", "split", path, "--by", "row"))
+    assert "by is 'row'" in failed(cli("data", "split", path, "--by", "row", "--force"))
 
 
 def test_sample(cli, tiny_path, tmp_path):

@@ -15,7 +15,7 @@ from score import score
 from surrogates import make_surrogate
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
-from astrokeras.cli.evaluation_table import show
+from astrokeras.cli.result_tables import print_evaluation
 from astrokeras.evaluation.error_metrics import KEYS
 from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.runs.directory import Run
@@ -240,7 +240,7 @@ def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys):
 
     assert list(found.intervals) == ["2", "4"]
     assert list(found.semigroup) == ["1", "2"]
-    show(found)
+    print_evaluation(found)
     said = " ".join(capsys.readouterr().out.split())
     two, four = (found.intervals[key]["dex"] for key in "24")
     assert f"Error at longer time steps: {two:.4g} dex (200 yr)" in said

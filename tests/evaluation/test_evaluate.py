@@ -8,7 +8,7 @@ import pytest
 from score import score
 from standin import SPECIES, StandIn, write_tracers
 
-from astrokeras.cli.evaluation_table import show
+from astrokeras.cli.result_tables import print_evaluation
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.evaluation.error_metrics import KEYS
@@ -142,7 +142,7 @@ def test_extremes_are_drawn_and_printed(path, tmp_path, capsys, wrong):
     """No error at all, nothing finite: logarithmic axes have nothing to show."""
     result = evaluate(StandIn(wrong, wrong if wrong == 0 else 0.1), path, out=tmp_path)
 
-    show(result)
+    print_evaluation(result)
     printed = capsys.readouterr().out
     assert "surrogate" in printed
     assert json.loads((tmp_path / "metrics.json").read_text())["tracers"] == 6
@@ -173,7 +173,7 @@ def test_a_split_without_simulations_is_called_optimistic(path, tmp_path, capsys
 
     assert found.optimistic
     assert "optimistic" in found.notes[0]
-    show(found)
+    print_evaluation(found)
     assert "optimistic" in capsys.readouterr().out
     if drawn:
         assert "optimistic" in (tmp_path / "report.html").read_text()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from standin import SPECIES, StandIn, Trusting, write_tracers
 
-from astrokeras.cli.evaluation_table import show
+from astrokeras.cli.result_tables import print_evaluation
 from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.evaluation.html_report import render_page
 
@@ -63,7 +63,7 @@ def test_stress_tests_join_report_table_and_json_if_they_ran(
 ):
     found = evaluate(trusting, path, report=False, stress=stress)
 
-    show(found)
+    print_evaluation(found)
     printed = " ".join(capsys.readouterr().out.split())
     for text in (render_page(found, {}), printed):
         assert ("10000 steps with parameters held" in text) == stress

@@ -19,8 +19,8 @@ from astrokeras.config import compose_generation
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
-from astrokeras.generation.generate import _chemistry, generate
-from astrokeras.generation.results_log import Journal
+from astrokeras.generation.generate import _solver_key, generate
+from astrokeras.generation.results_log import ResultsLog
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.system.atomic_files import hash_file
 
@@ -291,8 +291,16 @@ def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
             "increase by at least 0.5 years",
         ),
         ({"physical": np.nan}, [], "tracer 7000, row 0: Density is nan"),
-        ({}, ["solver.constants={gasTemp: 10}"], "gasTemp: the tracks have it"),
-        ({}, ["solver.constants={zetta: 1}"], "zetta: the solver lacks it"),
+        (
+            {},
+            ["solver.constants={gasTemp: 10}"],
+            "gasTemp: the file holds this parameter",
+        ),
+        (
+            {},
+            ["solver.constants={zetta: 1}"],
+            "zetta: the solver has no such parameter",
+        ),
         ({"physical": 0.0}, [], "tracer files hold positive values, correct the value"),
         (
             {},
@@ -329,7 +337,7 @@ def test_a_start_with_other_species_is_refused(tmp_path):
 
 
 def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("astrokeras.generation.dask_pool.CONNECT", 1)
+    monkeypatch.setattr("astrokeras.generation.dask_pool.CONNECT_SECONDS", 1)
     path, _ = write_tracks(tmp_path / "tracks.h5", n=2)
 
     with pytest.raises(InputError, match="no scheduler of Dask answers there"):
@@ -356,12 +364,12 @@ def test_workers_that_join_later_are_given_tracers_too(monkeypatch):
             self.asked += 1
             return dict.fromkeys(range(self.asked), 1)
 
-    room = dask_pool._Room(Cluster())
+    room = dask_pool._Capacity(Cluster())
     assert (
-        room.tracers() == room.tracers() == dask_pool.AHEAD
+        room.tracers() == room.tracers() == dask_pool.TRACERS_PER_THREAD
     )  # Not asked again at once.
-    monkeypatch.setattr(dask_pool, "ASK", -1)
-    assert room.tracers() == 2 * dask_pool.AHEAD
+    monkeypatch.setattr(dask_pool, "RECOUNT_SECONDS", -1)
+    assert room.tracers() == 2 * dask_pool.TRACERS_PER_THREAD
 
 
 def test_a_scheduler_that_ends_is_one_line_and_what_was_solved_is_kept(tmp_path):
@@ -426,7 +434,7 @@ def test_killed_at_any_moment_what_was_solved_is_kept(tmp_path):
     with started(*words, folder=tmp_path) as process:
         wait_for(lambda: journal.is_file() and journal.stat().st_size > 500, process)
         process.kill()
-    with Journal(journal, 24, 3) as half:
+    with ResultsLog(journal, 24, 3) as half:
         before = int(half.done.sum())
     assert 0 < before < 24
 
@@ -489,7 +497,7 @@ def test_what_failed_before_an_interruption_is_tried_again(tmp_path, scheduler):
 
     with pytest.raises(KeyboardInterrupt):
         generate(path, out, config, progress=stop, **given)
-    with Journal(ResumableOutput(out).folder / "solved.journal", 3, 3) as journal:
+    with ResultsLog(ResumableOutput(out).folder / "solved.journal", 3, 3) as journal:
         row = int(journal.done.argmax())
         journal.add(row, 1.0, None, "the machine went down")
 
@@ -511,7 +519,7 @@ def test_a_result_of_another_shape_fails_its_tracer(tmp_path, scheduler):
 def test_a_full_disk_leaves_whole_records(tmp_path):
     path = tmp_path / "solved.journal"
     values = np.random.default_rng(0).random((3, 50, 2)).astype("f4")
-    with Journal(path, 3, 2) as journal:
+    with ResultsLog(path, 3, 2) as journal:
         journal.add(0, 1.0, values[0])
         size = path.stat().st_size
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -526,7 +534,7 @@ def test_a_full_disk_leaves_whole_records(tmp_path):
         assert path.stat().st_size == size
         assert journal.done.tolist() == [True, False, False]
         journal.add(2, 1.0, values[2])
-    with Journal(path, 3, 2) as journal:
+    with ResultsLog(path, 3, 2) as journal:
         np.testing.assert_array_equal(journal.abundances(2), values[2])
 
 
@@ -534,7 +542,7 @@ def test_a_journal_drops_the_record_that_was_being_written(tmp_path):
     path = tmp_path / "solved.journal"
     rng = np.random.default_rng(0)
     values = rng.random((3, 5, 2)).astype("f4")
-    with Journal(path, 4, 2) as journal:
+    with ResultsLog(path, 4, 2) as journal:
         for row in (2, 0):
             journal.add(row, 1.5, values[row])
         journal.add(3, 2.0, None, "too stiff")
@@ -544,7 +552,7 @@ def test_a_journal_drops_the_record_that_was_being_written(tmp_path):
 
     for cut in (whole + 1, whole + 20, len(torn) - 1):
         path.write_bytes(torn[:cut])
-        with Journal(path, 4, 2) as journal:
+        with ResultsLog(path, 4, 2) as journal:
             assert journal.done.tolist() == [True, False, True, True]
             assert path.stat().st_size == whole
             np.testing.assert_array_equal(journal.abundances(2), values[2])
@@ -554,7 +562,7 @@ def test_a_journal_drops_the_record_that_was_being_written(tmp_path):
         damaged = bytearray(path.read_bytes())
         damaged[-1] ^= 1
         path.write_bytes(damaged)
-        with Journal(path, 4, 2) as journal:
+        with ResultsLog(path, 4, 2) as journal:
             assert journal.done.tolist() == [True, False, True, True]
 
 
@@ -562,10 +570,10 @@ def test_the_files_of_a_solver_are_found_before_they_are_hashed(tmp_path, monkey
     monkeypatch.chdir(tmp_path)  # where no small/reactions.csv lies
     solver = compose_generation(["solver=network"]).solver
 
-    files = _chemistry(solver)["files"]
+    files = _solver_key(solver)["files"]
 
     shipped = ROOT / "configs" / "solver" / solver.files["reactions"]
     assert files["reactions"] == hash_file(shipped)
     solver.files["reactions"] = "none.csv"
     with pytest.raises(InputError, match=r"solver\.files\.reactions is 'none\.csv'"):
-        _chemistry(solver)
+        _solver_key(solver)

@@ -14,13 +14,17 @@ from astrokeras.errors import InputError
 from astrokeras.generation import propose as module
 from astrokeras.generation import selection
 from astrokeras.generation.propose import propose
-from astrokeras.generation.rollout_summary import STOPS, Paths, follow
+from astrokeras.generation.rollout_summary import (
+    POSITIONS,
+    RolloutSummary,
+    summarise_rollouts,
+)
 from astrokeras.generation.selection import (
     LENGTH,
     NOISE,
     ConditionedGaussianProcess,
     Reservoir,
-    choose,
+    choose_trajectories,
 )
 from astrokeras.layers.trust_model import NORMAL, feature_count
 
@@ -80,123 +84,134 @@ def expected_by_hand(surrogate):
     return expected, trust[:, 1:] >= 0.5
 
 
-def some_stops(rng, count=40, stops=3, dimensions=4):
-    return rng.normal(size=(count, stops, dimensions)).astype("f4")
+def random_positions(rng, count=40, positions=3, dimensions=4):
+    return rng.normal(size=(count, positions, dimensions)).astype("f4")
 
 
-def variances(stops, solved):
+def variances(positions, solved):
     """Variances given what is solved, by the textbook's formula, (n,)."""
 
     def kernel(one, other):
         apart = np.linalg.norm(one[:, None] - other, axis=(2, 3))
-        r = np.sqrt(3) * apart / np.sqrt(4 * stops.shape[1]) / LENGTH
+        r = np.sqrt(3) * apart / np.sqrt(4 * positions.shape[1]) / LENGTH
         return (1 + r) * np.exp(-r)
 
     if not len(solved):
-        return np.ones(len(stops))
+        return np.ones(len(positions))
     noisy = kernel(solved, solved) + NOISE * np.eye(len(solved))
-    across = kernel(stops, solved)
+    across = kernel(positions, solved)
     return 1 - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
 
 
-def worth(stops, solved, weights, chosen):
+def worth(positions, solved, weights, chosen):
     """What a choice gains, all at once."""
-    before = variances(stops, solved)
-    after = variances(stops, np.concatenate([solved, stops[chosen]]))
+    before = variances(positions, solved)
+    after = variances(positions, np.concatenate([solved, positions[chosen]]))
     return (weights * (1 - after / before)).sum()
 
 
 class TestChoice:
-    def choose(self, stops, weights, count, solved=None):
-        return choose(
-            ConditionedGaussianProcess(solved).covariance(stops), weights, count
+    def choose(self, positions, weights, count, solved=None):
+        return choose_trajectories(
+            ConditionedGaussianProcess(solved).covariance(positions), weights, count
         )
 
     def test_each_is_the_best_beside_those_before(self, rng):
-        stops, solved = some_stops(rng), some_stops(rng, 6)
+        positions, solved = random_positions(rng), random_positions(rng, 6)
         weights = rng.uniform(0.1, 2.0, 40)
 
-        chosen = self.choose(stops, weights, 8, solved)
+        chosen = self.choose(positions, weights, 8, solved)
 
         assert len(set(chosen)) == 8
         for i, number in enumerate(chosen):
             gains = [
-                worth(stops, solved, weights, [*chosen[:i], other])
+                worth(positions, solved, weights, [*chosen[:i], other])
                 for other in range(40)
             ]
             assert number == int(np.argmax(gains))
 
     def test_it_is_nearly_the_best_of_all(self, rng):
-        stops, none = some_stops(rng, count=12), some_stops(rng, count=0)
+        positions, none = (
+            random_positions(rng, count=12),
+            random_positions(rng, count=0),
+        )
         weights = rng.uniform(0.1, 2.0, 12)
 
-        found = worth(stops, none, weights, self.choose(stops, weights, 4))
+        found = worth(positions, none, weights, self.choose(positions, weights, 4))
 
         best = max(
-            worth(stops, none, weights, list(four))
+            worth(positions, none, weights, list(four))
             for four in combinations(range(12), 4)
         )
         assert found >= 0.95 * best
 
     def test_copies_of_the_worst_are_chosen_once(self, rng):
-        stops = some_stops(rng, count=20)
-        stops[10:] = stops[10] + 1e-3 * rng.normal(size=(10, *stops.shape[1:]))
+        positions = random_positions(rng, count=20)
+        positions[10:] = positions[10] + 1e-3 * rng.normal(
+            size=(10, *positions.shape[1:])
+        )
         weights = np.where(np.arange(20) < 10, 0.5, 1.0)
 
-        chosen = self.choose(stops, weights, 8)
+        chosen = self.choose(positions, weights, 8)
 
         assert sum(number >= 10 for number in chosen) == 1
         assert chosen[0] >= 10
-        assert sorted(self.choose(stops, weights, 20)) == list(range(20))
+        assert sorted(self.choose(positions, weights, 20)) == list(range(20))
 
     def test_among_equals_in_place_the_larger_error_comes_first(self, rng):
-        stops = some_stops(rng, count=6)
-        stops += 100 * np.arange(6)[:, None, None].astype("f4")  # far from each other
+        positions = random_positions(rng, count=6)
+        positions += 100 * np.arange(6)[:, None, None].astype(
+            "f4"
+        )  # far from each other
         weights = np.array([0.3, 0.9, 0.1, 0.8, 0.7, 0.2])
 
-        assert self.choose(stops, weights, 6) == np.argsort(-weights).tolist()
+        assert self.choose(positions, weights, 6) == np.argsort(-weights).tolist()
 
 
 def stream(expected, rows=None):
     count = len(expected)
     zeros = np.zeros((count, 1), "f4")
     rows = np.arange(count) if rows is None else rows
-    return Paths(rows, rows, np.asarray(expected), zeros[:, 0], zeros[..., None])
+    return RolloutSummary(
+        rows, rows, np.asarray(expected), zeros[:, 0], zeros[..., None]
+    )
 
 
 class TestKnown:
     def test_the_spread_is_that_of_a_gaussian_process(self, rng):
-        stops, solved = some_stops(rng), some_stops(rng, 6)
+        positions, solved = random_positions(rng), random_positions(rng, 6)
 
-        spread = ConditionedGaussianProcess(solved).spread(stops)
+        spread = ConditionedGaussianProcess(solved).deviation(positions)
 
-        np.testing.assert_allclose(spread**2, variances(stops, solved), rtol=1e-6)
-        assert (ConditionedGaussianProcess().spread(stops) == 1).all()
-        assert ConditionedGaussianProcess(solved).spread(solved).max() < 2 * NOISE**0.5
+        np.testing.assert_allclose(spread**2, variances(positions, solved), rtol=1e-6)
+        assert (ConditionedGaussianProcess().deviation(positions) == 1).all()
+        assert (
+            ConditionedGaussianProcess(solved).deviation(solved).max() < 2 * NOISE**0.5
+        )
 
     def test_errors_and_spreads_tell_what_is_to_be_gained(self, rng):
         paths = stream([0.5, 0.02, 0.5])
-        paths.stops = some_stops(rng, 3)
-        known = ConditionedGaussianProcess(paths.stops[2:])
+        paths.positions = random_positions(rng, 3)
+        known = ConditionedGaussianProcess(paths.positions[2:])
 
-        spread = known.spread(paths.stops)
-        gain = known.to_gain(paths)
+        spread = known.deviation(paths.positions)
+        gain = known.gain(paths)
 
         np.testing.assert_allclose(gain, np.sqrt(paths.expected * spread**3))
         assert gain[2] < 0.1 * gain.max()
 
     def test_of_many_solved_those_that_cover_all_are_kept(self, rng, monkeypatch):
-        monkeypatch.setattr(selection, "KEPT", 4)
-        solved = some_stops(rng, 3).repeat(5, axis=0)
-        stops = some_stops(rng)
+        monkeypatch.setattr(selection, "LARGEST", 4)
+        solved = random_positions(rng, 3).repeat(5, axis=0)
+        positions = random_positions(rng)
 
         thinned = ConditionedGaussianProcess(
-            np.concatenate([solved, stops[:1]])
-        ).spread(stops)
+            np.concatenate([solved, positions[:1]])
+        ).deviation(positions)
 
-        few = np.concatenate([solved[::5], stops[:1]])
+        few = np.concatenate([solved[::5], positions[:1]])
         np.testing.assert_allclose(
-            thinned, ConditionedGaussianProcess(few).spread(stops)
+            thinned, ConditionedGaussianProcess(few).deviation(positions)
         )
 
 
@@ -208,7 +223,7 @@ class TestReservoir:
             part = np.arange(first, min(first + 7, 30))
             reservoir.add(stream(expected[part], part), expected[part])
 
-        np.testing.assert_array_equal(reservoir.paths.rows, np.arange(30))
+        np.testing.assert_array_equal(reservoir.summary.rows, np.arange(30))
         np.testing.assert_allclose(reservoir.weights, expected)
 
     def test_blocks_make_no_difference(self, rng):
@@ -218,8 +233,8 @@ class TestReservoir:
             for first in range(0, 200, size):
                 part = np.arange(first, min(first + size, 200))
                 reservoir.add(stream(expected[part], part), expected[part])
-            assert len(reservoir.paths) == len(reservoir.priority) == 20
-            found.append((reservoir.paths.rows, reservoir.weights))
+            assert len(reservoir.summary) == len(reservoir.priority) == 20
+            found.append((reservoir.summary.rows, reservoir.weights))
 
         for one, other in zip(*found, strict=True):
             np.testing.assert_array_equal(one, other)
@@ -232,7 +247,7 @@ class TestReservoir:
             reservoir = Reservoir(40)
             reservoir.random = np.random.default_rng(seed)
             reservoir.add(stream(expected), expected)
-            kept = reservoir.paths.rows
+            kept = reservoir.summary.rows
             sums.append([reservoir.weights.sum(), reservoir.weights[half[kept]].sum()])
             worst += expected.argmax() in kept
 
@@ -245,7 +260,7 @@ class TestRollouts:
     def follow(self, surrogate, path, size=32):
         with TracerStore(path, need_abundances=False) as store:
             given = module.read_given(store, slice(0, 20), start=start(surrogate))
-        return follow(surrogate, given, ALL, size)
+        return summarise_rollouts(surrogate, given, ALL, size)
 
     def test_expected_errors_and_trust_are_those_of_emulate(self, surrogate, tracks):
         paths = self.follow(surrogate, tracks)
@@ -258,17 +273,19 @@ class TestRollouts:
             np.testing.assert_allclose(found, states.mean(1, where=valid), rtol=1e-3)
         np.testing.assert_array_equal(paths.steps, [*[12] * 19, 8])
 
-    def test_stops_are_spread_along_each_trajectory(self, surrogate, tracks):
+    def test_positions_are_spread_along_each_trajectory(self, surrogate, tracks):
         paths = self.follow(surrogate, tracks)
 
         trust, tracers = surrogate.trust, make_tracers()
         logs = np.log10(tracers.physical)
         setting = (logs - trust.value("centre")) @ trust.value("whitening")
-        assert paths.stops.shape == (20, STOPS, 3 + len(PARAMETERS))
+        assert paths.positions.shape == (20, POSITIONS, 3 + len(PARAMETERS))
         late = setting[:-1, [1, 2, 4, 5, 7, 8, 10, 11]]
-        np.testing.assert_allclose(paths.stops[:-1, :, 3:], late, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(
-            paths.stops[-1, :, 3:], setting[-1, :8], rtol=1e-4, atol=1e-4
+            paths.positions[:-1, :, 3:], late, rtol=1e-4, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            paths.positions[-1, :, 3:], setting[-1, :8], rtol=1e-4, atol=1e-4
         )
 
     def test_what_is_not_finite_is_as_bad_as_can_be(self, tracks):
@@ -280,7 +297,7 @@ class TestRollouts:
 
         np.testing.assert_allclose(paths.expected, 0.5, rtol=1e-6)
         assert (paths.trusted == 0).all()
-        assert np.isfinite(paths.stops).all()
+        assert np.isfinite(paths.positions).all()
 
 
 def start(surrogate):
@@ -333,13 +350,13 @@ def test_the_most_useful_come_first_whatever_the_batch(surrogate, tracks):
 
 
 def test_a_pool_larger_than_memory_is_drawn_from(surrogate, tracks, monkeypatch):
-    monkeypatch.setattr(selection, "KEPT", 4)
+    monkeypatch.setattr(selection, "LARGEST", 4)
     sizes = []
 
     class Watched(Reservoir):
         def add(self, paths, gain):
             super().add(paths, gain)
-            sizes.append(len(self.paths))
+            sizes.append(len(self.summary))
 
     monkeypatch.setattr(selection, "Reservoir", Watched)
 

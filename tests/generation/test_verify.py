@@ -246,7 +246,7 @@ def test_command(cli, write, config):
     words = (CLOUDS, "solver.constants.zeta=3", "--tracers", 1, "--json")
     failed = cli("data", "verify", path, *words)
     assert failed.exit_code == 1
-    assert "give solver.constants.zeta=0.9, or what it was" in failed.stderr
+    assert "give solver.constants.zeta=0.9, or its true value" in failed.stderr
     assert len(failed.stderr.splitlines()) == 1
     told = json.loads(failed.stdout)
     assert told["better"] == "zeta = 0.9"

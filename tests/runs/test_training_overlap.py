@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from standin import StandIn, write_tracers
 
-from astrokeras.cli.evaluation_table import show
+from astrokeras.cli.result_tables import print_evaluation
 from astrokeras.errors import InputError
 from astrokeras.evaluation import evaluate as evaluation
 from astrokeras.runs.surrogate_reference import (
@@ -75,7 +75,7 @@ def test_trained_simulations_of_a_new_split_are_optimistic(run, tmp_path, capsys
         "optimistic: 2 of 2 tracers evaluated are of simulations that the surrogate "
         "was trained on"
     ]
-    show(found)
+    print_evaluation(found)
     assert "optimistic split" in capsys.readouterr().out
 
 
@@ -121,7 +121,7 @@ def test_baselines_of_a_sample_are_called_weak(run, tmp_path, capsys):
     assert "the 8 training tracers of this file" in note
     assert "trained on 603: with that many the baselines would be stronger" in note
     assert note in (tmp_path / "report" / "report.html").read_text()
-    show(result)
+    print_evaluation(result)
     assert note in " ".join(capsys.readouterr().out.split())
 
 

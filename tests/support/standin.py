@@ -84,7 +84,7 @@ class Trusting(StandIn):
     def __init__(self, bars, score, **arguments):
         super().__init__(**arguments)
         self.bars, self.score = np.asarray(bars), score
-        self.trust = self  # knows the threshold and fitted numbers
+        self.trust = self  # holds the threshold and the fitted numbers
         self.reliability_threshold = 0.2
 
     def value(self, name):
