@@ -19,7 +19,7 @@ import numpy as np
 
 from astrokeras.astrochemnet.checkpoint import Checkpoint
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.data.importers.column_roles import match_species
+from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.tracers.file_format import FLOOR, PARAMETER_UNITS
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
@@ -156,7 +156,7 @@ def reorder(
     check_labels(checkpoint, labels)
     with TracerStore(like) as store:
         wanted = store.species
-    order = match_species(labels.species, wanted, "--species")
+    order = species_positions(labels.species, wanted, "--species")
     initial_conditions = {
         name: [values[i] for i in order]
         for name, values in (labels.initial_conditions or {}).items()

@@ -10,7 +10,7 @@ from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
 from astrokeras.layers.trust_model import NORMAL
-from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST
+from astrokeras.models.metadata import COVERAGE, LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import log10
 
 LARGE = 0.3  # dex, the error of a state that should be flagged

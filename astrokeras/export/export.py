@@ -14,6 +14,7 @@ import numpy as np
 from astrokeras.data.tracers.abundance_scaling import decades
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError, WorkError
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.prediction.tracer_rollout import log10
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
@@ -41,6 +42,19 @@ SCALED = 1e-5  # what scaled values, log10 x / decades, may differ by
 # their rounding: up to 2e-4. What they lead to is compared as part of a step.
 LATENTS = 1e-3
 ROLLOUT_DEX = 1e-3  # what any abundance of a rollout may differ by
+DESCRIBED = (
+    "species",
+    "parameters",
+    "units",
+    "elements",
+    "parameter_ranges",
+    "dt_range",
+    "t_max",
+    "conserve",
+    "floor",
+    "version",
+)
+"""Metadata in an export, beside one initial state, `start`."""
 
 Functions = dict[str, Callable[..., Any]]
 
@@ -104,27 +118,18 @@ def export(
     with written_folder(folder, "export") as beside:
         report(f"Writing {to} ...")
         target_format.write(surrogate, make_graphs(surrogate), beside)
-        (beside / "about.json").write_text(json.dumps(describe(surrogate), indent=1))
+        described = json.dumps(describe(surrogate.metadata), indent=1)
+        (beside / "about.json").write_text(described)
         functions = target_format.read(beside)
         differences = _compare(surrogate, functions, sample)
     return Export(folder, differences)
 
 
-def describe(surrogate: Any) -> dict[str, Any]:
-    """Return what a caller of the graphs must know, as plain values."""
-    names = (
-        "species",
-        "parameters",
-        "units",
-        "elements",
-        "parameter_ranges",
-        "dt_range",
-        "t_max",
-    )
-    config = surrogate.get_config()
-    about = {name: config[name] for name in (*names, "conserve", "floor", "version")}
-    # A state to begin with: the first of the named ones.
-    return about | {"start": next(iter(config["initial_conditions"].values()), None)}
+def describe(metadata: SurrogateMetadata) -> dict[str, Any]:
+    """Return the metadata that a caller of the graphs needs, as plain values."""
+    stored = metadata.to_config()
+    initial = next(iter(stored["initial_conditions"].values()), None)
+    return {name: stored[name] for name in DESCRIBED} | {"start": initial}
 
 
 def show(done: Export) -> None:

@@ -33,7 +33,7 @@ def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
     for number, member in enumerate(members):
         found = _coder_weights(member.autoencoder) | _cell_weights(member)
         weights |= {f"{number}/{name}": value for name, value in found.items()}
-    facts = _facts(members[0]) | {
+    architecture = _architecture(members[0]) | {
         "members": len(members),
         "residual_decay_length": surrogate.residual_decay_length,
         "margin": MARGIN_DEX,
@@ -42,8 +42,8 @@ def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
             for name in ("steps", "power", "limit")
         },
     }
-    told = {"about": describe(surrogate), "facts": facts}
-    texts = {name: np.array(json.dumps(value)) for name, value in told.items()}
+    described = {"about": describe(surrogate.metadata), "facts": architecture}
+    texts = {name: np.array(json.dumps(value)) for name, value in described.items()}
     np.savez(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
     shutil.copy(reader.__file__, folder / READER)
 
@@ -94,8 +94,8 @@ def _cell_weights(member: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def _facts(member: Any) -> dict[str, Any]:
-    """Return what the reader must know of the architecture."""
+def _architecture(member: Any) -> dict[str, Any]:
+    """Return the architecture that the reader in NumPy rebuilds."""
     coder, cell = member.autoencoder, member.recurrence.cell
     for activation in (coder.activation, cell.activation):
         if activation not in reader.ACTIVATIONS:
@@ -114,12 +114,12 @@ def _facts(member: Any) -> dict[str, Any]:
         "inner": len(cell.inner),
         "relaxing": [REACH, SLOPE] if cell.relaxing else None,
         "use_timestep": member.use_timestep,
-        "rates": member.rates and _rate_facts(member.rates),
+        "rates": member.rates and _rate_constants(member.rates),
     }
 
 
-def _rate_facts(layer: RateFeatures) -> dict[str, Any]:
-    """Return what the features of rates are made with."""
+def _rate_constants(layer: RateFeatures) -> dict[str, Any]:
+    """Return the constants and units of the rate features."""
     names = (
         "SWITCHES",
         "WIDTH",

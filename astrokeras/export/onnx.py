@@ -22,7 +22,7 @@ def write(surrogate: Any, graphs: dict[str, Graph], folder: Path) -> None:
     for graph in graphs.values():
         model = _convert(graph)
         _name_outputs(model, graph)
-        about = describe(surrogate) | {"graph": graph.name, "opset": OPSET}
+        about = describe(surrogate.metadata) | {"graph": graph.name, "opset": OPSET}
         for key, value in about.items():
             entry = model.metadata_props.add()
             entry.key, entry.value = key, json.dumps(value)

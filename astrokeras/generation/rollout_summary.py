@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers
-from astrokeras.models.training_ranges import LEAST_TRUST
-from astrokeras.models.trust_assessment import judge, scale_parameters
+from astrokeras.models.metadata import LEAST_TRUST
+from astrokeras.models.trust_assessment import assess_trust, scale_parameters
 from astrokeras.prediction.tracer_rollout import complete
 
 STOPS = 8  # states of a trajectory that are remembered, evenly along it
@@ -96,14 +96,16 @@ def follow(surrogate: Any, given: Tracers, columns: np.ndarray, size: int) -> Pa
     initial = np.maximum(given.abundances[fill, 0], surrogate.floor)
     physical = physical[fill][..., columns]
     years = np.diff(time[fill]).astype("float32")
-    with surrogate.programs.lock:
-        _, latents, spread, physical_violation = surrogate.programs.rollout(
-            initial, physical, years, None, None, surrogate.conserve, judged=True
+    with surrogate.functions.lock:
+        _, latents, spread, physical_violation = surrogate.functions.rollout(
+            initial, physical, years, None, None, surrogate.conserve, for_trust=True
         )
-        said = judge(
+        assessment = assess_trust(
             surrogate, initial, physical, years, latents, spread, physical_violation
         )
-    expected, score = said.expected[:count, 1:], said.trust[:count, 1:]
+    expected, score = (
+        values[:count, 1:] for values in (assessment.expected, assessment.trust)
+    )
     worst = trust.value("error_range")[1]
     expected = np.where(np.isfinite(expected), expected, worst)
     # A score that is no number is not at least anything.

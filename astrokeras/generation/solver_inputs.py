@@ -9,7 +9,7 @@ import numpy as np
 
 from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
-from astrokeras.data.importers.column_roles import match_species
+from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore
@@ -112,7 +112,7 @@ class Tracks:
         store = self.store
         if initial is None and store.has_abundances:
             path, wanted = str(self.path), solver.species
-            return None, match_species(store.species, wanted, path, "the solver")
+            return None, species_positions(store.species, wanted, path, "the solver")
         if initial is None or str(initial) == NETWORK:
             return np.maximum(solver.initial, 0.0), []
         return read_initial(initial, solver.species, floor=0.0), []

@@ -198,7 +198,7 @@ def test_initial_makes_up_for_missing_starts(given, kept):
         else:
             file["abundances"][:, 0] = np.nan if kept == "nan" else 0.0
 
-    with pytest.raises(InputError, match=r"state 0.*give a start with --initial\.$"):
+    with pytest.raises(InputError, match=r"state 0.*give .* with --initial\.$"):
         run(given)
     assert not given[1].exists()
     done = run(given, initial="poor", batch_size=5)

@@ -162,7 +162,7 @@ def uclchem_name(name: str, present: Sequence[str] = ()) -> str:
     return name if renamed in present else renamed
 
 
-def match_species(
+def species_positions(
     names: Sequence[str], expected: Sequence[str], where: str, whose: str = "the others"
 ) -> list[int]:
     """Return the positions in `names` of the species expected, in their order.

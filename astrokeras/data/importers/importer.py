@@ -12,7 +12,7 @@ import numpy as np
 from astrokeras.chemistry.species import order_elements
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.alignment_check import TRACERS, alignment_warning
-from astrokeras.data.importers.column_roles import match_species
+from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.importers.import_report import Findings, ImportReport
 from astrokeras.data.importers.open_sources import (
     Part,
@@ -77,7 +77,7 @@ def import_tracers(
     with ExitStack() as stack:
         parts = open_parts(sources, out, config, findings, stack, tracks)
         report = ImportReport(out, 0, 0, len(parts[0].species), findings)
-        orders = [match_species(p.species, parts[0].species, p.name) for p in parts]
+        orders = [species_positions(p.species, parts[0].species, p.name) for p in parts]
         _check_parameters(parts)
         for part in parts:
             if isinstance(part, RawTracers):

@@ -21,20 +21,28 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.timestep_features import coarsen
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.batched_evolution import Evolved, Given, Wanted, solve_doubtful
-from astrokeras.models.input_checks import check_abundances, check_physical, check_time
-from astrokeras.models.training_ranges import Limits
+from astrokeras.models.batched_evolution import EvolvedTracers, apply_fallback
+from astrokeras.models.input_checks import (
+    TracerInputs,
+    check_abundances,
+    check_physical,
+    check_time,
+)
+from astrokeras.models.metadata import SurrogateMetadata
+from astrokeras.models.requested_outputs import RequestedOutputs
 
 UNITS = ("cm^-3", "Habing", "mag")
 N, T, S, P = 4, 12, len(SPECIES), len(PARAMETERS)
 TRACERS = make_tracers().take(np.arange(N))
 X, PHYSICAL, TIME = TRACERS.abundances[:, 0], TRACERS.physical, TRACERS.time
-LIMITS = Limits(
+LIMITS = SurrogateMetadata(
     SPECIES,
     PARAMETERS,
     UNITS,
-    step=(STEP, STEP),
-    duration=1200.0,
+    elements=("H",),
+    stoichiometry=np.ones((S, 1)),
+    dt_range=(STEP, STEP),
+    t_max=1200.0,
     parameter_ranges=dict.fromkeys(PARAMETERS, (1e-9, 1e9)),
     species_ranges=np.tile([[1e-20], [1.0]], S),
 )
@@ -134,10 +142,10 @@ def read_time(values):
 
 def let_solve(values):
     """Return what emulate answers if a user's solver returns these values."""
-    states, given = np.zeros((N, T + 1, S), "f4"), Given(X, PHYSICAL, TIME)
-    evolved = Evolved(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
-    wanted = Wanted(None, np.empty(0), None, conserve=False)
-    solve_doubtful(evolved, given, wanted, lambda *_: values, SPECIES)
+    states, given = np.zeros((N, T + 1, S), "f4"), TracerInputs(X, PHYSICAL, TIME)
+    evolved = EvolvedTracers(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
+    wanted = RequestedOutputs(None, np.empty(0), None, conserve=False)
+    apply_fallback(evolved, given, wanted, lambda *_: values, SPECIES)
     return evolved.abundances
 
 
