@@ -18,6 +18,14 @@ import zipfile
 import numpy as np
 
 TINY, RIDGE = 1e-30, 1e-6
+OLD_NAMES = {
+    "step": "dt_range",
+    "duration": "t_max",
+    "box": "parameter_ranges",
+    "carry": "residual_decay_length",
+    "timed": "use_timestep",
+}
+"""Keys of exports by version 0.1.0, which this file reads alone and without imports."""
 _erf = np.vectorize(math.erf, otypes=["f8"])
 
 
@@ -78,8 +86,10 @@ class Surrogate:
                 member.filename.removesuffix(".npy"): _read(file, member)
                 for member in file.infolist()
             }
-        self.about = json.loads(str(self.weights.pop("about")))
-        self.facts = json.loads(str(self.weights.pop("facts")))
+        self.about, self.facts = (
+            {OLD_NAMES.get(key, key): value for key, value in json.loads(text).items()}
+            for text in (str(self.weights.pop(name)) for name in ("about", "facts"))
+        )
         self.members = range(self.facts["members"])
 
     def encode(self, abundances):
