@@ -110,7 +110,7 @@ def combine(members: Sequence[Run], run: Run) -> None:
     """Write the `surrogate.keras` of an ensemble of trained members."""
     surrogates = [load(member.surrogate) for member in members]
     ensemble = Ensemble([one.emulator for one in surrogates], name="ensemble")
-    _save(surrogates[0].replace(emulator=ensemble, mark_verified=None), run.surrogate)
+    _save(surrogates[0].replace(emulator=ensemble, trust=None), run.surrogate)
 
 
 def calibrate_surrogate(config: Config, source: Path, run: Run) -> None:
