@@ -41,8 +41,10 @@ from astrokeras.data.tracers.units import factor
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models import input_checks
+from astrokeras.models.metadata import SurrogateMetadata
+from astrokeras.models.out_of_range import OutOfRangeReport
+from astrokeras.models.requested_outputs import choose_columns, choose_states
 from astrokeras.models.status import Status
-from astrokeras.models.training_ranges import Limits
 from astrokeras.runs.loading import find_surrogate
 from astrokeras.system import arguments as checks
 from astrokeras.system.package_data import resource
@@ -52,10 +54,12 @@ TESTS = Path(__file__).resolve().parent.parent / "tests" / "support"
 LONGEST = 1500  # letters of a refusal
 LETTERS = list("HCNOSE+-#@$0123456789 abcdef=[]{},.:_\n\0é")
 SPECIES, PARAMETERS = ("H", "H2", "CO", "#H2O", "@H2O"), ("Density", "Av")
-LIMITS = Limits(
+LIMITS = SurrogateMetadata(
     species=SPECIES,
     parameters=PARAMETERS,
     units=("cm^-3", "mag"),
+    elements=("H", "C", "O"),
+    stoichiometry=np.ones((5, 3)),
     dt_range=(50.0, 200.0),
     t_max=1000.0,
     parameter_ranges={"Density": (1.0, 1e4), "Av": (0.1, 10.0)},
@@ -154,15 +158,17 @@ def ask(draw: Draw) -> None:
         draw.likely(0.5)
     ) else np.arange(t + 1) * 100.0  # fmt: skip
     given = [draw.or_odd(one, 0.05) for one in (initial, physical, times)]
-    x, p, years, refused = input_checks.check_tracers(LIMITS, *given, draw.likely(0.5))
-    fine = refused == 0
-    assert np.isfinite(x[fine]).all()
-    assert (x[fine] > 0).all()
-    assert np.isfinite(p[fine]).all()
-    assert (p[fine] > 0).all()
-    assert np.isfinite(years[fine]).all()
-    assert (np.diff(years[fine]) > 0).all()
-    input_checks.describe_outside(LIMITS, x[fine], p[fine], years[fine])
+    checked = input_checks.check_tracers(LIMITS, *given, draw.likely(0.5))
+    x, p, years = checked.valid()
+    assert np.isfinite(x).all()
+    assert (x > 0).all()
+    assert np.isfinite(p).all()
+    assert (p > 0).all()
+    assert np.isfinite(years).all()
+    assert (np.diff(years) > 0).all()
+    report = OutOfRangeReport(LIMITS)
+    report.add(x, p, years)
+    report.lines()
 
 
 def ask_states(draw: Draw) -> None:
@@ -170,7 +176,7 @@ def ask_states(draw: Draw) -> None:
     steps = int(draw.rng.integers(6))
     few = draw.rng.integers(-8, 8, draw.rng.integers(1, 3))
     wanted = draw.or_odd(draw.one(few, few.tolist(), few.astype("i1")), 0.5)
-    states = input_checks.choose_states(wanted, steps)
+    states = choose_states(wanted, steps)
     assert states.ndim == 1
     assert ((states >= 0) & (states <= steps)).all()
 
@@ -178,7 +184,7 @@ def ask_states(draw: Draw) -> None:
 def ask_species(draw: Draw) -> None:
     """Check names of the species wanted."""
     names = [draw.one(*SPECIES, "$H2O", "$CO", draw.text()) for _ in range(2)]
-    columns, mixing = input_checks.choose_columns(SPECIES, draw.or_odd(names, 0.5))
+    columns, mixing = choose_columns(SPECIES, draw.or_odd(names, 0.5))
     assert columns is None or mixing.shape[1] == len(columns)
 
 

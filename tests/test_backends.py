@@ -82,7 +82,7 @@ class Reference:
         self.members = [Member(one) for one in emulators]
         self.offset, self.scale = map(value, surrogate.parameter_scaler.weights[:2])
         self.atoms = surrogate.stoichiometry
-        low, high = to_scaled(surrogate.limits.species_ranges)
+        low, high = to_scaled(surrogate.metadata.species_ranges)
         self.low = low - np.where(low > 0, RANGE_DEX, MARGIN_DEX) / 20
         self.high = np.minimum(high + RANGE_DEX / 20, 1)
         self.residual_decay_length = surrogate.residual_decay_length

@@ -115,7 +115,7 @@ def cut(tmp_path, monkeypatch):
     """A prediction that was cut off in its third block of three."""
     standin.write_tracers(tmp_path / "given.h5")
     predict_stand_in(tmp_path, "whole.h5")
-    roll_out, calls = prediction.roll_out_judged, []
+    roll_out, calls = prediction.roll_out_with_trust, []
 
     def until_the_third(*arguments):
         calls.append(1)
@@ -123,7 +123,7 @@ def cut(tmp_path, monkeypatch):
             raise Killed
         return roll_out(*arguments)
 
-    monkeypatch.setattr(prediction, "roll_out_judged", until_the_third)
+    monkeypatch.setattr(prediction, "roll_out_with_trust", until_the_third)
     with pytest.raises(Killed):
         predict_stand_in(tmp_path, "out.h5")
     return calls
@@ -137,7 +137,7 @@ def predict_stand_in(folder, out, **options):
 
 def test_a_resumed_prediction_is_the_same_and_repeats_nothing(tmp_path, cut):
     assert not (tmp_path / "out.h5").exists()
-    with pytest.raises(InputError, match=r"go on with --resume, or .*--overwrite"):
+    with pytest.raises(InputError, match=r"continue .* --resume, or .*--overwrite"):
         predict_stand_in(tmp_path, "out.h5")
 
     done = predict_stand_in(tmp_path, "out.h5", resume=True)
@@ -487,7 +487,7 @@ def test_a_surrogate_is_read_whole_while_it_is_replaced(tmp_path):
     thread = threading.Thread(target=write)
     thread.start()
     try:
-        seen = {astrokeras.load(path).limits.t_max for _ in range(8)}
+        seen = {astrokeras.load(path).metadata.t_max for _ in range(8)}
     finally:
         over.set()
         thread.join()

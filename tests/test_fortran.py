@@ -54,7 +54,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("onnx")
     surrogate = astrokeras.load("grav")
     write(surrogate, {"step": make_functions(surrogate)["step"]}, folder)
-    (folder / "about.json").write_text(json.dumps(describe(surrogate)))
+    (folder / "about.json").write_text(json.dumps(describe(surrogate.metadata)))
     run(sys.executable, EXAMPLES / "fortran" / "about.py", folder)
     return folder
 

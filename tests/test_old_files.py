@@ -117,7 +117,7 @@ def test_the_command_line_shows_old_runs(command):
         assert len(shown["surrogate"]["species"]) == 10
         text = command("models", "show", name, "--all").stdout
         assert Path(f"saved_models/{name}/card.md").read_text().strip("\n") in text
-        assert f"{metrics['dex']:.3g}" in text
+        assert f"{metrics['dex']:.4g}" in text
 
 
 def test_old_figures_are_measured_again(command):

@@ -48,7 +48,7 @@ def test_a_state_that_is_not_finite_has_trust_0_and_goes_to_the_solver():
     with np.errstate(invalid="ignore"):
         x, trust = broken.emulate(*given, return_trust=True)
         y = broken.emulate(*given, fallback=solver)
-    with pytest.warns(UnphysicalWarning, match="1 of 2 states cannot be"):
+    with pytest.warns(UnphysicalWarning, match="1 of 2 states are unphysical"):
         broken.emulate(*given, species=["CO"])
 
     assert not np.isfinite(x[:, 1]).any()

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers, TracerStore
-from astrokeras.models.training_ranges import Limits
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.prediction.tracer_rollout import complete
 
 
@@ -82,7 +82,7 @@ class EvaluationContext:
     rows: np.ndarray
     columns: np.ndarray
     surrogate: Any
-    limits: Limits
+    limits: SurrogateMetadata
     batch_size: int
 
     @property

@@ -13,7 +13,7 @@ from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
 from astrokeras.evaluation.result import ErrorDetail, ErrorSummary
 from astrokeras.evaluation.streaming_percentiles import StreamingPercentiles
-from astrokeras.prediction.tracer_rollout import name_starts
+from astrokeras.prediction.tracer_rollout import name_initial_conditions
 
 SEEN = 1e-12  # smallest abundance that can be observed
 KEYS = tuple(field.name for field in fields(ErrorSummary))
@@ -85,7 +85,11 @@ class ErrorMetrics:
     def update(self, block: Tracers, prediction: Prediction) -> None:
         """Add solved tracers and their prediction."""
         named = self.named_starts
-        start = None if named is None else name_starts(block.abundances[:, 0], named)
+        start = (
+            None
+            if named is None
+            else name_initial_conditions(block.abundances[:, 0], named)
+        )
         self.add(block.abundances, prediction.abundances, block.length, start)
 
     def add(

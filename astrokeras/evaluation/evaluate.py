@@ -137,7 +137,9 @@ def make_context(
     rows = plan.rows
     size = bounded_batch(batch_size, len(rows), store.states, len(store.species))
     surrogate = target.load()
-    return EvaluationContext(store, rows, plan.columns, surrogate, target.limits, size)
+    return EvaluationContext(
+        store, rows, plan.columns, surrogate, target.metadata, size
+    )
 
 
 class EvaluationTests:
@@ -160,11 +162,12 @@ class EvaluationTests:
         store, surrogate = context.store, context.surrogate
 
         def metrics(starts: dict[str, np.ndarray] | None = None) -> ErrorMetrics:
-            matrix, elements = target.stoichiometry, target.elements
+            matrix = target.metadata.stoichiometry
+            elements = target.metadata.elements
             return ErrorMetrics(store.species, store.states, matrix, elements, starts)
 
         self.errors = {
-            "surrogate": metrics(target.initial_conditions),
+            "surrogate": metrics(target.metadata.initial_conditions),
             "reconstruction": metrics(),
         }
         self.closed_loop = metrics()
@@ -244,7 +247,7 @@ def _collect(
         optimistic=plan.optimistic,
         notes=plan.notes,
         outside_box=plan.outside.left,
-        outside_starts=plan.outside.starts,
+        outside_starts=plan.outside.initial_outside,
         errors={name: one.result() for name, one in errors.items()},
         details={name: one.detail() for name, one in errors.items()},
         dex_standard_error=standard_error(errors["surrogate"].tracer_dex, simulation),

@@ -9,13 +9,13 @@ from astrokeras.data.tracers.file_format import SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError
 from astrokeras.evaluation.baselines import Baseline, MeanTrajectory, NearestTracer
-from astrokeras.prediction.out_of_range import OutOfRangeReport
+from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
     check_steps,
     match_columns,
 )
-from astrokeras.runs.training_overlap import find_known, is_trained_on
+from astrokeras.runs.training_overlap import find_training_overlap, is_trained_on
 from astrokeras.system.manifest import EVALUATION, check_names
 
 BLOCK = 32  # tracers read at a time
@@ -68,16 +68,17 @@ def make_plan(
     origin = target.run.read_provenance() if target.run else {}
     optimistic = split == "test" and is_optimistic(store, rows)
     if split != "train":
-        known, trained_on = find_known(store, target, rows, origin)
+        known, trained_on = find_training_overlap(store, target, rows, origin)
         notes += known
         optimistic = optimistic or trained_on
     plan = EvaluationPlan(
-        rows, columns, OutOfRangeReport(target.limits), optimistic, notes
+        rows, columns, OutOfRangeReport(target.metadata), optimistic, notes
     )
     _add_baselines(plan, store, origin.get("training_tracers") or 0)
     for block in store.blocks(rows, BLOCK):
-        check_steps(store, block, target.limits)
-        plan.outside.add(block, columns)
+        check_steps(store, block, target.metadata)
+        physical = block.physical[..., columns]
+        plan.outside.add(block.abundances[:, 0], physical, block.time, block.length)
         _add_time_steps(plan.steps, block)
     notes += plan.outside.lines()
     return plan

@@ -13,7 +13,7 @@ import numpy as np
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import EvaluationContext
 from astrokeras.evaluation.coupling_tests import single_steps, valid_input
-from astrokeras.models.training_ranges import LEAST_TRUST
+from astrokeras.models.metadata import LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import log10
 
 MIXED = 0.1  # share of another tracer that each receives at every step

@@ -14,7 +14,7 @@ from astrokeras.evaluation.context import (
     Prediction,
     select_states,
 )
-from astrokeras.models.training_ranges import Limits
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.prediction.tracer_rollout import log10
 
 STRIDES = (2, 4, 8, 16, 32)  # steps of the file taken as one
@@ -55,7 +55,7 @@ class MeanError:
         }
 
 
-def allows_longer_steps(limits: Limits) -> bool:
+def allows_longer_steps(limits: SurrogateMetadata) -> bool:
     """Return whether the longest time step is at least twice the shortest."""
     shortest, longest = limits.dt_range
     return longest >= 2 * shortest

@@ -9,7 +9,8 @@ import numpy as np
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
-from astrokeras.models.training_ranges import COVERAGE, LEAST_TRUST
+from astrokeras.layers.trust_model import NORMAL
+from astrokeras.models.metadata import COVERAGE, LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import log10
 
 LARGE = 0.3  # dex, the error of a state that should be flagged
@@ -84,8 +85,6 @@ class ErrorBarTest:
 
     def update(self, block: Tracers, prediction: Prediction) -> None:
         """Add solved tracers and their prediction with error bars."""
-        from astrokeras.layers.trust_model import NORMAL  # This imports Keras.
-
         assert prediction.sigma is not None
         states = block.time.shape[1]
         valid = np.arange(states) < block.length[:, None]

@@ -14,6 +14,7 @@ import numpy as np
 from astrokeras.data.tracers.abundance_scaling import decades
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError, WorkError
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.prediction.tracer_rollout import log10
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
@@ -41,6 +42,19 @@ SCALED = 1e-5  # largest difference of scaled values, log10 x / decades
 # least 5e-4, which amplifies rounding to 2e-4. `step` tests their effect.
 LATENTS = 1e-3  # largest difference of latents
 ROLLOUT_DEX = 1e-3  # largest difference of an abundance in a rollout, dex
+DESCRIBED = (
+    "species",
+    "parameters",
+    "units",
+    "elements",
+    "parameter_ranges",
+    "dt_range",
+    "t_max",
+    "conserve",
+    "floor",
+    "version",
+)
+"""Metadata in an export, beside one initial state, `start`."""
 
 Functions = dict[str, Callable[..., Any]]
 
@@ -104,27 +118,19 @@ def export(
     with written_folder(folder, "export") as beside:
         report(f"Writing {to} ...")
         target_format.write(surrogate, make_functions(surrogate), beside)
-        (beside / "about.json").write_text(json.dumps(describe(surrogate), indent=1))
+        described = json.dumps(describe(surrogate.metadata), indent=1)
+        (beside / "about.json").write_text(described)
         functions = target_format.read(beside)
         differences = _compare(surrogate, functions, sample)
     return Export(folder, differences)
 
 
-def describe(surrogate: Any) -> dict[str, Any]:
+def describe(metadata: SurrogateMetadata) -> dict[str, Any]:
     """Return the metadata that a caller of the functions needs, as plain values."""
-    names = (
-        "species",
-        "parameters",
-        "units",
-        "elements",
-        "parameter_ranges",
-        "dt_range",
-        "t_max",
-    )
-    config = surrogate.get_config()
-    about = {name: config[name] for name in (*names, "conserve", "floor", "version")}
+    stored = metadata.to_config()
     # The first named initial abundances serve as an example.
-    return about | {"start": next(iter(config["initial_conditions"].values()), None)}
+    initial = next(iter(stored["initial_conditions"].values()), None)
+    return {name: stored[name] for name in DESCRIBED} | {"start": initial}
 
 
 def _take_sample(store: TracerStore, target: SurrogateReference) -> Tracers:

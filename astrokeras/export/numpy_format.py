@@ -42,10 +42,8 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
             for name in ("steps", "power", "limit")
         },
     }
-    texts = {
-        "about": np.array(json.dumps(describe(surrogate))),
-        "facts": np.array(json.dumps(architecture)),
-    }
+    described = {"about": describe(surrogate.metadata), "facts": architecture}
+    texts = {name: np.array(json.dumps(value)) for name, value in described.items()}
     np.savez(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
     shutil.copy(numpy_runtime.__file__, folder / READER)
 

@@ -18,6 +18,14 @@ import zipfile
 import numpy as np
 
 TINY, RIDGE = 1e-30, 1e-6
+OLD_NAMES = {
+    "step": "dt_range",
+    "duration": "t_max",
+    "box": "parameter_ranges",
+    "carry": "residual_decay_length",
+    "timed": "use_timestep",
+}
+"""Keys of exports by version 0.1.0, which this file reads alone and without imports."""
 _erf = np.vectorize(math.erf, otypes=["f8"])
 
 

@@ -22,7 +22,8 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
     for function in functions.values():
         model = _convert(function)
         _name_outputs(model, function)
-        about = describe(surrogate) | {"graph": function.name, "opset": OPSET}
+        described = describe(surrogate.metadata)
+        about = described | {"graph": function.name, "opset": OPSET}
         for key, value in about.items():
             entry = model.metadata_props.add()
             entry.key, entry.value = key, json.dumps(value)

@@ -12,7 +12,10 @@ from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import write_rows
 from astrokeras.errors import InputError
-from astrokeras.prediction.predict import read_start, survey
+from astrokeras.prediction.predict import (
+    check_input_values,
+    read_initial_condition,
+)
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.prediction.tracer_rollout import read_given
 from astrokeras.runs.surrogate_reference import (
@@ -119,14 +122,14 @@ def propose(
             match_columns(known, target)
     with TracerStore(tracks, need_abundances=False) as store:
         columns = match_columns(store, target)
-        start = None if initial is None else read_start(initial, target)
+        start = None if initial is None else read_initial_condition(initial, target)
         wanted = find_pool(store, solved)
         pool = int(wanted.sum())
         _check_count(store, pool, count)
         size = bounded(
-            batch_size, store.tracers, store.states, len(target.limits.species)
+            batch_size, store.tracers, store.states, len(target.metadata.species)
         )
-        lines = survey(store, target, columns, start, size)
+        lines = check_input_values(store, target, columns, start, size)
         for line in lines:
             warn(f"{store.path}: {line}")
 
@@ -234,7 +237,7 @@ def _solved_positions(
 
 
 def _check(target: SurrogateReference, count: int, batch_size: int) -> None:
-    if not target.calibrated:
+    if not target.metadata.calibrated:
         raise InputError(
             f"{target.path or target.name}: is not calibrated, so its errors cannot be "
             "estimated; train it with calibration=0.5 and at least two validation "

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers
-from astrokeras.models.training_ranges import LEAST_TRUST
-from astrokeras.models.trust_assessment import judge, scale_parameters
+from astrokeras.models.metadata import LEAST_TRUST
+from astrokeras.models.trust_assessment import assess_trust, scale_parameters
 from astrokeras.prediction.tracer_rollout import complete
 
 POSITIONS = 8  # states of a trajectory whose position is kept, evenly spaced
@@ -99,11 +99,11 @@ def summarise_rollouts(
     initial = np.maximum(given.abundances[fill, 0], surrogate.floor)
     physical = physical[fill][..., columns]
     years = np.diff(time[fill]).astype("float32")
-    with surrogate.programs.lock:
-        _, latents, spread, physical_violation = surrogate.programs.rollout(
-            initial, physical, years, None, None, surrogate.conserve, judged=True
+    with surrogate.functions.lock:
+        _, latents, spread, physical_violation = surrogate.functions.rollout(
+            initial, physical, years, None, None, surrogate.conserve, for_trust=True
         )
-        assessment = judge(
+        assessment = assess_trust(
             surrogate, initial, physical, years, latents, spread, physical_violation
         )
     expected, score = assessment.expected[:count, 1:], assessment.trust[:count, 1:]

@@ -1,7 +1,8 @@
-"""Dropout and Gaussian noise whose strength can be lowered while training runs.
+"""Dropout and Gaussian noise whose strength can be lowered during training.
 
-A Python float would be frozen into the compiled step. Here the strength is a
-non-trainable weight: every backend sees an assignment, and a saved model keeps it.
+Compilation would freeze a Python float into the training step. The strength is
+therefore a non-trainable weight: every backend respects an assignment, and a saved
+model keeps it.
 """
 
 from typing import Any
@@ -12,11 +13,12 @@ from keras import ops
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 
-MOST = 0.999  # of the inputs may be dropped: what stays is divided by the rest
+MOST = 0.999
+"""Largest dropout rate; the inputs that remain are divided by 1 minus the rate."""
 
 
 class _AnnealedLayer(keras.layers.Layer):
-    """Keeps a strength as a weight and a seed generator of its own."""
+    """A layer with a strength, which is a weight, and its own seed generator."""
 
     def __init__(self, rate: float = 0.0, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -50,27 +52,27 @@ class AnnealedDropout(_AnnealedLayer):
         if not training or self.rate == 0:
             return inputs
         keep = 1.0 - self.strength
-        # float32 has no number between this one and 2^31.
-        kept = _random_bits(inputs, self.seed_generator) < ops.cast(
+        # 2147483520 is the largest float32 below 2^31.
+        mask = _random_bits(inputs, self.seed_generator) < ops.cast(
             keep * 2147483520.0, "int32"
         )
         scale = ops.cast(1.0 / keep, inputs.dtype)
-        return ops.where(kept, inputs * scale, ops.zeros_like(inputs))
+        return ops.where(mask, inputs * scale, ops.zeros_like(inputs))
 
 
 def _random_bits(inputs: Any, seed: keras.random.SeedGenerator) -> Any:
     """Return a random integer in [0, 2^31) for each of `inputs`.
 
-    One number is drawn for each row and one for each feature; the 32-bit finaliser of
-    MurmurHash3 (A. Appleby) makes one for each pair of them. A compiled step computes
-    it where the mask is used: drawing all of them took a fifth of a training step.
+    One number is drawn for each row and one for each feature, and the 32-bit finaliser
+    of MurmurHash3 (A. Appleby) mixes each pair. A compiled step fuses this with the use
+    of the mask; drawing all numbers took a fifth of a training step.
     """
     shape = ops.shape(inputs)
     rows = keras.random.randint((*shape[:-1], 1), 0, 2**31 - 1, "int32", seed=seed)
     features = keras.random.randint((shape[-1],), 0, 2**31 - 1, "int32", seed=seed)
     bits = ops.bitwise_xor(rows, features)
     for shift, factor in ((16, -2048144789), (13, -1028477387)):
-        # The mask makes the shift a logical one; products wrap around.
+        # The mask makes the shift logical; products wrap around.
         high = ops.bitwise_and(ops.right_shift(bits, shift), 2 ** (32 - shift) - 1)
         bits = ops.bitwise_xor(bits, high) * factor
     high = ops.bitwise_and(ops.right_shift(bits, 16), 2**16 - 1)

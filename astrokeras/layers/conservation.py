@@ -1,4 +1,4 @@
-"""Element totals restored: the hard constraint after the decoder."""
+"""Element conservation: the hard constraint on element totals after the decoder."""
 
 import functools
 from typing import Any
@@ -13,43 +13,48 @@ from astrokeras.errors import InputError
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 
-TINY = 1e-30  # no total is taken for less, so that an absent element divides nothing
-LEAST = 2e-38  # no abundance is made less, float32 would make zero of it
-LEAST_SHARE = 1e-15  # of a molecule without atoms there may be as many as one likes
-RIDGE = 1e-6  # keeps elements that occur together alone from being told apart
+TINY = 1e-30
+"""Smallest element total; avoids a division by zero for an absent element."""
+LEAST = 2e-38
+"""Smallest abundance that is returned; float32 would round lower ones to zero."""
+LEAST_SHARE = 1e-15
+"""Smallest share of an element in one molecule, for molecules without atoms."""
+RIDGE = 1e-6
+"""Added to the diagonal, since elements that only occur together are degenerate."""
 
 
 @register
 class Conservation(keras.layers.Layer):
-    """Multiplies abundances so that each element's total is the one given.
+    """Multiplies abundances so that they have given element totals.
 
-    Species s is multiplied by `exp(c_s (A mu)_s)`, which is positive whatever mu, with
-    A the stoichiometric matrix and one number mu_e for each element. The weight c_s is
-    the share of an element's total that s carries, the largest over its elements, to a
-    power: who carries the atoms takes the correction, and trace species keep what the
-    network said of them. With c = 1 this is the Kullback-Leibler projection onto the
-    totals, which moves every carbon species as soon as CO is off and doubles the error.
+    Species s is multiplied by `exp(c_s (A mu)_s)`, which is positive for every mu. A is
+    the stoichiometric matrix, with one number mu_e for each element. The weight c_s is
+    the share of an element's total that s carries (the largest over its elements) to a
+    power: the main carriers of an element take the correction, and trace species keep
+    the abundance that the network predicts. With c = 1 this is the Kullback-Leibler
+    projection onto the totals, which changes every carbon species when CO is wrong, and
+    doubles the error.
 
-    First no species is left more atoms than there are. Then Newton's method solves for
-    mu, on the logarithms of the totals, where one step is exact if an element's
-    carriers have one weight. Gradients are those of the solution (of the implicit
-    function): the last step alone is differentiated, at a point that depends on the
-    others no longer (Bolte, Pauwels & Vaiter 2023, arXiv:2305.13768), so that training
-    keeps one step in memory and not all.
+    First, no species may hold more atoms than the totals. Then Newton's method solves
+    for mu in the logarithms of the totals, where one step is exact if all carriers of
+    an element have the same weight. Gradients are those of the solution (the implicit
+    function): only the last step is differentiated, at a point held constant (Bolte,
+    Pauwels & Vaiter 2023, arXiv:2305.13768), so that training keeps one step in memory.
 
     Args:
         stoichiometry: Atom counts, `(species, elements)`.
-        steps: Newton steps. 4 end at float32's precision (4e-7) where species are off
-            by 0.3 dex, 6 at 1 dex for all but one state in 300, 8 for all.
-        power: Of the share, in the weights c.
+        steps: Newton steps. They reach float32's precision (4e-7) in 4 steps for
+            errors of 0.3 dex; for 1 dex in 6 steps in all but one state in 300, and in
+            8 steps in all.
+        power: Power of the share, in the weights c.
         limit: Largest change of a mu in one step.
         **kwargs: Base layer arguments.
 
     Call arguments:
         abundances: Positive, relative to H nuclei, `(..., species)`.
-        totals: Element totals wanted, `(..., elements)`, of a shape that broadcasts.
+        totals: Required element totals, `(..., elements)`, of a shape that broadcasts.
 
-    Returns abundances of the same shape. `residual` tells how far they are off.
+    Returns abundances of the same shape. `residual` returns the error that remains.
     """
 
     def __init__(
@@ -106,8 +111,8 @@ class Conservation(keras.layers.Layer):
         return ops.maximum(self._moved(bounded, weights, mu), LEAST)
 
     def _largest_share(self, totals: Any) -> Any:
-        """Return the largest share of an element that one molecule is, `(..., S)`."""
-        # One element after the other: backends vectorise over the many species.
+        """Return the largest share of an element in one molecule, `(..., S)`."""
+        # A loop over the few elements lets backends vectorise over the many species.
         shares = [
             _ratio(ops.convert_to_tensor(counts), totals[..., i : i + 1])
             for i, counts in enumerate(self.stoichiometry.T)
@@ -115,21 +120,21 @@ class Conservation(keras.layers.Layer):
         return ops.maximum(functools.reduce(ops.maximum, shares), LEAST_SHARE)
 
     def _weights(self, abundances: Any) -> Any:
-        """Return c: the largest share of an element's total that a species carries."""
+        """Return c: a power of the largest share of an element in a species."""
         present = ops.maximum(self.totals(abundances), TINY)
         share = ops.clip(abundances * self._largest_share(present), 1e-30, 1.0)
-        return ops.power(share, self.power)  # kept off zero for its gradient
+        return ops.power(share, self.power)  # finite gradient: the share is above zero
 
     def _moved(self, abundances: Any, weights: Any, mu: Any) -> Any:
         exponent = weights * ops.matmul(mu, self.stoichiometry.T)
         return abundances * ops.exp(ops.clip(exponent, -60.0, 60.0))
 
     def _step(self, abundances: Any, weights: Any, mu: Any, wanted: Any) -> Any:
-        """Return the change of mu that a Newton step makes, `(..., elements)`."""
+        """Return the change of mu in a Newton step, `(..., elements)`."""
         moved = self._moved(abundances, weights, mu)
         totals = ops.maximum(self.totals(moved), TINY)
         right = totals * ops.log(_ratio(wanted, totals))
-        # At the solution `right` is zero, and with it the gradient by the Jacobian.
+        # At the solution `right` is zero, and so is the gradient of the Jacobian.
         jacobian = ops.stop_gradient(ops.matmul(moved * weights, self.products))
         step = self._solve(jacobian, right)
         largest = ops.max(ops.abs(step), axis=-1, keepdims=True)
@@ -138,12 +143,13 @@ class Conservation(keras.layers.Layer):
     def _solve(self, packed: Any, right: Any) -> Any:
         """Solve the symmetric systems, packed as `pairs`, by elimination.
 
-        Written out for each entry: a batch of small systems is elementwise work then,
-        which every backend compiles, differentiates and exports.
+        The loops run over matrix entries, so that a batch of small systems needs
+        elementwise operations alone, which every backend compiles, differentiates and
+        exports.
         """
         count = right.shape[-1]
         entries = {pair: packed[..., k] for k, pair in enumerate(self.pairs)}
-        # Brought to a unit diagonal, the elements' abundances no longer matter.
+        # A unit diagonal removes the range of the elements' abundances.
         scale = [ops.rsqrt(entries[i, i] + TINY) for i in range(count)]
         m = {(i, j): value * scale[i] * scale[j] for (i, j), value in entries.items()}
         r = [right[..., i] * scale[i] for i in range(count)]
@@ -173,10 +179,11 @@ class Conservation(keras.layers.Layer):
 
 
 def _ratio(above: Any, below: Any) -> Any:
-    """Return a quotient of abundances, whose gradient is finite for absent elements.
+    """Return a quotient of abundances, with a finite gradient for absent elements.
 
     A backend may divide by the square of `below`, which float32 rounds to zero under
-    1e-19. This one is the tangent: the same value, the same first derivatives.
+    1e-19. The expression here is the tangent, with the same value and first
+    derivatives.
     """
     fixed = ops.stop_gradient(below)
     return above / fixed * (2.0 - below / fixed)

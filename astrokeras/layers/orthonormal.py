@@ -1,4 +1,4 @@
-"""Kernels that stay orthonormal, so that the transpose is their inverse."""
+"""Constraint that keeps a kernel orthonormal, so that its transpose inverts it."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from keras import ops
 
 from astrokeras.layers.registration import register
 
-# Each halves the digits that are missing; an update of a thousandth needs two.
 STEPS = 4
+"""Newton-Schulz steps; each squares the deviation, and a change of 1e-3 needs two."""
 
 
 @register

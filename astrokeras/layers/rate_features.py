@@ -1,4 +1,4 @@
-"""What rates of reactions depend on, beside the logarithms of parameters."""
+"""Rate features: functions of the parameters on which reaction rates depend."""
 
 import math
 from collections.abc import Sequence
@@ -10,46 +10,46 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 SWITCHES = (17.0, 22.0, 30.0, 50.0, 100.0)
-"""K, about where ices of N2 and CO, CH4, H2S, CO2 and H2O leave the grains (Collings
-et al. 2004, MNRAS 354, 1133)."""
+"""K, desorption temperatures of N2 and CO, CH4, H2S, CO2 and H2O ice (Collings et al.
+2004, MNRAS 354, 1133)."""
 WIDTH = 0.06
-"""Over which they do, dex."""
+"""Width of the desorption switches, dex."""
 COOL = 15.0
-"""K, the unit of inverse temperatures."""
+"""K, unit of the inverse temperatures."""
 LARGEST = 10.0
-"""Of an inverse temperature, in that unit."""
+"""Largest inverse temperature, in units of 1 / `COOL`."""
 COLDEST = math.log10(LARGEST / COOL)
-"""Its logarithm, of 1 / K."""
+"""log10 of the largest inverse temperature, 1 / K."""
 SHIELDS = (0.7, 1.8, 3.0)
-"""How extinction dims photons, exp(-0.7 Av) to exp(-3 Av): the range of photoreactions
-in UMIST (McElroy et al. 2013, A&A 550, A36)."""
+"""Shielding exponents, exp(-0.7 Av) to exp(-3 Av): the range of photoreactions in UMIST
+(McElroy et al. 2013, A&A 550, A36)."""
 DARK = 1e-4
-"""Habing, a field below which cosmic rays make more photons than come from outside."""
+"""Habing, the field below which most photons are due to cosmic rays."""
 OPAQUE = 8.0
-"""Mag, from where on extinction as such matters no more."""
+"""Mag, above which the feature of the extinction itself is constant."""
 BLACK = 100.0
-"""Mag, from where on no light is left."""
+"""Mag, above which no light is left."""
 
 
 class RateFeatures(keras.layers.Layer):
-    """Adds to the features of intervals what rates are functions of.
+    """Adds rate features to the features of the intervals.
 
-    Networks extrapolate poorly in steep functions of what they are given. So of each
-    temperature there is its inverse, as in exp(-E / T), and where it lies about those
-    at which ices desorb; of an extinction its amount and the logarithm of the radiation
-    field (1 Habing where none is a parameter) that it lets through. Parameters are
-    known by their units, K, mag and Habing; others have no such features.
+    Networks extrapolate poorly in steep functions of their inputs. Each temperature
+    therefore adds its inverse, as in exp(-E / T), and its position relative to the
+    desorption temperatures of ices; each extinction adds its value and the logarithm of
+    the shielded radiation field (1 Habing if no parameter is a field). Parameters are
+    identified by their units K, mag and Habing; others add no features.
 
     Args:
-        units: Of the parameters, `(P,)`.
-        offset: Of their scaled logarithms `(log10 p - offset) / scale`, `(P,)`.
-        scale: The same.
+        units: Units of the parameters, `(P,)`.
+        offset: Offset of the scaled logarithms `(log10 p - offset) / scale`, `(P,)`.
+        scale: Scale of the scaled logarithms, `(P,)`.
         **kwargs: Base layer arguments.
 
     Call arguments:
-        inputs: Features of which the first P are scaled parameters, `(..., F)`.
+        inputs: Features, the first P of which are scaled parameters, `(..., F)`.
 
-    Returns the features with those of the rates behind, `(..., F + count)`.
+    Returns the features, followed by the rate features, `(..., F + count)`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RateFeatures(keras.layers.Layer):
 
     @property
     def count(self) -> int:
-        """How many features it adds."""
+        """Number of rate features."""
         counts = {"K": 1 + len(SWITCHES), "mag": 1 + len(SHIELDS)}
         return sum(counts.get(unit, 0) for unit in self.units)
 
@@ -73,30 +73,32 @@ class RateFeatures(keras.layers.Layer):
         return ops.concatenate([inputs, *self.added(logs)], axis=-1)
 
     def added(self, logs: Any) -> list[Any]:
-        """Return the features of `log10 p`, `(..., P)`; each `(..., 1)`."""
-        found = []
-        for log in self._having("K", logs):
-            # Bounded before the power: a gradient through infinity is none.
+        """Return the rate features of `log10 p`, `(..., P)`; each `(..., 1)`."""
+        features = []
+        for log in self._with_unit("K", logs):
+            # The bound comes before the power, so that the gradient is finite.
             inverse = COOL * ops.power(10.0, ops.minimum(-log, COLDEST))
-            found.append(inverse - 1.0)
-            found += [ops.tanh((log - math.log10(one)) / WIDTH) for one in SWITCHES]
-        fields = self._having("Habing", logs)
-        for log in self._having("mag", logs):
+            features.append(inverse - 1.0)
+            features += [
+                ops.tanh((log - math.log10(switch)) / WIDTH) for switch in SWITCHES
+            ]
+        fields = self._with_unit("Habing", logs)
+        for log in self._with_unit("mag", logs):
             extinction = ops.power(10.0, ops.minimum(log, math.log10(BLACK)))
-            found.append(2.0 * ops.minimum(extinction, OPAQUE) / OPAQUE - 0.5)
+            features.append(2.0 * ops.minimum(extinction, OPAQUE) / OPAQUE - 0.5)
             field = fields[0] if fields else 0.0
             for shield in SHIELDS:
                 light = field - shield / math.log(10.0) * extinction
-                found.append(ops.log10(ops.power(10.0, light) + DARK) / 2.0)
-        return found
+                features.append(ops.log10(ops.power(10.0, light) + DARK) / 2.0)
+        return features
 
-    def _having(self, unit: str, logs: Any) -> list[Any]:
-        found = [i for i, one in enumerate(self.units) if one == unit]
-        return [logs[..., i : i + 1] for i in found]
+    def _with_unit(self, unit: str, logs: Any) -> list[Any]:
+        columns = [i for i, each in enumerate(self.units) if each == unit]
+        return [logs[..., i : i + 1] for i in columns]
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What makes the same layer."""
+        """Arguments that build the same layer."""
         return {
             "units": self.units,
             "offset": self.offset.tolist(),

@@ -1,4 +1,4 @@
-"""The rollout of a cell: one of the few places that know the backend."""
+"""Recurrence: the rollout of a residual cell over a sequence of intervals."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ from astrokeras.layers.residual_cell import ResidualCell
 class Recurrence(keras.layers.Layer):
     """Rolls a residual cell over a sequence of intervals.
 
-    TensorFlow and JAX run `keras.layers.RNN`, which compiles in seconds and exports to
-    ONNX; PyTorch, which runs op by op, is twice as fast in a plain loop.
+    TensorFlow and JAX use `keras.layers.RNN`, which compiles in seconds and exports to
+    ONNX. PyTorch, which runs operation by operation, is twice as fast in a plain loop.
 
     Args:
         cell: The `ResidualCell` (or its serialised configuration).
@@ -22,8 +22,8 @@ class Recurrence(keras.layers.Layer):
 
     Call arguments:
         initial: Latent state 0, `(batch, latents)`.
-        features: Of the intervals, `(batch, steps, features)`; entry t drives state t
-            to state t + 1.
+        features: Features of the intervals, `(batch, steps, features)`; entry t drives
+            state t to state t + 1.
 
     Returns the states 1 to `steps`, `(batch, steps, latents)`.
     """
@@ -35,14 +35,14 @@ class Recurrence(keras.layers.Layer):
         self.drive = keras.layers.Dense(
             cell.hidden[0], dtype=cell.precision, name="drive"
         )
-        # Held on every backend, so that a model file has the same paths on all three.
+        # Built on every backend, so that model files have the same paths on all three.
         self.rnn = keras.layers.RNN(
             cell, return_sequences=True, dtype=self.dtype_policy, name="rnn"
         )
 
     @property
     def cell(self) -> ResidualCell:
-        """The cell that is rolled."""
+        """The residual cell."""
         return self.rnn.cell
 
     def build(self, initial_shape: Any, features_shape: Any) -> None:
@@ -53,7 +53,7 @@ class Recurrence(keras.layers.Layer):
         drive = self.drive(features)
         mesh = _device_mesh(initial)
         if mesh is not None:
-            return self._roll_apart(mesh, initial, drive)
+            return self._roll_on_each_device(mesh, initial, drive)
         if keras.backend.backend() != "torch":
             return self.rnn(drive, initial_state=[initial])
         states, state = [], initial
@@ -62,30 +62,30 @@ class Recurrence(keras.layers.Layer):
             states.append(state)
         return ops.stack(states, axis=1)
 
-    def _roll_apart(self, mesh: Any, initial: Any, drive: Any) -> Any:
-        """Roll each device's part of a batch by itself.
+    def _roll_on_each_device(self, mesh: Any, initial: Any, drive: Any) -> Any:
+        """Roll out each device's part of a batch separately.
 
-        Left to itself the compiler sums the gradients over the devices in every step of
-        the loop back, so that two processes were ten times slower than one; here it
-        does once for the whole loop.
+        Otherwise the compiler sums the gradients over the devices in every step of the
+        backward loop, and two processes were ten times slower than one. Here it sums
+        them once, after the loop.
         """
         import jax
 
-        part, whole = (jax.sharding.PartitionSpec(*axis) for axis in (["batch"], []))
+        split, copied = (jax.sharding.PartitionSpec(*axis) for axis in (["batch"], []))
 
         def roll(weights: Any, initial: Any, drive: Any) -> Any:
             given = {"initial_state": [initial]}
             return self.rnn.stateless_call(weights, [], drive, **given)[0]
 
-        apart = jax.shard_map(
+        roll_parts = jax.shard_map(
             roll,
             mesh=mesh,
-            in_specs=(whole, part, part),
-            out_specs=part,
+            in_specs=(copied, split, split),
+            out_specs=split,
             check_vma=False,
         )
         weights = [weight.value for weight in self.rnn.trainable_variables]
-        return apart(weights, initial, drive)
+        return roll_parts(weights, initial, drive)
 
     def get_config(self) -> dict[str, Any]:
         cell = keras.saving.serialize_keras_object(self.cell)
@@ -93,7 +93,7 @@ class Recurrence(keras.layers.Layer):
 
 
 def _device_mesh(batch: Any) -> Any:
-    """Return JAX's mesh of the devices that share a batch, `None` where one has it."""
+    """Return JAX's mesh of the devices that share a batch, `None` for one device."""
     distribution = keras.distribution.distribution()
     if distribution is None or batch.shape[0] is None:
         return None

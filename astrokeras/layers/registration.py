@@ -1,4 +1,4 @@
-"""One decorator that makes a class known to Keras' serialisation."""
+"""Decorator that registers a class for Keras' serialisation."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,8 +7,8 @@ import keras
 
 T = TypeVar("T", bound=type)
 
-# The package string is written here once and never derived from a module path, so
-# that a model file stays readable when a class moves to another module.
+# The package name does not depend on the module of a class, so that model files stay
+# readable when a class moves to another module.
 register: Callable[[T], T] = keras.saving.register_keras_serializable(
     package="astrokeras"
 )

@@ -1,4 +1,4 @@
-"""The cell: one step of the chemistry in latent space."""
+"""Residual cell: one time step of the chemistry in latent space."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,11 +12,12 @@ from astrokeras.layers.precision import check_precision
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 
-# Latents lie within 10 times their spread; so do equilibria, and no rollout explodes.
 REACH = 10.0
-SLOPE = 4.0  # of an equilibrium by what the last layer says
-# Rates begin at 5 % a step.
-FIRST_RATE = -3.0  # the logit of the rate
+"""Largest equilibrium, in units of the latents' spread; keeps rollouts bounded."""
+SLOPE = 4.0
+"""Slope of the equilibrium with the output of the last layer."""
+FIRST_RATE = -3.0
+"""Logit of the initial rate, 5 % a step."""
 
 
 @register
@@ -24,27 +25,27 @@ class ResidualCell(keras.layers.Layer):
     """Recurrent cell `z[t+1] = z[t] + g(d[t], z[t])` with dense hidden layers.
 
     `d[t]`, the drive, is the first layer's product with the features of an interval,
-    which `Recurrence` computes for all of them at once. With `relaxing` the change is
-    that of a reaction towards its equilibrium, `g = r (e - z)`, both the rate r, in
-    (0, 1), and the equilibrium e functions of `d[t]` and `z[t]`. Equilibria are bounded
-    by a `tanh`, and so is every rollout, whatever training does. The last layer starts
-    at zero: an untrained cell leaves the state as it is, or relaxes it to the middle.
-    The cell draws no random numbers, since JAX's scan could not carry them.
+    which `Recurrence` computes for all intervals at once. With `relaxing`, the state
+    relaxes towards an equilibrium, `g = r (e - z)`; the rate r, in (0, 1), and the
+    equilibrium e are functions of `d[t]` and `z[t]`. A `tanh` bounds the equilibria,
+    and with them every rollout. The last layer starts at zero: an untrained cell leaves
+    the state unchanged, or relaxes it towards zero. The cell draws no random numbers,
+    since JAX's scan could not carry their state.
 
     Args:
         latents: Size of the latent state.
         hidden: Widths of the hidden layers; the drive has the first one's width.
         activation: Activation of the hidden layers.
-        precision: Of the dense layers, `"float32"` or `"mixed_bfloat16"`; the state
-            keeps the cell's own.
+        precision: Precision of the dense layers, `"float32"` or `"mixed_bfloat16"`; the
+            state has the dtype of the cell.
         relaxing: Whether the state relaxes towards an equilibrium.
-        bounds: Lowest and highest latents of a state, `(2, latents)`, so that no
-            rollout, however long, leaves what the decoder knows; `None` for none.
+        bounds: Lowest and highest latents of a state, `(2, latents)`, which keep long
+            rollouts within the range of the decoder; `None` for no bounds.
         **kwargs: Base layer arguments.
 
     Call arguments:
-        inputs: The drive of this step, `(batch, hidden[0])`.
-        states: List of the one state, `(batch, latents)`.
+        inputs: Drive of this step, `(batch, hidden[0])`.
+        states: List with the state, `(batch, latents)`.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class ResidualCell(keras.layers.Layer):
         self.precision = policy = check_precision(precision)
         self.relaxing = relaxing
         self.bounds = None if bounds is None else np.asarray(bounds, "float32")
-        # The drive brings the first layer's bias.
+        # The drive includes the bias of the first layer.
         self.first = keras.layers.Dense(
             self.hidden[0], use_bias=False, dtype=policy, name="first"
         )

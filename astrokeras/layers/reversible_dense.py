@@ -1,4 +1,4 @@
-"""A dense layer that runs in both directions: the tied pair of the autoencoder."""
+"""Reversible dense layer: the tied pair of layers in the dense autoencoder."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from astrokeras.system import arguments
 
 @register
 class ReversibleDense(keras.layers.Layer):
-    """Dense layer that also runs backwards through its transposed kernel.
+    """Dense layer that also runs in reverse, through its transposed kernel.
 
-    Forward maps `(..., inputs)` to `(..., units)`, `reverse=True` maps back. Each
-    direction has a bias of its own; the kernel exists once, in this layer, so that no
-    copy, reload or further training can untie the pair.
+    The layer maps `(..., inputs)` to `(..., units)`, and back with `reverse=True`. Each
+    direction has its own bias. The kernel exists once, so that no copy, reload or
+    further training can untie the pair.
 
     Args:
         units: Width of the forward output.
@@ -24,7 +24,7 @@ class ReversibleDense(keras.layers.Layer):
     Call arguments:
         inputs: `(..., inputs)`, or `(..., units)` in reverse.
         reverse: Whether to run through the transposed kernel.
-        outputs: Indices of the reverse outputs that are wanted, all by default; only
+        outputs: Indices of the requested outputs in reverse, all by default; only
             their columns are multiplied.
     """
 

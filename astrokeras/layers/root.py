@@ -1,4 +1,4 @@
-"""The square root where what it is taken of may be zero."""
+"""Square root with a finite gradient at zero."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from keras import ops
 def root(square: Any) -> Any:
     """Return the square root, whose gradient at zero is zero and not infinite.
 
-    So is that of a distance: where nothing moves, no direction is the one to move in.
+    Zero is also the gradient of a distance at zero, where no direction is preferred.
     """
     positive = square > 0
-    # Both branches are differentiated: the one that is dropped must be finite too.
+    # Both branches are differentiated, so the unused one must be finite too.
     safe = ops.where(positive, square, ops.ones_like(square))
     return ops.where(positive, ops.sqrt(safe), ops.zeros_like(square))

@@ -1,4 +1,4 @@
-"""Layers that carry a surrogate's scales with its weights."""
+"""Scaling layers, whose offsets and scales are saved with a surrogate's weights."""
 
 from typing import Any
 
@@ -19,19 +19,20 @@ from astrokeras.system import arguments
 
 @register
 class AbundanceScaler(keras.layers.Layer):
-    """Maps abundances to the share of the decades above the floor, and back.
+    """Maps abundances to the fraction of the decades above the floor, and back.
 
-    1 maps to 1 and the floor to 0. What a decoder says of species at the floor may lie
-    up to half a decade below and is kept, so that encoding it again finds its latents.
+    An abundance of 1 maps to 1, and the floor to 0. For species at the floor, decoded
+    values may lie up to half a decade below it; they are kept, so that re-encoding a
+    decoded state recovers its latents.
 
     Args:
-        floor: Smallest abundance that is told from none, relative to H nuclei.
+        floor: Smallest abundance that differs from zero, relative to H nuclei.
         **kwargs: Base layer arguments.
     """
 
     def __init__(self, floor: float = 1e-20, **kwargs: Any):
         super().__init__(**kwargs)
-        # Its logarithm divides.
+        # The scaling divides by its logarithm, so the floor must not be 1.
         self.floor = arguments.number("floor", floor, 1e-40, 0.1)
 
     def call(self, inputs: Any, reverse: bool = False) -> Any:
@@ -54,7 +55,7 @@ class AffineScaler(keras.layers.Layer):
     Call arguments:
         inputs: `(..., features)`.
         reverse: Whether to undo the scaling.
-        outputs: Indices of the features that the inputs hold, all by default.
+        outputs: Indices of the features in the inputs, all by default.
     """
 
     def __init__(self, features: int, log: bool = False, **kwargs: Any):

@@ -1,4 +1,4 @@
-"""How far a rollout may be trusted: from what it left behind, not from what it says."""
+"""Trust model: error bars and trust scores from a rollout's latents and inputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,54 +12,60 @@ from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 from astrokeras.system.old_names import TRUST, rename_keys
 
-NORMAL = 1.6448536  # half of the 90 % interval of a normal distribution, in sigma
-SMALL = 0.01  # added to distances and spreads before their logarithms
-BLOCK = 4096  # states whose distances are computed at once
-BOX_DEX = 0.1  # a parameter may leave its range by this much
-TOTALS_DEX = 0.02  # so may an element total of the input leave what was trained
-UNREPAIRED = 1e-5  # an element total may be off by this much where it is conserved
+NORMAL = 1.6448536
+"""Half-width of the 90 % interval of a normal distribution, in sigma."""
+SMALL = 0.01
+"""Added to distances and spreads before their logarithms."""
+BLOCK = 4096
+"""States whose distances are computed at once."""
+PARAMETER_DEX = 0.1
+"""Distance of a parameter from its range, dex, that is still trusted."""
+TOTALS_DEX = 0.02
+"""Distance of an element total from its trained range, dex, that is still trusted."""
+UNREPAIRED = 1e-5
+"""Relative error of a conserved element total that is still trusted."""
 RISKS = (
     "expected_error",
     "parameters",
     "states",
-    "box",
+    "parameter_ranges",
     "totals",
     "reconstruction",
-    "duration",
+    "t_max",
     "conservation",
 )
-"""What speaks against a state, each as a multiple of what is still trusted."""
+"""Risks of a state, each a multiple of the largest value that is still trusted."""
 
 
 @register
 class Trust(keras.layers.Layer):
     """Expected error, error bars and a trust score of the states of rollouts.
 
-    The expected error of a state (mean over species, dex) is a log-linear model of how
-    far its latents and parameters are from the nearest training state, of how far those
-    before it were, of the parameters themselves, of the elapsed time and of the spread
-    of an ensemble. The half-width of a species' interval is a multiple of it. Both are
-    fitted to rollouts of simulations that are used for nothing else, see
-    `workflows.calibrate`.
+    The expected error of a state (mean over species, dex) is a log-linear model of the
+    distances of the state and of earlier states to the nearest training state, the
+    parameters, the elapsed time and the spread of an ensemble. The half-width of a
+    species' interval is a multiple of the expected error. Both are calibrated on
+    held-out simulations, see `training.calibration`.
 
-    The risk of a state is the largest of `RISKS`: its expected error beside a
-    tolerance, the distance of parameters and of states so far beside what calibration
-    saw, parameters outside their range beside 0.1 dex, the input's element totals
-    outside the trained ones beside 0.02 dex, its reconstruction error, time beyond the
-    trained duration, and totals that conservation could not restore beside 1e-5. What
-    was far or outside once stays so for the rest of the rollout. The trust score is
-    `1 / (1 + risk)`: below 0.5 a state belongs to the solver.
+    The risk of a state is the largest of its `RISKS`: the expected error relative to
+    `reliability_threshold`, the largest distances of parameters and of states so far
+    relative to those of the calibration, parameters outside their ranges relative to
+    0.1 dex, element totals of the input outside the trained range relative to 0.02 dex,
+    the reconstruction error of state 0, time beyond `t_max`, and element totals that
+    conservation could not restore relative to 1e-5. A distance or an excursion counts
+    for the rest of the rollout. The trust score is `1 / (1 + risk)`; states below 0.5
+    should be solved instead.
 
-    All of it is NumPy on a rollout's latents, the same on every backend; the numbers
-    are weights, so that they travel with the model file.
+    All methods use NumPy on a rollout's latents and agree on every backend. The fitted
+    numbers are weights, so that the model file holds them.
 
     Args:
         latents: Number of latents.
         parameters: Number of physical parameters.
         species: Number of species.
         elements: Number of elements.
-        references: Training states that distances are measured to.
-        reliability_threshold: Expected error of a state that is still trusted, dex.
+        references: Number of training states from which distances are measured.
+        reliability_threshold: Largest expected error that is still trusted, dex.
         **kwargs: Base layer arguments.
     """
 
@@ -97,7 +103,7 @@ class Trust(keras.layers.Layer):
             "coefficients": (feature_count(parameters),),
             "error_range": (2,),
             "half_width": (species,),
-            "constant_width": (species,),  # the same for all states, to compare with
+            "constant_width": (species,),  # equal for all states, for comparison
             "totals": (2, elements),
             "largest": (3,),  # distances of parameters and states, reconstruction
         }
@@ -117,18 +123,18 @@ class Trust(keras.layers.Layer):
         return np.asarray(ops.convert_to_numpy(self.numbers[name]))
 
     def positions(self, latents: np.ndarray, scaled: np.ndarray) -> np.ndarray:
-        """Return where states lie, `(..., L + P)`, the last P by parameters alone.
+        """Return positions of states, `(..., L + P)`; the last P depend on parameters.
 
         Args:
             latents: `(..., L)`.
             scaled: Scaled parameters, `(..., P)`.
         """
-        inside = (latents - self.value("latent_offset")) / self.value("latent_scale")
+        state = (latents - self.value("latent_offset")) / self.value("latent_scale")
         setting = (scaled - self.value("centre")) @ self.value("whitening")
-        return np.concatenate([inside, setting], axis=-1).astype("float32")
+        return np.concatenate([state, setting], axis=-1).astype("float32")
 
     def distances(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return distances to the nearest reference: by parameters alone, and all."""
+        """Return distances to the nearest reference, in parameters alone and in all."""
         setting = positions[..., self.latents :]
         return (
             nearest(setting, self.value("settings")),
@@ -141,16 +147,16 @@ class Trust(keras.layers.Layer):
         elapsed: np.ndarray,
         spread: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return what the expected error is a model of, and both distances so far.
+        """Return features of the expected error, and the largest distances so far.
 
         Args:
-            positions: Of states 1 to T, `(N, T, L + P)`.
+            positions: Positions of states 1 to T, `(N, T, L + P)`.
             elapsed: Years since state 0, `(N, T)`.
-            spread: Of an ensemble, dex, `(N, T)`.
+            spread: Spread of an ensemble, dex, `(N, T)`.
 
         Returns:
-            Features `(N, T, F)`, and the largest distance so far by parameters and by
-            all, `(N, T)` each.
+            Features `(N, T, F)`, and the largest distances so far in parameters alone
+            and in latents and parameters, `(N, T)` each.
         """
         setting, state = self.distances(positions)
         far_setting = np.maximum.accumulate(setting, axis=1)
@@ -162,7 +168,7 @@ class Trust(keras.layers.Layer):
         columns = [
             np.ones_like(state),
             np.log(np.maximum(elapsed, 1.0)),
-            *(np.log(one + SMALL) for one in amounts),
+            *(np.log(amount + SMALL) for amount in amounts),
             *np.moveaxis(where, -1, 0),
             *np.moveaxis(np.square(where), -1, 0),
         ]
@@ -177,7 +183,7 @@ class Trust(keras.layers.Layer):
     def sigma(self, expected: np.ndarray) -> np.ndarray:
         """Return each species' error bar, dex, `(...)` to `(..., S)`.
 
-        90 % of errors are within 1.645 of it.
+        90 % of errors lie within 1.645 error bars.
         """
         unit = self.value("half_width") / NORMAL
         return (expected[..., None] * unit).astype("float32")
@@ -196,16 +202,16 @@ class Trust(keras.layers.Layer):
         """Return the `RISKS` of states 0 to T, `(N, T+1, len(RISKS))`.
 
         Args:
-            expected: Errors of states 1 to T, dex, `(N, T)`.
-            far_setting: Largest distance so far by parameters, `(N, T)`.
-            far_state: The same by latents and parameters, `(N, T)`.
-            outside: How far parameters leave their range, dex, `(N, T)`.
+            expected: Expected errors of states 1 to T, dex, `(N, T)`.
+            far_setting: Largest distance so far in parameters, `(N, T)`.
+            far_state: Largest distance so far in latents and parameters, `(N, T)`.
+            outside: Distance of parameters from their ranges, dex, `(N, T)`.
             totals: Element totals of state 0, `(N, E)`.
-            reconstruction: Error of decoding the encoded state 0, dex, `(N,)`.
-            late: Elapsed time of states 1 to T beyond the trained duration, as a
-                multiple of it, 0 within, `(N, T)`.
-            unrepaired: Largest relative error of an element total that is conserved;
-                what is not a number is as bad as can be, `(N, T)`.
+            reconstruction: Reconstruction error of state 0, dex, `(N,)`.
+            late: Elapsed time of states 1 to T in units of `t_max` if it is longer,
+                otherwise 0, `(N, T)`.
+            unrepaired: Largest relative error of a conserved element total, `(N, T)`;
+                NaN counts as infinite.
         """
         setting, state, restored = self.value("largest")
         low, high = self.value("totals").astype("f8")
@@ -215,7 +221,7 @@ class Trust(keras.layers.Layer):
         found[:, 1:, 0] = expected / self.reliability_threshold
         found[:, 1:, 1] = far_setting / setting
         found[:, 1:, 2] = far_state / state
-        found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / BOX_DEX
+        found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / PARAMETER_DEX
         found[..., 4] = np.maximum(off, 0.0)[:, None] / TOTALS_DEX
         found[..., 5] = reconstruction[:, None] / restored
         found[:, 1:, 6] = late
@@ -240,7 +246,7 @@ class Trust(keras.layers.Layer):
 
 
 def feature_count(parameters: int) -> int:
-    """Return how many features the expected error is a model of."""
+    """Return the number of features of the expected error."""
     return 8 + 2 * parameters
 
 
@@ -257,7 +263,7 @@ def nearest(points: np.ndarray, references: np.ndarray) -> np.ndarray:
 
 
 def spread_out(points: np.ndarray, count: int) -> Sequence[int]:
-    """Return which points cover all of them best, each the farthest from those before.
+    """Return indices of points that cover all, each the farthest from earlier ones.
 
     Gonzalez 1985, Theoretical Computer Science 38, 293.
     """
@@ -267,5 +273,5 @@ def spread_out(points: np.ndarray, count: int) -> Sequence[int]:
         step = np.square(points - points[chosen[-1]]).sum(1)
         distance = np.minimum(distance, step)
         chosen.append(int(distance.argmax()))
-    # Fewer points than wanted are repeated: shapes are those of the layer.
+    # Too few points are repeated, since the shape of the weight is fixed.
     return np.resize(chosen, count).tolist()

@@ -1,1 +1,1 @@
-"""The autoencoder, the emulator and the surrogate made of both."""
+"""Keras models: the autoencoders, the emulator, the ensemble and the surrogate."""

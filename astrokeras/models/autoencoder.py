@@ -1,4 +1,4 @@
-"""The tied-weight dense autoencoder that compresses a state's abundances."""
+"""Dense autoencoder with tied weights, and the base of both autoencoders."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,36 +19,92 @@ OUTPUTS = ("linear", "sigmoid")
 def _as_rows(inputs: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return inputs as a matrix of rows, and the leading axes to restore.
 
-    Keras' batch normalisation accepts the rank that it was built for and no other.
+    Keras' batch normalisation accepts only the rank for which it was built.
     """
     return ops.reshape(inputs, (-1, inputs.shape[-1])), ops.shape(inputs)[:-1]
 
 
+class BaseAutoencoder(keras.Model):
+    """Common arguments, regularisation and training pass of both autoencoders.
+
+    Subclasses define `encode` and `decode`, and call `add_regularisation` last.
+    """
+
+    def __init__(
+        self,
+        species: int,
+        widths: Sequence[int],
+        latents: int,
+        activation: str,
+        noise: float,
+        dropout: float,
+        seed: int | None,
+        precision: str,
+        **kwargs: Any,
+    ):
+        super().__init__(**OWN_DTYPE | kwargs)
+        self.species = arguments.whole("species", species, low=1)
+        self.widths = arguments.wholes("widths", widths, low=1)
+        self.latents = arguments.whole("latents", latents, low=1)
+        self.activation = activation
+        self.noise = noise
+        self.dropout = dropout
+        self.seed = seed
+        self.precision = check_precision(precision)
+        self.species_scaler = AffineScaler(
+            self.species, dtype=self.variable_dtype, name="species_scaler"
+        )
+
+    def add_regularisation(self) -> None:
+        """Add dropout and latent noise, last in the order that checkpoints keep."""
+        own = {"seed": self.seed, "dtype": self.variable_dtype}
+        self.drop = AnnealedDropout(self.dropout, name="drop", **own)
+        self.latent_noise = LatentNoise(self.noise, name="latent_noise", **own)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        latents = self.encode(inputs, training=training)
+        latents = self.latent_noise(latents, training=training)
+        return self.decode(latents, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "species": self.species,
+            "widths": self.widths,
+            "latents": self.latents,
+            "activation": self.activation,
+            "noise": self.noise,
+            "dropout": self.dropout,
+            "seed": self.seed,
+            "precision": self.precision,
+        }
+
+
 @register
-class Autoencoder(keras.Model):
+class Autoencoder(BaseAutoencoder):
     """Compresses scaled abundances to a few latents with tied dense layers.
 
-    Encoder: dense, batch normalisation and activation for each of `widths` and, with
-    `latent_activation`, for the latents too. Decoder: the transposed kernels in
-    reverse order, with biases and batch normalisations of their own. After
-    AstroChemNet, whose own form is the variant `reference` of the configuration.
-    Inputs and linear outputs pass `species_scaler`, which gives every species zero mean
-    and unit spread once `species_scaler.set_scales` was called.
+    The encoder has a dense layer, a batch normalisation and an activation for each of
+    `widths` and, with `latent_activation`, for the latents too. The decoder has the
+    transposed kernels in reverse order, with its own biases and batch normalisations.
+    The architecture follows AstroChemNet, whose original form is the variant
+    `reference` of the configuration. `species_scaler` scales inputs and linear outputs;
+    it gives every species zero mean and unit spread after a call of
+    `species_scaler.set_scales`.
 
     Args:
         species: Number of species.
         widths: Widths of the hidden layers, from the input inwards.
         latents: Number of latents.
         activation: Activation after each batch normalisation.
-        latent_activation: Whether the latents are normalised and activated as well.
-        normalise: Whether there are batch normalisations at all.
+        latent_activation: Whether the latents have normalisation and activation too.
+        normalise: Whether to use batch normalisation.
         output: `"linear"` or `"sigmoid"`, on the scaled abundances.
         noise: Standard deviation of the Gaussian noise on the latents in training.
         dropout: Dropout rate after each hidden layer in training.
         momentum: Momentum of the batch normalisations.
         seed: Seed of noise and dropout.
-        precision: Of the dense layers, `"float32"` or `"mixed_bfloat16"`; latents and
-            outputs are float32.
+        precision: Precision of the dense layers, `"float32"` or `"mixed_bfloat16"`;
+            latents and outputs are float32.
         **kwargs: Base model arguments.
 
     Call arguments:
@@ -74,42 +130,29 @@ class Autoencoder(keras.Model):
         precision: str = "float32",
         **kwargs: Any,
     ):
-        super().__init__(**OWN_DTYPE | kwargs)
+        common = (species, widths, latents, activation, noise, dropout, seed, precision)
+        super().__init__(*common, **kwargs)
         arguments.choice("output", output, *OUTPUTS)
-        species = arguments.whole("species", species, low=1)
-        latents = arguments.whole("latents", latents, low=1)
         momentum = arguments.number("momentum", momentum, 0, 1)
         arguments.flags(latent_activation=latent_activation, normalise=normalise)
-        self.species = species
-        self.widths = arguments.wholes("widths", widths, low=1)
-        self.latents = latents
-        self.activation = activation
         self.latent_activation = latent_activation
         self.normalise = normalise
         self.output_activation = output
-        self.noise = noise
-        self.dropout = dropout
         self.momentum = momentum
-        self.seed = seed
-        self.precision = check_precision(precision)
-
         own = {"dtype": self.variable_dtype}
 
         def norms(name: str, count: int) -> list[keras.layers.Layer]:
             names = [f"{name}_{i}" for i in range(count)]
             if not normalise:
-                return [keras.layers.Identity(name=one, **own) for one in names]
+                return [keras.layers.Identity(name=each, **own) for each in names]
             return [
                 keras.layers.BatchNormalization(
-                    momentum=momentum, epsilon=1e-5, name=one, **own
+                    momentum=momentum, epsilon=1e-5, name=each, **own
                 )
-                for one in names
+                for each in names
             ]
 
-        self.species_scaler = AffineScaler(
-            species, dtype=self.variable_dtype, name="species_scaler"
-        )
-        encoded = [*self.widths, latents]
+        encoded = [*self.widths, self.latents]
         self.dense = [
             ReversibleDense(width, dtype=precision, name=f"dense_{i}")
             for i, width in enumerate(encoded)
@@ -117,8 +160,7 @@ class Autoencoder(keras.Model):
         self.encoder_norms = norms("encoder_norm", len(widths) + latent_activation)
         self.decoder_norms = norms("decoder_norm", len(widths))
         self.activate = keras.activations.get(activation)
-        self.drop = AnnealedDropout(dropout, seed=seed, name="drop", **own)
-        self.latent_noise = LatentNoise(noise, seed=seed, name="latent_noise", **own)
+        self.add_regularisation()
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""
@@ -149,7 +191,7 @@ class Autoencoder(keras.Model):
     def decode(self, latents: Any, training: bool = False, outputs: Any = None) -> Any:
         """Return scaled abundances `(..., species)` of latents `(..., latents)`.
 
-        With `outputs`, indices of species, only these are computed.
+        With `outputs`, indices of species, it computes only these.
         """
         features, leading = _as_rows(latents)
         for layer, norm in zip(self.dense[:0:-1], self.decoder_norms, strict=True):
@@ -164,23 +206,10 @@ class Autoencoder(keras.Model):
             scaled = self.species_scaler(scaled, reverse=True, outputs=outputs)
         return ops.reshape(scaled, (*leading, ops.shape(scaled)[-1]))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        latents = self.encode(inputs, training=training)
-        latents = self.latent_noise(latents, training=training)
-        return self.decode(latents, training=training)
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "species": self.species,
-            "widths": self.widths,
-            "latents": self.latents,
-            "activation": self.activation,
             "latent_activation": self.latent_activation,
             "normalise": self.normalise,
             "output": self.output_activation,
-            "noise": self.noise,
-            "dropout": self.dropout,
             "momentum": self.momentum,
-            "seed": self.seed,
-            "precision": self.precision,
         }

@@ -1,15 +1,19 @@
-"""A surrogate's functions, compiled once each, on any backend."""
+"""Compiled encode, decode and rollout of a surrogate, cached on every backend."""
 
 import contextlib
+import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+ROWS = 8192
+"""States that are encoded or decoded at once."""
 
-class _Program(keras.Model):
+
+class _CompiledFunction(keras.Model):
     """A function of a model's layers that `predict_on_batch` compiles."""
 
     def __init__(self, model: keras.Model, function: Callable[..., Any]):
@@ -22,94 +26,133 @@ class _Program(keras.Model):
         return self.function(*inputs)
 
 
-class Programs:
-    """Compiles and keeps encode, decode and rollout of a surrogate.
+class CompiledFunctions:
+    """Compiles and caches encode, decode and rollout of a surrogate.
 
-    A plain object, so that Keras neither tracks nor saves what it holds. The lock is
-    for callers with threads: compilation and Keras' own bookkeeping are not theirs, and
-    while a program runs on JAX no weight can be read. Who reads weights takes it too.
+    A plain object, so that Keras neither tracks nor saves its contents. Threads must
+    hold the lock, also to read weights: compilation and Keras' bookkeeping are not
+    thread-safe, and no weight can be read while a function runs on JAX.
 
     Args:
-        model: The `Surrogate`.
+        model: The `PhysicalEmulator`.
     """
 
     def __init__(self, model: Any):
         self.model = model
-        self.programs: dict[Any, _Program] = {}
+        self.compiled: dict[Any, _CompiledFunction] = {}
         self.lock = threading.RLock()
 
-    def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
-        with self.lock:
-            if key not in self.programs:
-                self.programs[key] = _Program(self.model, function)
-            with _own_precision(self.model):
-                found = self.programs[key].predict_on_batch(inputs)
-        if isinstance(found, tuple | list):
-            return tuple(np.asarray(one) for one in found)
-        return np.asarray(found)
-
     def encode(self, abundances: np.ndarray) -> np.ndarray:
-        """Return latents of abundances, `(N, S)` to `(N, L)`."""
+        """Return latents `(..., L)` of abundances `(..., S)`."""
         model = self.model
 
         def encode(x: Any) -> Any:
             return model.emulator.encode(model.abundance_scaler(x))
 
-        return self._run("encode", encode, abundances)
+        return self._run_rows("encode", encode, abundances, model.emulator.latents)
 
-    def decode(self, latents: np.ndarray, columns: Any) -> np.ndarray:
-        """Return abundances of latents, `(N, L)` to `(N, S or len(columns))`."""
+    def decode(
+        self, latents: np.ndarray, columns: tuple[int, ...] | None = None
+    ) -> np.ndarray:
+        """Return abundances `(..., S or len(columns))` of latents `(..., L)`."""
         model = self.model
 
         def decode(z: Any) -> Any:
-            return model.abundances(z, outputs=_array(columns))
+            return model.abundances(z, columns=_array(columns))
 
-        return self._run(("decode", columns), decode, latents)
+        width = len(model.metadata.species if columns is None else columns)
+        return self._run_rows(("decode", columns), decode, latents, width)
 
     def rollout(
         self,
         initial: np.ndarray,
         physical: np.ndarray,
         years: np.ndarray,
-        index: Any,
-        columns: Any,
+        states: np.ndarray | None,
+        columns: tuple[int, ...] | None,
         conserve: bool,
-        judged: bool = False,
+        for_trust: bool = False,
     ) -> Any:
-        """Return abundances of later states, all or those of `index`, and their flaw.
+        """Return abundances of later states and their physical violation.
 
-        The flaw, `(N, T or len(index))`, is by how much element totals are off that
-        should be conserved, infinite for what is not finite or not positive. If the
-        states are to be judged, the latents of all later states `(N, T, L)` stand
-        before it, and the spread of an ensemble, dex, `(N, T or len(index))`.
+        Args:
+            initial: Abundances of state 0, (N, S).
+            physical: Parameters, (N, T, P) or (N, T, 3, P).
+            years: Length of the intervals, (N, T).
+            states: Requested states, 0 for state 1, (K,); `None` for all T.
+            columns: Columns of the requested species; `None` for all.
+            conserve: Whether all states have the element totals of state 0.
+            for_trust: Whether the inputs of the trust model are returned too.
+
+        Returns:
+            Abundances (N, K, columns) and the violation (N, K), see
+            `PhysicalEmulator.physical_violation`. With `for_trust`, the latents of all
+            later states (N, T, L) and the spread of an ensemble, dex, (N, K), come
+            between the two.
         """
         model = self.model
 
-        def rollout(x: Any, p: Any, t: Any, *wanted: Any) -> Any:
-            every, kept = model.roll(x, p, t)
-            latents = every
-            if wanted:
-                latents = keras.ops.take(every, wanted[0], axis=1)
-                kept = kept.take(wanted[0])
-            given = x if conserve else None
-            # Who sees some of the species alone is not told what the others hold.
-            some = None if judged or conserve else _array(columns)
-            found = model.abundances(latents, given, kept, some)
-            physical_violation = model.physical_violation(found, given)
-            if columns is not None and some is None:
-                found = keras.ops.take(found, _array(columns), axis=-1)
-            if not judged:
-                return found, physical_violation
-            return found, every, model.spread(latents), physical_violation
+        def rollout(x: Any, p: Any, t: Any, *requested: Any) -> Any:
+            all_latents, residual = model.rollout(x, p, t)
+            latents = all_latents
+            if requested:
+                latents = keras.ops.take(all_latents, requested[0], axis=1)
+                residual = residual.take(requested[0])
+            totals_of = x if conserve else None
+            # The trust model and the conservation need all species.
+            early = None if for_trust or conserve else _array(columns)
+            abundances = model.abundances(latents, totals_of, residual, early)
+            violation = model.physical_violation(abundances, totals_of)
+            if columns is not None and early is None:
+                abundances = keras.ops.take(abundances, _array(columns), axis=-1)
+            if not for_trust:
+                return abundances, violation
+            return abundances, all_latents, model.spread(latents), violation
 
-        inputs = (initial, physical, years) + (() if index is None else (index,))
-        # TensorFlow would give up on the rank of an argument that has had two.
-        key = ("rollout", columns, index is None, conserve, judged, physical.ndim)
+        inputs = (initial, physical, years) + (() if states is None else (states,))
+        # TensorFlow fails on an argument that has had two ranks.
+        key = ("rollout", columns, states is None, conserve, for_trust, physical.ndim)
         return self._run(key, rollout, *inputs)
+
+    def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
+        with self.lock:
+            if key not in self.compiled:
+                self.compiled[key] = _CompiledFunction(self.model, function)
+            with _own_precision(self.model):
+                outputs = self.compiled[key].predict_on_batch(inputs)
+        if isinstance(outputs, tuple | list):
+            return tuple(np.asarray(output) for output in outputs)
+        return np.asarray(outputs)
+
+    def _run_rows(
+        self, key: Any, function: Callable[..., Any], inputs: np.ndarray, width: int
+    ) -> np.ndarray:
+        """Apply a function of rows to an array of any rank, in batches of one size."""
+        rows = inputs.reshape(math.prod(inputs.shape[:-1]), inputs.shape[-1])
+        pieces = [
+            self._run(key, function, block) for _, (block,) in equal_batches(ROWS, rows)
+        ]
+        pieces.append(np.zeros((0, width), "float32"))
+        result = np.concatenate(pieces)[: len(rows)]
+        return result.reshape(*inputs.shape[:-1], width)
+
+
+def equal_batches(
+    size: int, *arrays: np.ndarray
+) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
+    """Yield the first row and the arrays of batches that all have one size.
+
+    With one shape, a function is compiled once. The last batch is filled up with copies
+    of the last row, which the caller drops.
+    """
+    count = len(arrays[0])
+    for first in range(0, count, size):
+        rows = np.minimum(np.arange(first, first + min(size, count)), count - 1)
+        yield first, tuple(array[rows] for array in arrays)
 
 
 def _own_precision(model: Any) -> contextlib.AbstractContextManager:
-    """Return a context without PyTorch's autocast, which else rounds every product."""
+    """Return a context without PyTorch's autocast, which would round every product."""
     if keras.config.backend() != "torch":
         return contextlib.nullcontext()
     import torch
@@ -117,5 +160,5 @@ def _own_precision(model: Any) -> contextlib.AbstractContextManager:
     return torch.autocast(model.weights[0].value.device.type, enabled=False)
 
 
-def _array(columns: Any) -> Any:
+def _array(columns: tuple[int, ...] | None) -> Any:
     return None if columns is None else np.asarray(columns, "int32")

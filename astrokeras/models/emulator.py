@@ -1,4 +1,4 @@
-"""The residual recurrent emulator: chemistry evolved in latent space."""
+"""Residual recurrent emulator, which evolves the chemistry in latent space."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,14 +24,14 @@ AnyAutoencoder = Autoencoder | ProjectionAutoencoder
 
 @register
 class Emulator(keras.Model):
-    """Rolls out a state's chemistry through an autoencoder's latent space.
+    """Rolls out a state's chemistry in an autoencoder's latent space.
 
     `z[0] = encode(x[0])`, `z[t+1] = z[t] + g(f[t], z[t])`, `x[t] = decode(z[t])`, with
-    the latents brought to unit spread per dimension inside the model and `f[t]` the
-    features of the interval from state t to t + 1, see `data.intervals`. It is trained
-    through the rollout and through the decoder, on abundances; the autoencoder runs in
-    inference mode and is frozen unless `joint`. Its output begins with state 0,
-    `decode(encode(x[0]))`, so that a joint training can hold on to the reconstruction.
+    latents scaled to unit spread in each dimension and `f[t]` the features of the
+    interval from state t to t + 1, see `data.tracers.timestep_features`. Training goes
+    through the rollout and the decoder, on abundances. The autoencoder runs in
+    inference mode and is frozen unless `finetune_autoencoder`. The output begins with
+    the reconstruction `decode(encode(x[0]))`, so that fine-tuning can preserve it.
 
     Args:
         autoencoder: The trained autoencoder of either kind (or its serialised
@@ -39,25 +39,25 @@ class Emulator(keras.Model):
         parameter_count: Number of physical parameters.
         hidden: Widths of the cell's hidden layers.
         activation: Activation of the cell's hidden layers.
-        finetune_autoencoder: Whether training moves the autoencoder's kernels too.
-        use_timestep: Whether the features hold the length of an interval and what the
-            parameters do within it; otherwise they are the parameters alone.
+        finetune_autoencoder: Whether training changes the autoencoder's kernels too.
+        use_timestep: Whether the features include the length of an interval and the
+            change of the parameters within it; otherwise they are the mean parameters.
         relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
-        rates: Arguments of `RateFeatures`, which are added to those of an interval;
-            `None` for none.
+        rates: Arguments of `RateFeatures`, which adds features; `None` for none.
         bounds: Lowest and highest latents of a predicted state, `(2, latents)`, in
-            units of their spread; `None` for none.
-        precision: Of the cell's dense layers, `"float32"` or `"mixed_bfloat16"`; the
-            state and the outputs are float32. The autoencoder has its own.
+            units of their spread; `None` for no bounds.
+        precision: Precision of the cell's dense layers, `"float32"` or
+            `"mixed_bfloat16"`; the state and the outputs are float32. The autoencoder
+            has its own precision.
         **kwargs: Base model arguments.
 
     Call arguments:
         inputs: `(initial, features)` or `(initial, features, index)`: scaled abundances
             of state 0 `(batch, species)`, features of the intervals `(batch, steps,
-            features)` and the numbers of the states to decode, `(batch, wanted)`
+            features)` and the numbers of the states to decode, `(batch, states)`
             integers in `[0, steps]`.
 
-    Returns scaled abundances, `(batch, steps + 1 or wanted, species)`.
+    Returns scaled abundances, `(batch, steps + 1 or states, species)`.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Emulator(keras.Model):
 
     @property
     def features(self) -> int:
-        """Number of features of an interval that the cell is given."""
+        """Number of features of an interval, the input of the cell."""
         own = feature_count(self.parameter_count, self.use_timestep)
         return own + (self.rates.count if self.rates else 0)
 

@@ -1,4 +1,4 @@
-"""Several emulators as one, whose disagreement tells how far to trust them."""
+"""Ensemble of emulators, whose spread is a measure of their error."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,12 +13,13 @@ from astrokeras.models.emulator import Emulator
 
 @register
 class Ensemble(keras.Model):
-    """Emulators of the same data, each trained from other random numbers.
+    """Emulators of the same data, trained with different random numbers.
 
-    To its callers it is one `Emulator`: the latents of its members lie side by side,
-    and its abundances are the mean of theirs in log. Their standard deviation is the
-    part of the error that more data would mend (Lakshminarayanan et al. 2017, *Simple
-    and Scalable Predictive Uncertainty Estimation using Deep Ensembles*).
+    An ensemble has the methods of an `Emulator`. Its latents are the concatenated
+    latents of its members, and its abundances are the geometric mean of theirs. The
+    standard deviation estimates the part of the error that more data would reduce
+    (Lakshminarayanan et al. 2017, *Simple and Scalable Predictive Uncertainty
+    Estimation using Deep Ensembles*).
 
     Args:
         members: The trained emulators (or their serialised configurations).
@@ -35,8 +36,8 @@ class Ensemble(keras.Model):
         ]
         if len({member.use_timestep for member in self.members}) != 1:
             msg = (
-                "`members` must be one or more, all timed or none. Received: "
-                f"timed={[member.use_timestep for member in self.members]}"
+                "`members` must be one or more with the same `use_timestep`. Received: "
+                f"use_timestep={[member.use_timestep for member in self.members]}"
             )
             raise ValueError(msg)
         self.use_timestep = self.members[0].use_timestep
@@ -78,11 +79,11 @@ class Ensemble(keras.Model):
         return ops.mean(ops.stack([member(inputs) for member in self.members]), axis=0)
 
     def get_config(self) -> dict[str, Any]:
-        members = [keras.saving.serialize_keras_object(one) for one in self.members]
+        members = [keras.saving.serialize_keras_object(each) for each in self.members]
         return super().get_config() | {"members": members}
 
     def _each(self, function: Callable[[Emulator, Any], Any], latents: Any) -> list:
-        """Apply a function to every member and its share of the latents."""
+        """Apply a function to each member and its part of the latents."""
         results, start = [], 0
         for member in self.members:
             stop = start + member.latents

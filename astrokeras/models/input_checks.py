@@ -1,6 +1,6 @@
-"""What a caller asks of a surrogate: checked, and in the form that it computes with."""
+"""Input checks of `emulate` and `encode`: abundances, parameters and time."""
 
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,59 +9,126 @@ from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
-from astrokeras.models.refused_tracers import Refused
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.models.status import Status
-from astrokeras.models.training_ranges import Limits
-from astrokeras.system import arguments
-from astrokeras.system.close_names import suggest
+
+LISTED = 5
+"""Largest number of rejected tracers that a message lists."""
+
+
+@dataclass(frozen=True)
+class TracerInputs:
+    """Checked inputs of N tracers with T time steps.
+
+    Attributes:
+        initial: Abundances of state 0, (N, S).
+        physical: Parameters, (N, T, P) or (N, T, 3, P).
+        time: Years of the states, (N, T+1).
+        rejected: Status bits of rejected tracers, 0 for valid ones, (N,).
+    """
+
+    initial: np.ndarray
+    physical: np.ndarray
+    time: np.ndarray
+    rejected: np.ndarray
+
+    def rows(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return abundances, parameters and years of some tracers."""
+        return self.initial[rows], self.physical[rows], self.time[rows]
+
+    def valid(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the inputs of the valid tracers alone."""
+        return self.rows(self.rejected == 0)
+
+    def filled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return all inputs, with the first valid tracer in place of rejected ones."""
+        first = int((self.rejected == 0).argmax())
+        return self.rows(np.where(self.rejected, first, np.arange(len(self.rejected))))
+
+
+class RejectedTracers:
+    """Rejects tracers with invalid input: by an error, or by a status for each.
+
+    Args:
+        count: Number of tracers.
+        flag: Whether rejected tracers get a status; otherwise they raise an error.
+
+    Attributes:
+        status: Status bits of each tracer, (N,) uint8.
+    """
+
+    def __init__(self, count: int, flag: bool = False):
+        self.flag = flag
+        self.status = np.zeros(count, "u1")
+
+    def reject(self, bad: Any, status: Status, reason: str) -> None:
+        """Reject some tracers.
+
+        Args:
+            bad: Whether each tracer is rejected, (N,).
+            status: Status bit that they get.
+            reason: The first invalid value and its valid range.
+
+        Raises:
+            InputError: With the reason and the numbers of the tracers, unless `flag`.
+        """
+        if self.flag:
+            self.status[bad] |= np.uint8(status)
+            return
+        rows = np.flatnonzero(bad)
+        listed = ", ".join(map(str, rows[:LISTED])) + ", ..." * (len(rows) > LISTED)
+        raise InputError(
+            f"{reason} ({len(rows)} of {len(bad)} tracers are rejected: {listed}); "
+            'correct them, or pass on_error="flag" to evolve the others.'
+        )
 
 
 def check_tracers(
-    limits: Limits, initial: Any, physical: Any, time: Any, flagged: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return abundances, parameters and years of tracers, and which are refused.
+    metadata: SurrogateMetadata, initial: Any, physical: Any, time: Any, flag: bool
+) -> TracerInputs:
+    """Return the checked inputs of tracers.
 
     Args:
-        limits: Of the surrogate.
-        initial: Abundances of state 0, `(N, S)` or `(S,)`.
+        metadata: Of the surrogate.
+        initial: Abundances of state 0, `(N, S)` or `(S,)`, or the name of an initial
+            condition of the surrogate.
         physical: See `shape_physical`.
         time: See `check_time`.
-        flagged: Whether tracers that are refused are marked and are no error.
-
-    Returns:
-        `(N, S)`, `(N, T, P)` or `(N, T, 3, P)`, `(N, T+1)`, and the status of each
-        tracer by its input, 0 if it is fine, `(N,)`.
+        flag: Whether rejected tracers get a status instead of raising an error.
 
     Raises:
-        InputError: For shapes that disagree; unless flagged, for refused tracers.
+        InputError: For shapes that disagree; without `flag`, for invalid values.
     """
-    physical = shape_physical(limits, physical)
+    if isinstance(initial, str):
+        initial = metadata.initial_condition(initial)
+    physical = shape_physical(metadata, physical)
     count, steps = physical.shape[:2]
-    refused = Refused(count, flagged)
-    check_physical(limits, physical, refused)
-    initial = check_initial(limits, initial, count, refused)
-    time = check_time(limits, time, count, steps, refused)
-    return initial, physical, time, refused.status
+    rejected = RejectedTracers(count, flag)
+    check_physical(metadata, physical, rejected)
+    initial = check_initial(metadata, initial, count, rejected)
+    time = check_time(metadata, time, count, steps, rejected)
+    return TracerInputs(initial, physical, time, rejected.status)
 
 
-def shape_physical(limits: Limits, physical: Any) -> np.ndarray:
-    """Return parameters as float32, of a shape that is known.
+def shape_physical(metadata: SurrogateMetadata, physical: Any) -> np.ndarray:
+    """Return parameters as float32 with an axis of tracers.
 
     Args:
-        limits: Of the surrogate.
+        metadata: Of the surrogate.
         physical: `(T, P)`, `(N, T, P)` or `(N, T, 3, P)`.
 
     Returns:
-        `(N, T, P)`, held within an interval, or `(N, T, 3, P)`: mean, first and last.
+        `(N, T, P)`, constant within an interval, or `(N, T, 3, P)`: mean, first and
+        last value.
 
     Raises:
         InputError: For another shape.
     """
-    names, units = limits.parameters, limits.units
+    names, units = metadata.parameters, metadata.units
     physical = as_numbers("physical", physical, columns=names, units=units)
     physical = physical[None] if physical.ndim == 2 else physical
-    held = physical.ndim == 3 and physical.shape[2] == len(names)
-    if not held and physical.shape[2:] != (3, len(names)):
+    constant = physical.ndim == 3 and physical.shape[2] == len(names)
+    if not constant and physical.shape[2:] != (3, len(names)):
         raise InputError(
             f"physical has shape {physical.shape}; it must be "
             f"(tracers, steps, {len(names)}) with {', '.join(names)}, or (tracers, "
@@ -70,13 +137,15 @@ def shape_physical(limits: Limits, physical: Any) -> np.ndarray:
     return physical
 
 
-def check_physical(limits: Limits, physical: np.ndarray, refused: Refused) -> None:
-    """Refuse tracers with a parameter that is not positive and finite."""
+def check_physical(
+    metadata: SurrogateMetadata, physical: np.ndarray, rejected: RejectedTracers
+) -> None:
+    """Reject tracers with a parameter that is not positive and finite."""
     bad = ~(np.isfinite(physical) & (physical > 0))
     if bad.any():
         where = tuple(np.argwhere(bad)[0])
-        name = limits.parameters[where[-1]]
-        refused.add(
+        name = metadata.parameters[where[-1]]
+        rejected.reject(
             bad.any(tuple(range(1, bad.ndim))),
             Status.INPUT,
             f"physical: {name} is {physical[where]:.6g} for tracer {where[0]}, step "
@@ -85,95 +154,96 @@ def check_physical(limits: Limits, physical: np.ndarray, refused: Refused) -> No
 
 
 def check_initial(
-    limits: Limits, initial: Any, count: int, refused: Refused
+    metadata: SurrogateMetadata, initial: Any, count: int, rejected: RejectedTracers
 ) -> np.ndarray:
-    """Return initial abundances as `(count, S)` float32, within floor and 1.
+    """Return initial abundances as `(count, S)` float32, between the floor and 1.
 
     Args:
-        limits: Of the surrogate.
+        metadata: Of the surrogate.
         initial: `(count, S)`, or `(S,)` for all tracers.
         count: N.
-        refused: Is told of tracers with a value that no abundance can have.
+        rejected: Receives the tracers with an impossible abundance.
 
     Raises:
         InputError: For another shape.
     """
-    initial = as_numbers("initial", initial, columns=limits.species, units=[""])
-    shape = (count, len(limits.species))
+    initial = as_numbers("initial", initial, columns=metadata.species, units=[""])
+    shape = (count, len(metadata.species))
     if initial.shape not in {shape, shape[1:]}:
         raise InputError(
             f"initial has shape {initial.shape}; with {count} tracers it "
             f"must be {shape}, the last axis holds the species of the surrogate."
         )
     initial = np.broadcast_to(initial, shape)
-    bad = ~possible(initial)
+    bad = ~are_possible(initial)
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        refused.add(
+        rejected.reject(
             bad.any(-1),
             Status.INPUT,
-            f"initial: {limits.species[column]} is {initial[row, column]:.6g} for "
+            f"initial: {metadata.species[column]} is {initial[row, column]:.6g} for "
             f"tracer {row}; it must lie in [0, 1], relative to H nuclei",
         )
-    return raise_to_floor(limits, initial)
+    return raise_to_floor(metadata, initial)
 
 
-def check_abundances(limits: Limits, abundances: Any) -> np.ndarray:
+def check_abundances(metadata: SurrogateMetadata, abundances: Any) -> np.ndarray:
     """Return abundances `(..., S)` as float32, raised to the floor.
 
     Raises:
-        InputError: For another shape or a value that no abundance can have.
+        InputError: For another shape or an impossible abundance.
     """
-    names = limits.species
+    names = metadata.species
     abundances = as_numbers("abundances", abundances, columns=names, units=[""])
-    if abundances.shape[-1:] != (len(limits.species),):
+    if abundances.shape[-1:] != (len(names),):
         raise InputError(
             f"abundances have shape {abundances.shape}; the last axis must hold "
-            f"the {len(limits.species)} species of the surrogate."
+            f"the {len(names)} species of the surrogate."
         )
-    good = possible(abundances)
+    good = are_possible(abundances)
     if not good.all():
         bad = tuple(np.argwhere(~good)[0])
         states = int((~good.all(-1)).sum())
         raise InputError(
-            f"abundances: {limits.species[bad[-1]]} is {abundances[bad]:.6g} in state "
+            f"abundances: {names[bad[-1]]} is {abundances[bad]:.6g} in state "
             f"{', '.join(map(str, bad[:-1])) or 0}, the first of {states} such states; "
             "it must lie in [0, 1], relative to H nuclei."
         )
-    return raise_to_floor(limits, abundances)
+    return raise_to_floor(metadata, abundances)
 
 
-def possible(abundances: np.ndarray) -> np.ndarray:
-    """Whether abundances can be, but for rounding."""
+def are_possible(abundances: np.ndarray) -> np.ndarray:
+    """Return whether abundances lie in [0, 1], apart from rounding."""
     return (abundances >= LOWEST) & (abundances <= HIGHEST)
 
 
-def raise_to_floor(limits: Limits, abundances: np.ndarray) -> np.ndarray:
-    """Return abundances as float32, none below the floor.
+def raise_to_floor(metadata: SurrogateMetadata, abundances: np.ndarray) -> np.ndarray:
+    """Return abundances as float32, raised to the floor.
 
-    Those within half a decade below it are kept: a surrogate says them of species at
-    the floor, and finds its latents by them where a code encodes what was decoded.
+    Values up to half a decade below the floor are kept: the decoder returns such values
+    for species at the floor, and encoding them again recovers the latents.
     """
-    least = limits.floor * 10.0 ** (-MARGIN_DEX - 0.01)
-    raised = np.where(abundances < least, limits.floor, abundances)
+    least = metadata.floor * 10.0 ** (-MARGIN_DEX - 0.01)
+    raised = np.where(abundances < least, metadata.floor, abundances)
     return np.minimum(raised, 1.0).astype("float32")
 
 
 def check_time(
-    limits: Limits, time: Any, count: int, steps: int, refused: Refused
+    metadata: SurrogateMetadata,
+    time: Any,
+    count: int,
+    steps: int,
+    rejected: RejectedTracers,
 ) -> np.ndarray:
-    """Return the years of all states, refusing intervals that were not trained.
+    """Return the years of all states, `(N, T+1)` float64.
 
     Args:
-        limits: Of the surrogate.
-        time: Years of the states, `(N, T+1)` or `(T+1,)`, or one interval.
+        metadata: Of the surrogate.
+        time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step.
         count: N.
         steps: T.
-        refused: Is told of tracers whose time does not go on, or by an interval that
-            was not trained.
-
-    Returns:
-        Years of the states, `(N, T+1)` float64.
+        rejected: Receives the tracers whose time does not increase, or has a time step
+            outside the trained range.
 
     Raises:
         InputError: For another shape.
@@ -188,15 +258,15 @@ def check_time(
         years = time if time.ndim else time * np.arange(steps + 1)
         years = np.broadcast_to(years, (count, steps + 1))
         intervals = np.diff(years)
-        untrained = limits.outside_steps(years)
-    still = ~(np.isfinite(years).all(-1) & (intervals > 0).all(-1))
-    other = untrained.any(-1) & ~still
-    low, high = limits.dt_range
-    for bad, status in ((still, Status.INPUT), (other, Status.TIME)):
+        untrained = metadata.outside_steps(years)
+    invalid = ~(np.isfinite(years).all(-1) & (intervals > 0).all(-1))
+    out_of_range = untrained.any(-1) & ~invalid
+    low, high = metadata.dt_range
+    for bad, status in ((invalid, Status.INPUT), (out_of_range, Status.TIME)):
         if bad.any():
             row = int(bad.argmax())
             value = intervals[row][untrained[row]] if steps else years[row]
-            refused.add(
+            rejected.reject(
                 bad,
                 status,
                 f"time has an interval of {value[0]:.6g} yr for tracer {row}; this "
@@ -204,124 +274,3 @@ def check_time(
                 "these",
             )
     return years
-
-
-def describe_outside(
-    limits: Limits, initial: np.ndarray, physical: np.ndarray, time: np.ndarray
-) -> list[str]:
-    """Return a line for each thing that lies outside of what was trained.
-
-    Args:
-        limits: Of the surrogate.
-        initial: Abundances of state 0, `(N, S)`.
-        physical: Parameters, `(N, T, ..., P)`.
-        time: Years of the states, `(N, T+1)`.
-    """
-    lines = []
-    rows = physical.reshape(-1, len(limits.parameters))
-    leaving = np.any(limits.outside_parameters(rows), axis=0)
-    for i, name in enumerate(limits.parameters):
-        low, high = limits.parameter_ranges[name]
-        values = physical[..., i]
-        for value in {values.min(), values.max()} if leaving[i] else ():
-            if not low <= value <= high:
-                lines.append(
-                    f"{name} = {value:.6g} {limits.units[i]} lies outside the "
-                    f"training range {low:.6g} to {high:.6g}"
-                )
-    excess = np.atleast_2d(limits.start_excess(initial))
-    outside = excess.max(-1) > 0
-    if outside.any():
-        row = int(outside.argmax())
-        worst = int(excess[row].argmax())
-        low, high = limits.species_ranges[:, worst]
-        lines.append(
-            f"{int(outside.sum())} of {len(outside)} initial states lie outside "
-            f"the training range, first {limits.species[worst]} = "
-            f"{np.atleast_2d(initial)[row, worst]:.3g} "
-            f"(range {low:.3g} to {high:.3g})"
-        )
-    if limits.beyond_duration(time).any():
-        years = (time[:, -1] - time[:, 0]).max()
-        lines.append(
-            f"{years:.6g} yr lie beyond the {limits.t_max:.6g} yr that training "
-            "followed a tracer"
-        )
-    return lines
-
-
-def choose_columns(
-    known_species: Sequence[str], species: Sequence[str] | None
-) -> tuple[tuple[int, ...] | None, np.ndarray]:
-    """Return the columns to decode and how they add up to what is wanted.
-
-    Args:
-        known_species: Names in column order.
-        species: Names wanted, `$X` for `#X` + `@X`; all if `None`.
-
-    Returns:
-        Column numbers, `None` for all, and the matrix that adds them up,
-        `(wanted, columns)`.
-
-    Raises:
-        InputError: For a name that is unknown.
-    """
-    if species is None:
-        return None, np.zeros((0, 0), "float32")
-    if isinstance(species, str):  # one name, not a sequence of letters
-        species = [species]
-    species = arguments.texts("species", species, least=1)
-    column = {name: i for i, name in enumerate(known_species)}
-    parts = []
-    for name in species:
-        both = [f"#{name[1:]}", f"@{name[1:]}"] if name[:1] == "$" else [name]
-        known = [part for part in both if part in column]
-        if not known:
-            remedy = suggest(name, column, "; see its `species`.")
-            raise InputError(
-                f"species {arguments.shown(name)} is not among the {len(column)} of "
-                f"this surrogate{remedy}"
-            )
-        parts.append(known)
-    needed = list(dict.fromkeys(part for known in parts for part in known))
-    mixing = np.zeros((len(parts), len(needed)), "float32")
-    for i, known in enumerate(parts):
-        mixing[i, [needed.index(part) for part in known]] = 1.0
-    return tuple(column[part] for part in needed), mixing
-
-
-def choose_states(state_indices: Sequence[int], steps: int) -> np.ndarray:
-    """Return the numbers of the states wanted, each in [0, steps].
-
-    Raises:
-        InputError: For a number beyond the states.
-    """
-    wanted = np.atleast_1d(as_numbers("state_indices", state_indices, None))
-    if wanted.ndim != 1 or not wanted.size or wanted.dtype.kind not in "iu":
-        raise InputError(
-            f"state_indices are {arguments.shown(state_indices)}; give a list of "
-            f"numbers of states, 0 to {steps}, not years."
-        )
-    as_floats = wanted.astype("float64")  # which hold any integer's size
-    if ((as_floats < -steps - 1) | (as_floats > steps)).any():
-        raise InputError(
-            f"state_indices {arguments.shown(state_indices)} reach beyond the "
-            f"{steps + 1} states; give numbers of states from {-steps - 1} to {steps}, "
-            "not years."
-        )
-    return wanted.astype("int64") % (steps + 1)
-
-
-def equal_batches(
-    arrays: tuple[np.ndarray, ...], size: int
-) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
-    """Cut arrays into equal batches, so that one shape is compiled.
-
-    The last batch is filled up with copies of its last row, which the caller drops.
-    """
-    count = len(arrays[0])
-    if not count:
-        return
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + min(size, count)), count - 1)
-        yield start, tuple(array[rows] for array in arrays)

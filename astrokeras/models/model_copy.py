@@ -1,4 +1,4 @@
-"""Copies of models that hold the same numbers and have arguments of their own."""
+"""Copies of models with the same weights and other arguments."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ def copy_model(
     precision: str = "float32",
     **settings: Any,
 ) -> Any:
-    """Return a copy without optimiser and loss, which a model file need not carry.
+    """Return a copy without optimizer and loss, which a model file does not need.
 
     Args:
         model: The model.
-        precision: That of the copy; a file is in float32, whatever trained it.
-        **settings: Arguments that the copy has of its own.
+        precision: Precision of the copy; files use float32, whatever trained the model.
+        **settings: Other arguments of the copy.
     """
     if isinstance(model, Ensemble):
-        members = [copy_model(one, precision) for one in model.members]
+        members = [copy_model(member, precision) for member in model.members]
         copy = Ensemble(members, name=model.name)
         copy.build()
         return copy

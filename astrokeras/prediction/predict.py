@@ -1,4 +1,4 @@
-"""Predict the tracers of a file, of any size, into another one."""
+"""Prediction of a tracer file of any size, written as a tracer file."""
 
 import os
 import warnings
@@ -15,11 +15,12 @@ import numpy as np
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.training_ranges import LEAST_TRUST, Limits
-from astrokeras.prediction.out_of_range import OutOfRangeReport
+from astrokeras.models.metadata import LEAST_TRUST, SurrogateMetadata
+from astrokeras.models.out_of_range import OutOfRangeReport
+from astrokeras.models.status import status_of_ranges
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
-from astrokeras.prediction.tracer_rollout import read_given, roll_out_judged
+from astrokeras.prediction.tracer_rollout import read_given, roll_out_with_trust
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
     check_steps,
@@ -28,29 +29,31 @@ from astrokeras.runs.surrogate_reference import (
 )
 from astrokeras.system import arguments
 from astrokeras.system.atomic_files import hash_file
+from astrokeras.system.close_names import suggest
 
-FINE, OUTSIDE, NOT_FINITE, DOUBTFUL = 0, 1, 2, 3
+FINE, OUTSIDE, NOT_FINITE, LOW_TRUST = 0, 1, 2, 3
 STATUS = (
-    "0 fine; 1 this state or one before it lies outside the training range of "
-    "parameters, start or duration; 2 not finite, or beyond the tracer's length; 3 "
-    "inside the ranges, and its trust is below 0.5"
+    "0 fine; 1 this state or an earlier one lies outside the training range of "
+    "parameters, initial abundances or time; 2 not finite, or beyond the tracer's "
+    "length; 3 inside the ranges, with a trust score below 0.5"
 )
+"""Meaning of the dataset `status` of the file."""
 COMPRESSION: dict[str, int | None] = {"gzip": 1, "none": None}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What `predict` wrote.
+    """Summary of a predicted file.
 
     Attributes:
         path: The file.
-        tracers: Their number.
-        states: Predicted states, state 0 and what lies beyond a length not counted.
+        tracers: Number of tracers.
+        states: Predicted states, without state 0 and states beyond a tracer's length.
         fine: States with status 0.
         outside: States with status 1.
         not_finite: States with status 2.
         doubtful: States with status 3.
-        warnings: What lies outside the training ranges, a line each.
+        warnings: A line for each training range that is left.
     """
 
     path: Path
@@ -83,35 +86,35 @@ def predict(
 ) -> Prediction:
     """Roll out every tracer of a file from its state 0 and write a tracer file.
 
-    The whole input is checked first, then it is predicted in batches; memory does not
-    grow with the file. Finished batches wait in a folder beside the file until all are
-    there, so that an interrupted prediction can be resumed. The result has a dataset
-    `status` with a value per state and, of a calibrated surrogate, `trust`, see
+    The whole input is checked first and then predicted in batches; memory does not grow
+    with the file. Finished batches are kept in a folder beside the file until all are
+    finished, so that an interrupted prediction can be resumed. The result has a dataset
+    `status` with a value for each state and, from a calibrated surrogate, `trust`, see
     `Surrogate.emulate`.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
         tracers: A tracer file; of its abundances only state 0 is used.
         out: The file to write.
-        initial: One start for all tracers instead of theirs: the name of a start of
-            the surrogate, or a CSV file of abundances with species as columns. The
-            file then needs no abundances, and no species either.
-        strict: Whether leaving the training box is an error and not a warning.
+        initial: Initial abundances of all tracers, in place of those in the file: the
+            name of an initial condition of the surrogate, or a CSV file with species
+            as columns. The file then needs neither abundances nor species.
+        strict: Whether leaving the training ranges is an error and not a warning.
         batch_size: Tracers rolled out at once.
-        resume: Whether to go on with an interrupted prediction, from its last finished
+        resume: Whether to continue an interrupted prediction after its last finished
             batch.
-        overwrite: Whether a file, or an interrupted prediction, may be replaced.
+        overwrite: Whether to replace a file or an interrupted prediction.
         compression: "gzip" or "none", which writes several times faster.
-        progress: Whether a bar is shown on stderr.
-        warn: Called with each line about what lies outside the training box.
+        progress: Whether to show a progress bar on stderr.
+        warn: Called with a line for each training range that is left.
 
     Returns:
-        What was written.
+        The path of the file, its numbers of states by status, and the warnings.
 
     Raises:
-        InputError: If there is no such surrogate or file, the file does not suit the
-            surrogate, a value is wrong, or, when strict, outside the training box; if
-            there is an interrupted prediction and `resume` is not given, nothing to
+        InputError: If there is no such surrogate or file, the file does not fit the
+            surrogate, a value is wrong or, with `strict`, outside the training ranges;
+            if there is an interrupted prediction and `resume` is not given, nothing to
             resume, or another process that writes the same file.
     """
     target = find_surrogate_reference(run)
@@ -120,14 +123,14 @@ def predict(
     )
     arguments.choice("compression", compression, *COMPRESSION)
     batch_size = arguments.whole("batch_size", batch_size, low=1)
-    parts = ResumableOutput(arguments.path("out", out))
-    parts.check(arguments.path("tracers", tracers), resume, overwrite)
+    output = ResumableOutput(arguments.path("out", out))
+    output.check(arguments.path("tracers", tracers), resume, overwrite)
     with TracerStore(tracers, need_abundances=False) as store:
         columns = match_columns(store, target)
-        start = None if initial is None else read_start(initial, target)
-        species = len(target.limits.species)
+        start = None if initial is None else read_initial_condition(initial, target)
+        species = len(target.metadata.species)
         size = bounded(batch_size, store.tracers, store.states, species)
-        lines = survey(store, target, columns, start, size)
+        lines = check_input_values(store, target, columns, start, size)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
             raise InputError(
@@ -135,7 +138,7 @@ def predict(
             )
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
-        facts = {
+        signature = {
             "tracers": hash_file(store.path),
             "surrogate": target.sha256(),
             "initial": None if start is None else start.tolist(),
@@ -143,40 +146,40 @@ def predict(
             "compression": compression,
         }
         counts = np.zeros(4, dtype=np.int64)
-        with parts.opened(facts, resume), ExitStack() as stack:
+        with output.opened(signature, resume), ExitStack() as stack:
             surrogate = target.load()
-            if target.sha256() != facts["surrogate"]:
+            if target.sha256() != signature["surrogate"]:
                 raise InputError(
                     f"{target.path}: was replaced while it was read; predict again."
                 )
             advance = _bar(stack, store.tracers) if progress else None
             for number, given in enumerate(_given(store, start, size, check=False)):
-                path = parts.block(number)
+                path = output.block(number)
                 if path.is_file():
                     with h5py.File(path) as file:
                         status = file["status"][:]
                 else:
                     with _open_writer(path, store, target, compression) as writer:
                         status = _write_block(
-                            writer, surrogate, given, columns, size, target.limits
+                            writer, surrogate, given, columns, size, target.metadata
                         )
                 valid = np.arange(store.states) < given.length[:, None]
                 counts += np.bincount(status[:, 1:][valid[:, 1:]], minlength=4)
                 if advance:
                     advance(int(given.rows[-1]) + 1, store.tracers)
-            with _open_writer(parts.out, store, target, compression) as writer:
+            with _open_writer(output.out, store, target, compression) as writer:
                 for number in range(-(-store.tracers // size)):
-                    writer.append_file(parts.block(number))
+                    writer.append_file(output.block(number))
     fine, outside, not_finite, doubtful = counts.tolist()
     return Prediction(
-        parts.out,
-        store.tracers,
-        int(counts.sum()),
-        fine,
-        outside,
-        not_finite,
-        doubtful,
-        lines,
+        path=output.out,
+        tracers=store.tracers,
+        states=int(counts.sum()),
+        fine=fine,
+        outside=outside,
+        not_finite=not_finite,
+        doubtful=doubtful,
+        warnings=lines,
     )
 
 
@@ -186,11 +189,11 @@ def _write_block(
     given: Tracers,
     columns: np.ndarray,
     size: int,
-    limits: Limits,
+    metadata: SurrogateMetadata,
 ) -> np.ndarray:
     """Predict some tracers, write them and return their status."""
-    predicted, trust = roll_out_judged(surrogate, given, columns, size)
-    status = find_status(given, predicted, columns, limits, trust)
+    predicted, trust = roll_out_with_trust(surrogate, given, columns, size)
+    status = find_status(given, predicted, columns, metadata, trust)
     valid = np.arange(predicted.shape[1]) < given.length[:, None]
     predicted[~valid] = trust[~valid] = np.nan
     given.abundances = predicted
@@ -198,18 +201,32 @@ def _write_block(
     return status
 
 
-def read_start(initial: str | Path, target: SurrogateReference) -> np.ndarray:
-    """Return the start that is meant, of a CSV file or a surrogate's own, (S,)."""
+def read_initial_condition(
+    initial: str | Path, target: SurrogateReference
+) -> np.ndarray:
+    """Return the initial abundances of a CSV file, or of the surrogate by name, (S,).
+
+    Raises:
+        InputError: If there is neither; the message lists the names.
+    """
+    metadata = target.metadata
     arguments.path("initial", initial)
     if os.path.exists(initial) or os.path.islink(initial):
-        return read_initial(initial, target.limits.species, target.limits.floor)
-    return target.initial_condition(str(initial))
+        return read_initial(initial, metadata.species, metadata.floor)
+    known = metadata.initial_conditions
+    if str(initial) not in known:
+        raise InputError(
+            f"{str(initial)!r} is neither a file nor an initial condition of surrogate "
+            f"{target.name!r}; its initial conditions are: "
+            f"{', '.join(known) or 'none'}{suggest(str(initial), known)}"
+        )
+    return known[str(initial)]
 
 
 def _given(
     store: TracerStore, start: np.ndarray | None, size: int, check: bool
 ) -> Iterator[Tracers]:
-    """Blocks of what the rollouts are given."""
+    """Yield the inputs of the rollouts, block by block."""
     for first in range(0, store.tracers, size):
         yield read_given(store, slice(first, first + size), check, start)
 
@@ -218,7 +235,7 @@ def find_status(
     given: Tracers,
     predicted: np.ndarray,
     columns: np.ndarray,
-    limits: Limits,
+    metadata: SurrogateMetadata,
     trust: np.ndarray,
 ) -> np.ndarray:
     """Return the status of each state, see `STATUS`, (n, T+1) uint8.
@@ -227,34 +244,34 @@ def find_status(
         given: Tracers with state 0.
         predicted: Abundances, (n, T+1, S).
         columns: Columns of their parameters in the surrogate's order, (P,).
-        limits: Of the surrogate.
-        trust: Scores, NaN where there are none, (n, T+1).
+        metadata: Of the surrogate.
+        trust: Trust scores, NaN if the surrogate is not calibrated, (n, T+1).
     """
-    outside = limits.beyond_duration(given.time)
-    outside[:, 0] |= (limits.start_excess(given.abundances[:, 0]) > 0).any(-1)
-    outside[:, 1:] |= limits.outside_parameters(given.physical[..., columns]).any(-1)
-    # A rollout carries on what it went through: no state is better than those before.
-    status = np.maximum.accumulate(outside, axis=1).astype(np.uint8) * OUTSIDE
-    status[(status == FINE) & (trust < LEAST_TRUST)] = DOUBTFUL
+    initial, physical = given.abundances[:, 0], given.physical[..., columns]
+    bits = status_of_ranges(metadata, initial, physical, given.time)
+    # A rollout carries its errors along, so the status never improves.
+    status = np.maximum.accumulate(bits > 0, axis=1).astype(np.uint8) * OUTSIDE
+    status[(status == FINE) & (trust < LEAST_TRUST)] = LOW_TRUST
     beyond = np.arange(given.time.shape[1]) >= given.length[:, None]
     bad = ~(np.isfinite(predicted) & (predicted >= 0)).all(-1)
     status[bad | beyond] = NOT_FINITE
     return status
 
 
-def survey(
+def check_input_values(
     store: TracerStore,
     target: SurrogateReference,
     columns: np.ndarray,
     start: np.ndarray | None,
     size: int,
 ) -> list[str]:
-    """Check the whole input; return what lies outside the training ranges."""
-    outside = OutOfRangeReport(target.limits)
+    """Check all values; return a line for each training range that is left."""
+    report = OutOfRangeReport(target.metadata)
     for given in _given(store, start, size, check=True):
-        check_steps(store, given, target.limits)
-        outside.add(given, columns)
-    return outside.lines()
+        check_steps(store, given, target.metadata)
+        physical = given.physical[..., columns]
+        report.add(given.abundances[:, 0], physical, given.time, given.length)
+    return report.lines()
 
 
 def _open_writer(
@@ -262,9 +279,9 @@ def _open_writer(
 ) -> TracerWriter:
     import astrokeras
 
-    # Tracks know of no elements.
-    about = {"elements": list(target.elements)} | store.attributes
-    about |= {
+    # A file of trajectories has no elements.
+    attributes = {"elements": list(target.metadata.elements)} | store.attributes
+    attributes |= {
         "solver": f"astrokeras {astrokeras.__version__}, surrogate {target.name}",
         "tolerances": "",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -276,11 +293,11 @@ def _open_writer(
     }
     return TracerWriter(
         out,
-        species=target.limits.species,
+        species=target.metadata.species,
         parameters=store.parameters,
         units=store.units,
         states=store.states,
-        attributes=about,
+        attributes=attributes,
         compression=COMPRESSION[compression],
         extra={"status": "u1", "trust": "f4"},
     )

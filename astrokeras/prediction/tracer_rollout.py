@@ -1,4 +1,4 @@
-"""Rollouts of a surrogate over tracers: what they are given and how they are run."""
+"""Rollouts of a surrogate over the tracers of a file: inputs and batches."""
 
 import warnings
 from typing import Any
@@ -11,30 +11,34 @@ from astrokeras.data.tracers.hdf5 import unreadable
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError
 
-# Named starts differ by decades; one that went through a file, rounded, does not.
-SAME_START = 0.1
-OTHER_START = "other"
-BATCH_BYTES = 64 * 2**20  # abundances predicted at a time
+SAME_INITIAL = 0.1
+"""Largest mean difference, dex, of a state from the initial condition that it is.
+
+Initial conditions differ by decades, and a rounded copy by much less.
+"""
+OTHER_INITIAL = "other"
+BATCH_BYTES = 64 * 2**20
+"""Largest size of the abundances that are predicted at once."""
 
 
 def batch_size(wanted: int, tracers: int, states: int, species: int) -> int:
-    """Return how many tracers to roll out at a time, in bounded memory."""
+    """Return the number of tracers to roll out at once, in bounded memory."""
     return max(1, min(wanted, tracers, BATCH_BYTES // (4 * states * species)))
 
 
 def roll_out(
     surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
 ) -> np.ndarray:
-    """Return the predicted abundances of tracers alone, see `roll_out_judged`."""
+    """Return the predicted abundances of tracers, see `roll_out_with_trust`."""
     return _roll_out(surrogate, tracers, columns, size, {})[0]
 
 
-def roll_out_judged(
+def roll_out_with_trust(
     surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict tracers from their state 0, and say how far to trust each state.
+    """Return predicted abundances and trust scores of tracers, from their state 0.
 
-    Fewer tracers than `size` are filled up, so that one shape is compiled.
+    Batches with fewer tracers than `size` are filled up, so that one shape is compiled.
 
     Args:
         surrogate: The `Surrogate`.
@@ -43,9 +47,9 @@ def roll_out_judged(
         size: Tracers in a batch.
 
     Returns:
-        Abundances, (n, T+1, S) float32, state 0 the given one, and trust scores,
-        (n, T+1), NaN of a surrogate that is not calibrated. What lies beyond a tracer's
-        length belongs to no tracer.
+        Abundances, (n, T+1, S) float32, including state 0, and trust scores, (n, T+1),
+        NaN if the surrogate is not calibrated. States beyond a tracer's length have no
+        meaning.
     """
     if getattr(surrogate, "trust", None) is None:
         predicted = roll_out(surrogate, tracers, columns, size)
@@ -67,18 +71,18 @@ def _roll_out(
     for start in range(0, len(tracers), size):
         rows = np.minimum(np.arange(start, start + size), len(tracers) - 1)
         with warnings.catch_warnings():
-            # What leaves the training box is reported once, not for each batch.
+            # The report of the whole file says which training ranges are left.
             warnings.simplefilter("ignore", UserWarning)
-            found = surrogate.emulate(
+            outputs = surrogate.emulate(
                 tracers.abundances[rows, 0],
                 physical[rows][..., columns],
                 time[rows],
                 batch_size=size,
                 **options,
             )
-        found = found if options else (found,)
-        parts.append([np.asarray(one)[: len(tracers) - start] for one in found])
-    return [np.concatenate(one) for one in zip(*parts, strict=True)]
+        outputs = outputs if options else (outputs,)
+        parts.append([np.asarray(each)[: len(tracers) - start] for each in outputs])
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def read_given(
@@ -87,13 +91,13 @@ def read_given(
     check: bool = True,
     start: np.ndarray | None = None,
 ) -> Tracers:
-    """Read what a rollout needs: all but the solution, which may not be there.
+    """Read the inputs of rollouts: everything except the solution.
 
     Args:
         store: An open tracer file.
         rows: Consecutive rows.
         check: Whether to check the values.
-        start: Abundances that take the place of every state 0, (S,); the file's own
+        start: Abundances in place of every tracer's state 0, (S,); those of the file
             are then neither read nor needed.
 
     Returns:
@@ -101,12 +105,12 @@ def read_given(
 
     Raises:
         InputError: If a value is not finite or out of range, a state 0 is empty or
-            not there, or the file is damaged.
+            missing, or the file is damaged.
     """
     if start is None and not store.has_abundances:
         raise InputError(
             f"{store.path}: has no dataset 'abundances' and so no state 0 to start "
-            "from; give a start with --initial."
+            "from; give initial abundances with --initial."
         )
     try:
         if start is None:
@@ -132,21 +136,21 @@ def read_given(
         if empty.any():
             raise InputError(
                 f"{store.path}: tracer {tracers.tracer[empty][0]}, state 0: holds no "
-                "abundance above 0; give a start with --initial."
+                "abundance above 0; give initial abundances with --initial."
             )
         check_values(store.path, tracers, store.species, store.parameters)
     return tracers
 
 
 def hold_last(values: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Repeat each tracer's last valid row to the end.
+    """Return values with each tracer's last valid row repeated to the end.
 
     Args:
         values: Of shape (n, rows, columns).
         length: Valid rows of each tracer, (n,).
 
     Returns:
-        The same shape, nothing of what lay beyond `length` in it.
+        An array of the same shape, without the values beyond `length`.
     """
     if (length >= values.shape[1]).all():
         return values
@@ -155,10 +159,10 @@ def hold_last(values: np.ndarray, length: np.ndarray) -> np.ndarray:
 
 
 def complete(tracers: Tracers) -> tuple[np.ndarray, np.ndarray]:
-    """Continue tracers that ended early, so that all can be rolled out together.
+    """Return parameters and time, continued for tracers that ended early.
 
-    Parameters are held at their last value and time goes on by the last step; what
-    is predicted there belongs to no tracer.
+    All tracers can then be rolled out together. Parameters stay at their last value and
+    time continues with the last time step; predictions there have no meaning.
 
     Returns:
         Parameters (n, T, P) and time in years (n, T+1).
@@ -172,23 +176,25 @@ def complete(tracers: Tracers) -> tuple[np.ndarray, np.ndarray]:
     return physical, time + beyond * step[:, None]
 
 
-def name_starts(initial: np.ndarray, starts: dict[str, np.ndarray]) -> list[str]:
-    """Name the start that each initial state is, or "other".
+def name_initial_conditions(
+    initial: np.ndarray, known: dict[str, np.ndarray]
+) -> list[str]:
+    """Return the name of the initial condition that each state is, or "other".
 
     Args:
         initial: Abundances, (n, S).
-        starts: Named initial states, each (S,).
+        known: Named initial conditions, each (S,).
     """
-    if not starts:
-        return [OTHER_START] * len(initial)
-    names = [*starts, OTHER_START]
-    logs = log10(np.stack(list(starts.values())))
+    if not known:
+        return [OTHER_INITIAL] * len(initial)
+    names = [*known, OTHER_INITIAL]
+    logs = log10(np.stack(list(known.values())))
     distance = np.abs(log10(initial)[:, None] - logs).mean(-1)
     nearest = distance.argmin(1)
-    nearest[distance.min(1) > SAME_START] = len(starts)
+    nearest[distance.min(1) > SAME_INITIAL] = len(known)
     return [names[i] for i in nearest]
 
 
 def log10(abundances: np.ndarray) -> np.ndarray:
-    """Return the logarithm of abundances, which are brought into [1e-20, 1]."""
+    """Return log10 of abundances, which are clipped to [1e-20, 1] first."""
     return log10_abundances(abundances.astype(np.float64), highest=1.0)

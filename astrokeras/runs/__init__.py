@@ -1,1 +1,1 @@
-"""Run directories: what training leaves behind, and how it is found and loaded."""
+"""Runs: the directories of trained surrogates, and how to find and load them."""

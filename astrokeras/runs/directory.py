@@ -1,4 +1,4 @@
-"""Run directories: what lies where, and how they are found."""
+"""Run directories: their files, and how to find them by name."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from astrokeras.system.package_data import resource
 
 @dataclass(frozen=True)
 class Run:
-    """A directory with a trained surrogate and all that tells where it came from.
+    """A directory with a trained surrogate, its figures and its provenance.
 
     Attributes:
         path: The directory, `saved_models/<name>`.
@@ -55,37 +55,38 @@ class Run:
         return self.path / "checkpoints" / stage
 
     def read_provenance(self) -> dict[str, Any]:
-        """Return where the run comes from, empty if nothing is recorded.
+        """Return the provenance of the run, empty if there is no `provenance.json`.
 
         Raises:
-            InputError: If `provenance.json` is not what training writes.
+            InputError: If the file is damaged.
         """
         if not self.provenance.is_file():
             return {}
-        found = read_json(self.provenance, "remove it, or train again")
-        if isinstance(found.get("configuration"), dict):
-            found["configuration"] = rename_configuration(found["configuration"])
-        stages = found.get("stages")
-        for facts in stages.values() if isinstance(stages, dict) else ():
-            if isinstance(facts, dict) and isinstance(facts.get("settings"), dict):
-                facts["settings"] = rename_stage(facts["settings"])
-        return found
+        provenance = read_json(self.provenance, "remove it, or train again")
+        configuration = provenance.get("configuration")
+        if isinstance(configuration, dict):
+            provenance["configuration"] = rename_configuration(configuration)
+        stages = provenance.get("stages")
+        for stage in stages.values() if isinstance(stages, dict) else ():
+            if isinstance(stage, dict) and isinstance(stage.get("settings"), dict):
+                stage["settings"] = rename_stage(stage["settings"])
+        return provenance
 
     def read_metrics(self) -> dict[str, Any]:
-        """Return the stored figures, empty if none were measured yet."""
+        """Return the figures in `metrics.json`, empty if there are none yet."""
         if not self.metrics.is_file():
             return {}
         return read_json(self.metrics, "remove it, or evaluate again")
 
 
 def run_folders() -> list[Path]:
-    """Return the folders that are searched for runs, the working directory first."""
+    """Return the folders that may hold runs, the working directory first."""
     folders = [Path("saved_models").resolve(), resource("saved_models").resolve()]
     return list(dict.fromkeys(folders))
 
 
 def list_runs() -> list[Run]:
-    """Return all runs that hold a model, those of the working directory first."""
+    """Return all runs with a model, those of the working directory first."""
     found = {
         path.name: Run(path)
         for folder in reversed(run_folders())
@@ -100,7 +101,7 @@ def find_run(name: str | Path) -> Run:
     """Return a run by its name or its directory.
 
     Raises:
-        InputError: If there is none; the message lists those there are.
+        InputError: If there is none; the message lists the known runs.
     """
     candidates = [Path(name), *(folder / name for folder in run_folders())]
     for path in candidates:
@@ -112,7 +113,7 @@ def find_run(name: str | Path) -> Run:
             return Run(path)
         if (path / "config.yaml").is_file():
             former = (path / KEPT / "surrogate.keras").is_file()
-            kept = f", the former one is kept in {path / KEPT}" * former
+            kept = f", the former model is kept in {path / KEPT}" * former
             raise InputError(
                 f"{path}: the run has no model yet{kept}; finish it with "
                 f"`astrokeras train --resume name={path.name}` and its overrides."
@@ -130,14 +131,14 @@ def _holds_model(path: Path) -> bool:
 
 
 def find_data(path: str, key: str) -> Path:
-    """Return a data file by its path, or by the name of one that ships.
+    """Return a data file by its path, or by the name of a file in the package.
 
     Args:
         path: The path or the name.
-        key: Configuration key that holds it, for the message.
+        key: Configuration key of the path, for the message.
 
     Raises:
-        InputError: If there is neither.
+        InputError: If there is no such file.
     """
     shipped = resource("data")
     for candidate in (Path(path), shipped / path):
@@ -148,10 +149,10 @@ def find_data(path: str, key: str) -> Path:
         check_input(Path(path))
     except InputError as error:
         cause = str(error).removeprefix(f"{Path(path)}: ")
-        if "no such file;" not in cause:  # It is there, and no file, or nearly there.
+        if "no such file;" not in cause:  # a folder, or nearly the right name
             raise InputError(f"{key} is {path!r}: {cause}") from error
     remedy = "; give a path, or make a tracer file with `astrokeras data import`."
     raise InputError(
-        f"{key} is {path!r}: no such file, here or among those that ship "
+        f"{key} is {path!r}: no such file, here or in the package "
         f"({', '.join(names)}){suggest(path, names, remedy)}"
     )

@@ -1,11 +1,13 @@
-"""Loading surrogates, and reading what they are without a backend."""
+"""Loading of surrogates and autoencoders, and reading their metadata without Keras."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from astrokeras.errors import InputError
 from astrokeras.layers.precision import PRECISIONS
-from astrokeras.models.metadata import check_metadata
+from astrokeras.models.metadata import SurrogateMetadata, check_metadata
+from astrokeras.runs.directory import Run, find_run
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
 from astrokeras.system import arguments
 from astrokeras.system.backend import start_keras
@@ -34,8 +36,6 @@ def find_surrogate(name: str | Path) -> Path:
         raise InputError(
             f"{path}: is {kind}, and no .keras file by its name; {remedy}."
         )
-    from astrokeras.runs.directory import find_run
-
     run = find_run(name)
     if not run.surrogate.is_file():
         raise InputError(
@@ -45,16 +45,11 @@ def find_surrogate(name: str | Path) -> Path:
     return run.surrogate
 
 
-def read_metadata(name: str | Path) -> dict[str, Any]:
-    """Return a surrogate's species, units and limits without importing Keras.
+def read_metadata(name: str | Path) -> SurrogateMetadata:
+    """Return a surrogate's metadata without importing Keras.
 
     Args:
         name: A preset's name, a run directory or a `.keras` file.
-
-    Returns:
-        The keys `species`, `parameters`, `units`, `elements`, `stoichiometry`,
-        `dt_range`, `t_max`, `parameter_ranges`, `species_ranges`, `initial_conditions`,
-        `floor`, `fixed` and `version` of `Surrogate`, and whether it is `calibrated`.
 
     Raises:
         InputError: If the file is missing, holds no surrogate, or is not safe to load.
@@ -63,22 +58,33 @@ def read_metadata(name: str | Path) -> dict[str, Any]:
     return check_metadata(path, read_archive(path, "Surrogate"))
 
 
+def read_run_metadata(run: Run) -> SurrogateMetadata:
+    """Return the metadata of a run's surrogate, with its provenance and figures.
+
+    Raises:
+        InputError: As `read_metadata` does, or if a file of the run is damaged.
+    """
+    provenance, figures = run.read_provenance(), run.read_metrics()
+    metadata = read_metadata(run.surrogate)
+    return replace(metadata, provenance=provenance, figures=figures)
+
+
 def load(name: str | Path, precision: str | None = None) -> "Surrogate":
     """Load a surrogate for inference.
 
-    It computes as it was saved, whatever Keras' global policy and `floatx` are.
+    It computes in its own precision, whatever Keras' global policy and `floatx` are.
 
     Args:
         name: A preset's name such as `"grav"`, a run directory or a `.keras` file.
-        precision: Of the products of its dense layers, `"float32"` or, for
+        precision: Precision of the matrix products in dense layers: `"float32"` or, for
             accelerators, `"mixed_bfloat16"`; by default that of the file.
 
     Returns:
         The `Surrogate`, frozen.
 
     Raises:
-        InputError: If there is no such surrogate, the file is not one, or the
-            precision is another.
+        InputError: If there is no such surrogate, the file holds no surrogate, or the
+            precision is unknown.
     """
     if precision not in (None, *PRECISIONS):
         raise InputError(
@@ -106,7 +112,7 @@ def load_autoencoder(path: Path) -> "AnyAutoencoder":
     """Load a run's `autoencoder.keras`. Imports Keras.
 
     Raises:
-        InputError: If the file is none.
+        InputError: If the file holds no autoencoder.
     """
     read_archive(path, *AUTOENCODERS)
     start_keras()
@@ -122,7 +128,7 @@ def _load(path: Path) -> Any:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (InputError, ImportError, MemoryError):
         raise
-    except Exception as error:  # Whatever a wrong value does within Keras.
+    except Exception as error:  # A wrong value can raise any error within Keras.
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"{path}: its model cannot be built ({reason}); fetch or make it again."

@@ -1,51 +1,54 @@
-"""The card of a surrogate: what it learned from, what it can do, and where it ends."""
+"""Model card: a surrogate's training data, training ranges, figures and provenance."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.runs.directory import Run
-from astrokeras.runs.loading import read_metadata
+from astrokeras.runs.loading import read_run_metadata
 from astrokeras.runs.metric_descriptions import METRICS, format_value
 from astrokeras.system.atomic_files import write_text
 from astrokeras.system.manifest import claim
 
 
 def write_card(run: Run) -> None:
-    """Write `card.md` from the surrogate, its figures and its provenance."""
-    facts = read_metadata(run.surrogate)
-    metrics = run.read_metrics()
-    origin = run.read_provenance()
+    """Write `card.md` from the surrogate's metadata, figures and provenance."""
+    metadata = read_run_metadata(run)
     parts = [
         f"# {run.name}: a surrogate of gas-grain chemistry",
-        _data(facts, origin),
-        _limits(facts),
-        _figures(metrics),
-        _origin(origin),
+        _data(metadata),
+        _limits(metadata),
+        _figures(metadata.figures),
+        _origin(metadata.provenance),
     ]
     claim(run.path, "run", ["card.md"])
     write_text(run.path / "card.md", "\n\n".join(part for part in parts if part) + "\n")
 
 
-def _data(facts: dict[str, Any], origin: dict[str, Any]) -> str:
-    dataset = origin.get("configuration", {}).get("dataset", {})
+def _data(metadata: SurrogateMetadata) -> str:
+    dataset = metadata.provenance.get("configuration", {}).get("dataset", {})
     lines = [
         f"- {dataset[key]}"
         for key in ("source", "network", "solver", "tolerances", "licence", "citation")
         if dataset.get(key)
     ]
-    lines.append(f"- {len(facts['species'])} species of {', '.join(facts['elements'])}")
+    lines.append(f"- {len(metadata.species)} species of {', '.join(metadata.elements)}")
     return "\n".join(["## Data", "", *lines])
 
 
-def _limits(facts: dict[str, Any]) -> str:
-    low, high = facts["dt_range"]
+def _limits(metadata: SurrogateMetadata) -> str:
+    low, high = metadata.dt_range
     interval = f"{low:.4g} to {high:.4g} yr, of any length between"
     if high - low < 1e-3 * low:
         interval = f"{low:.4g} yr, no others"
     rows = [
         f"| {name} | {unit} | {first:.6g} | {last:.6g} |"
-        for name, unit in zip(facts["parameters"], facts["units"], strict=True)
-        for first, last in [facts["parameter_ranges"][name]]
+        for name, unit in zip(metadata.parameters, metadata.units, strict=True)
+        for first, last in [metadata.parameter_ranges[name]]
     ]
+    conserved = "element totals are not conserved"
+    if metadata.conserve:
+        conserved = "every state of a rollout has the element totals of its state 0"
     return "\n".join(
         [
             "## Limits",
@@ -54,24 +57,18 @@ def _limits(facts: dict[str, Any]) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"- steps of {interval}; at most {facts['t_max']:.6g} yr",
-            f"- held fixed in training: {', '.join(facts['fixed']) or 'nothing noted'}",
-            f"- named starts: {', '.join(facts['initial_conditions'])}",
-            f"- abundances below {facts['floor']:g} are not told apart",
-            "- outside these ranges it answers, with a warning and a low trust score",
-            _conserved(facts),
+            f"- steps of {interval}; at most {metadata.t_max:.6g} yr",
+            f"- held fixed in training: {', '.join(metadata.fixed) or 'nothing noted'}",
+            f"- initial conditions: {', '.join(metadata.initial_conditions)}",
+            f"- abundances below {metadata.floor:g} are treated as equal",
+            "- outside these ranges predictions have a warning and a low trust score",
+            f"- {conserved}",
             "- charge is not conserved, as it is not by the solver",
         ]
     )
 
 
-def _conserved(facts: dict[str, Any]) -> str:
-    if facts.get("conserve", True):
-        return "- every state of a rollout has the element totals of its state 0"
-    return "- element totals are not conserved"
-
-
-def _figures(metrics: dict[str, Any]) -> str:
+def _figures(metrics: Mapping[str, Any]) -> str:
     if not metrics:
         return ""
     rows = [
@@ -83,8 +80,8 @@ def _figures(metrics: dict[str, Any]) -> str:
         f"- {name.replace('_', ' ')}: {figures['dex']:.4g} dex"
         for name, figures in metrics.get("baselines", {}).items()
     ]
-    starts = [
-        f"- from start {name}: {figures['dex']:.4g} dex, {figures['tracers']} tracers"
+    by_initial_condition = [
+        f"- from {name}: {figures['dex']:.4g} dex, {figures['tracers']} tracers"
         for name, figures in metrics.get("starts", {}).items()
     ]
     return "\n".join(
@@ -98,26 +95,26 @@ def _figures(metrics: dict[str, Any]) -> str:
             "|---|---|---|",
             *rows,
             "",
-            *starts,
+            *by_initial_condition,
             *baselines,
             *_reliability(metrics),
         ]
     )
 
 
-def _reliability(metrics: dict[str, Any]) -> list[str]:
-    """Return what holds beside one rollout from state 0."""
+def _reliability(metrics: Mapping[str, Any]) -> list[str]:
+    """Return lines on coupled rollouts, error bars and trust, if they were measured."""
     lines = []
     if "closed_loop" in metrics:
         lines.append(
-            "- decoded and encoded anew at every step: "
+            "- re-encoded at every step, as a grid code does: "
             f"{metrics['closed_loop']['dex']:.4g} dex"
         )
     if "trust" in metrics:
         bars, trust = metrics["error_bars"], metrics["trust"]
         rest = "no state is trusted"
         if trust["remaining"] is not None:
-            rest = f"the others are off by {trust['remaining']:.4g} dex"
+            rest = f"the others have a mean error of {trust['remaining']:.4g} dex"
         lines += [
             f"- 90 % error bars cover {bars['coverage']:.1%}",
             f"- trust below 0.5: {trust['flagged']:.1%} of the states; {rest}",
@@ -125,19 +122,19 @@ def _reliability(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _origin(origin: dict[str, Any]) -> str:
-    if not origin:
+def _origin(provenance: Mapping[str, Any]) -> str:
+    if not provenance:
         return ""
-    versions = ", ".join(f"{k} {v}" for k, v in origin["versions"].items())
-    members = len(origin.get("members", ()))
+    versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+    members = len(provenance.get("members", ()))
     return "\n".join(
         [
             "## Origin",
             "",
-            f"- {versions}; trained on the {origin.get('backend')} backend",
-            f"- seed {origin['seed']}, commit {origin.get('git')}",
-            *([f"- mean of {members} members, seeds one apart"] if members else []),
-            f"- SHA-256 of the data {origin['data_sha256']}",
-            f"- SHA-256 of the split {origin['split_sha256']}",
+            f"- {versions}; trained on the {provenance.get('backend')} backend",
+            f"- seed {provenance['seed']}, commit {provenance.get('git')}",
+            *([f"- mean of {members} members with consecutive seeds"] * bool(members)),
+            f"- SHA-256 of the data {provenance['data_sha256']}",
+            f"- SHA-256 of the split {provenance['split_sha256']}",
         ]
     )

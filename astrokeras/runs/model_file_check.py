@@ -1,7 +1,7 @@
-"""What a `.keras` file may hold, checked before Keras sees it.
+"""Check of a `.keras` file before Keras loads it.
 
-Keras builds the classes that a file names, with the sizes that it names. Here only the
-package's own classes pass, and no more weights than the file brings.
+Keras builds the classes that a file names, in the sizes that it names. This check
+accepts only the package's own classes, and no more weights than the file holds.
 """
 
 import zipfile
@@ -16,15 +16,16 @@ from astrokeras.system.atomic_files import parse_json
 from astrokeras.system.input_paths import content
 
 WEIGHTS = "model.weights.h5"
-# The configuration of 333 species is 60 kB; this bound leaves room for thousands.
+# The configuration of 333 species takes 60 kB; the bound allows thousands of species.
 LARGEST = {"metadata.json": 2**20, "config.json": 64 * 2**20, WEIGHTS: 2 * 10**9}
-"""The members of a file that Keras has saved, and how many bytes each may have."""
+"""Members of a file that Keras has saved, and the largest size of each in bytes."""
 RATIO = 100
-"""Bytes for each stored one: Keras stores without compression, others may not."""
+"""Largest ratio of compression; Keras itself does not compress."""
 LARGEST_SIZE = 2**20
+"""Largest size of a layer."""
 AUTOENCODERS = ("Autoencoder", "ProjectionAutoencoder")
 CLASSES = {"Surrogate", "Emulator", "Ensemble", "Trust", *AUTOENCODERS}
-"""Those of the package that a file may name: none of them holds a function."""
+"""Classes of the package that a file may name; none of them holds a function."""
 
 _REMEDY = "do not use it unless you know who made it."
 
@@ -34,12 +35,12 @@ def read_archive(path: Path, *kinds: str) -> dict[str, Any]:
 
     Args:
         path: A `.keras` file.
-        *kinds: Names of the package's classes, one of which it must hold.
+        *kinds: Names of the package's classes that the file may hold.
 
     Raises:
-        InputError: If it is no such file or a damaged one, holds other members than
-            Keras writes, names a class that is none of the package's, or declares more
-            weights than it brings; also for all that `guard.check_file` refuses.
+        InputError: If the file is damaged or of another kind, holds other members than
+            Keras writes, names a class of another package, declares more weights than
+            it holds, or fails `hdf5_sandbox.check_file`.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -56,7 +57,7 @@ def read_archive(path: Path, *kinds: str) -> dict[str, Any]:
             f"{path}: is no Keras model file, or a damaged one ({kind}); fetch or make "
             "it again."
         ) from error
-    if kind not in [f"astrokeras>{one}" for one in kinds]:
+    if kind not in [f"astrokeras>{name}" for name in kinds]:
         wanted = " or ".join(kinds)
         file = "surrogate" if "Surrogate" in kinds else "autoencoder"
         raise InputError(
@@ -73,8 +74,8 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     strange = [name for name in names if name not in LARGEST or names.count(name) > 1]
     if strange:
         raise InputError(
-            f"{path}: holds the member {strange[0][:80]!r} beside, or more than once, "
-            f"what Keras writes ({', '.join(LARGEST)}); {_REMEDY}"
+            f"{path}: holds the member {strange[0][:80]!r}, or holds it twice, beside "
+            f"those that Keras writes ({', '.join(LARGEST)}); {_REMEDY}"
         )
     for name, most in LARGEST.items():
         member = archive.getinfo(name)
@@ -89,11 +90,11 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
 def _parts(path: Path, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the configuration of each object that Keras would build."""
     if isinstance(node, list):
-        for one in node:
-            yield from _parts(path, one)
+        for child in node:
+            yield from _parts(path, child)
     if not isinstance(node, dict):
         return
-    # Keras builds whatever has one of these keys.
+    # Keras builds any dictionary that has one of these keys.
     if {"class_name", "registered_name", "module"} & set(node):
         name, registered = node.get("class_name"), node.get("registered_name")
         own = name in CLASSES and registered == f"astrokeras>{name}"
@@ -107,17 +108,16 @@ def _parts(path: Path, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             raise InputError(
                 f"{path}: config.json names the class "
                 f"{str(registered or name)[:80]!r} of module "
-                f"{str(node.get('module'))[:80]!r}, which is none of a surrogate's; "
-                f"{_REMEDY}"
+                f"{str(node.get('module'))[:80]!r}, which no surrogate has; {_REMEDY}"
             )
         if own:
             yield str(name), config
-    for one in node.values():
-        yield from _parts(path, one)
+    for child in node.values():
+        yield from _parts(path, child)
 
 
 def _check_weights(path: Path, parts: list[tuple[str, dict[str, Any]]]) -> None:
-    """Refuse a model that is larger than its weights before it takes any memory."""
+    """Raise InputError if a model declares more weights than the file holds."""
     declared = 0
     for name, config in parts:
         for rows, columns in _kernels(path, name, config):

@@ -1,4 +1,4 @@
-"""Where a run comes from: versions, hashes, machine, seed and time of each stage."""
+"""Provenance of a run: versions, hashes, machine, seed and time of each stage."""
 
 import hashlib
 import json
@@ -22,22 +22,22 @@ from astrokeras.system.atomic_files import write_text
 from astrokeras.system.package_data import PACKAGE
 
 SPEED_ALONE = ("device_cache", "steps_per_execution")
-"""Settings of a fit that change how fast it is, and not what it learns."""
+"""Settings of a fit that change its speed, but not its result."""
 PACKAGES = ("astrokeras", "keras", "tensorflow", "jax", "torch", "numpy", "h5py")
 
 
 def record(
     run: Run, config: Config, cache: Cache, source: Path, stage: str, seconds: float
 ) -> None:
-    """Write into `provenance.json` where a finished stage comes from.
+    """Write the provenance of a finished stage to `provenance.json`.
 
     Args:
         run: The run.
-        config: What it was trained with.
-        cache: What it was trained on.
+        config: Configuration of the training.
+        cache: Training cache.
         source: The tracer file of the cache.
         stage: Name of the stage.
-        seconds: Wall time, since it was last resumed if it was.
+        seconds: Wall time, since the last resumption if there was one.
     """
     with TracerStore(source) as store:
         split = store.split
@@ -54,18 +54,18 @@ def record(
         "backend": os.environ.get("KERAS_BACKEND"),
         "wall_seconds": round(seconds, 1),
     }
-    facts = origin(config) | {
+    provenance = origin(config) | {
         "data_sha256": cache.source_hash,
         "split_sha256": hashlib.sha256(split.tobytes()).hexdigest(),
         "training_tracers": tracers,
         "training_simulations": simulations.tolist(),
         "stages": stages,
     }
-    write_text(run.provenance, json.dumps(facts, indent=1))
+    write_text(run.provenance, json.dumps(provenance, indent=1))
 
 
 def origin(config: Config) -> dict[str, Any]:
-    """Return what made a run: versions, machine, commit, backend, configuration."""
+    """Return versions, machine, commit, backend, seed and configuration of a run."""
     return {
         "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
@@ -77,12 +77,12 @@ def origin(config: Config) -> dict[str, Any]:
 
 
 def resume_signature(settings: Any) -> dict[str, Any]:
-    """Return a stage's settings without those that change its speed alone.
+    """Return a stage's settings without those that only change its speed.
 
-    A training may be resumed with others of these.
+    The signature must be the same when a training is resumed.
 
     Args:
-        settings: `AutoencoderConfig` or `EmulatorConfig`, or such a one as a dict.
+        settings: `AutoencoderConfig` or `EmulatorConfig`, or its dictionary.
     """
     values = dict(settings) if isinstance(settings, dict) else asdict(settings)
     fit = {k: v for k, v in values["fit"].items() if k not in SPEED_ALONE}
@@ -90,13 +90,12 @@ def resume_signature(settings: Any) -> dict[str, Any]:
 
 
 def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
-    """Refuse to resume a finished stage with other settings, seed or data.
+    """Raise InputError if a finished stage had other settings, seed or data.
 
-    Raises:
-        InputError: Naming what differs.
+    The message names the difference.
     """
-    facts = run.read_provenance().get("stages", {}).get(stage)
-    if facts is None:
+    trained = run.read_provenance().get("stages", {}).get(stage)
+    if trained is None:
         return
     now = {
         "data": cache.source_hash,
@@ -105,12 +104,12 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
         **resume_signature(getattr(config, stage)),
     }
     then = {
-        "data": facts["data_sha256"],
-        "seed": facts["seed"],
-        # Runs of before there was a choice do not say it.
-        "precision": facts.get("precision", "float32"),
+        "data": trained["data_sha256"],
+        "seed": trained["seed"],
+        # The first runs had no choice of precision.
+        "precision": trained.get("precision", "float32"),
     }
-    then |= resume_signature(facts["settings"])
+    then |= resume_signature(trained["settings"])
     for key, value in now.items():
         if then.get(key) != value:
             raise InputError(
@@ -120,73 +119,72 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
 
 
 def check_autoencoder(run: Run, cache: Cache) -> AutoencoderConfig:
-    """Refuse an autoencoder of other species or another floor than the data's.
-
-    Returns:
-        What it was trained with.
+    """Return the settings of a run's autoencoder, if it fits the data.
 
     Raises:
-        InputError: Naming the first difference.
+        InputError: If the autoencoder has other species or another floor than the data;
+            the message names the first difference.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     read_archive(run.autoencoder, *AUTOENCODERS)
     stages = run.read_provenance().get("stages", {})
-    facts = stages.get("autoencoder") if isinstance(stages, dict) else None
+    trained = stages.get("autoencoder") if isinstance(stages, dict) else None
     needed = {"species": list, "floor": float, "settings": dict}
-    if not isinstance(facts, dict) or any(
-        not isinstance(facts.get(key), kind) for key, kind in needed.items()
+    if not isinstance(trained, dict) or any(
+        not isinstance(trained.get(key), kind) for key, kind in needed.items()
     ):
         raise InputError(
-            f"{run.provenance}: does not say what the autoencoder was trained on; "
+            f"{run.provenance}: lacks the training data of the autoencoder; "
             f"train it with `astrokeras train autoencoder name={run.name}`."
         )
-    ours, theirs = list(cache.species), facts["species"]
+    ours, theirs = list(cache.species), trained["species"]
     if ours != theirs:
-        odd = next(
+        column = next(
             (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b),
             -1,
         )
         first = (
-            f"column {odd} is {ours[odd]} in the data, {theirs[odd]} in the autoencoder"
-            if odd >= 0
+            f"column {column} is {ours[column]} in the data, {theirs[column]} in the "
+            "autoencoder"
+            if column >= 0
             else f"{len(ours)} in the data, {len(theirs)} in the autoencoder"
         )
         raise InputError(
             f"{run.autoencoder}: its species are not those of the data ({first}); "
             "train an autoencoder on these data."
         )
-    if facts["floor"] != cache.floor:
+    if trained["floor"] != cache.floor:
         raise InputError(
-            f"{run.autoencoder}: its floor is {facts['floor']:g}, dataset.floor is "
+            f"{run.autoencoder}: its floor is {trained['floor']:g}, dataset.floor is "
             f"{cache.floor:g}; train an autoencoder on these data."
         )
     schema = OmegaConf.structured(AutoencoderConfig)
     try:
-        settings = OmegaConf.to_object(OmegaConf.merge(schema, facts["settings"]))
+        settings = OmegaConf.to_object(OmegaConf.merge(schema, trained["settings"]))
     except OmegaConfBaseException as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{run.provenance}: the autoencoder's settings are none ({reason}); train "
-            f"it with `astrokeras train autoencoder name={run.name}`."
+            f"{run.provenance}: the autoencoder's settings are invalid ({reason}); "
+            f"train it with `astrokeras train autoencoder name={run.name}`."
         ) from error
     assert isinstance(settings, AutoencoderConfig)
     return settings
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _git_hash() -> str | None:
-    """Return the commit of the checkout, None where there is none."""
+    """Return the commit of the checkout, `None` outside a checkout."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(PACKAGE), "rev-parse", "HEAD"],

@@ -1,4 +1,4 @@
-"""What a run was trained on, and whether evaluated tracers are of the same data."""
+"""Training overlap: evaluated tracers that a run may have been trained on."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,13 @@ from astrokeras.system.package_data import resource
 
 
 def own_tracers(target: SurrogateReference) -> Path:
-    """Return the tracer file that the run was trained on, or the sample of it.
+    """Return the tracer file of a run's training, or the sample of it.
 
-    The file of a preset is too large to ship; a sample that inherits its split does.
+    The package holds a sample of a preset's file, which is too large itself, with the
+    same split.
+
+    Raises:
+        InputError: If the run names no such file, or it is missing.
     """
     if target.run is None or not target.run.config.is_file():
         raise InputError(
@@ -27,8 +31,8 @@ def own_tracers(target: SurrogateReference) -> Path:
 
     config = target.run.config
     try:
-        # Not by OmegaConf, which unfolds aliases and asks the environment: a run may
-        # come from somebody else.
+        # OmegaConf would expand aliases and read environment variables, and the run may
+        # be of an unknown author.
         stored = yaml.safe_load(config.read_text(encoding="utf-8"))
         path, name = stored["dataset"]["path"], stored["dataset"].get("name")
     except (
@@ -55,22 +59,22 @@ def own_tracers(target: SurrogateReference) -> Path:
 
 
 def is_trained_on(target: SurrogateReference, tracers: Path) -> bool:
-    """Whether a run was trained on just this file, by its content."""
-    known = target.run.read_provenance().get("data_sha256") if target.run else None
-    return known is not None and known == hash_file(tracers)
+    """Return whether a run was trained on a file with exactly this content."""
+    trained = target.run.read_provenance().get("data_sha256") if target.run else None
+    return trained is not None and trained == hash_file(tracers)
 
 
-def find_known(
+def find_training_overlap(
     store: TracerStore,
     target: SurrogateReference,
     rows: np.ndarray,
     origin: dict[str, Any],
 ) -> tuple[list[str], bool]:
-    """Look for simulations that the surrogate was trained on, whatever the split says.
+    """Return a note on evaluated simulations that the surrogate was trained on.
 
-    A file that was split anew may call training simulations test ones. They are known
-    by their identifiers, which tell the same simulation only within the data trained
-    on; those of other files may be equal by chance, so these are only spoken of.
+    A file with a new split may list training simulations as test simulations. The
+    numbers of simulations identify them only within the training data; in other files
+    they may agree by chance, which only the note mentions.
 
     Args:
         store: The evaluated file.
@@ -79,14 +83,14 @@ def find_known(
         origin: Provenance of the surrogate's run.
 
     Returns:
-        What must be said, no line or one, and whether the figures are optimistic.
+        A list with the note, if there is one, and whether the figures are optimistic.
     """
     simulation = store.simulation[rows]
     trained = np.isin(simulation, origin.get("training_simulations") or [])
     count = int((trained & (simulation != NO_SIMULATION)).sum())
     if not count:
         return [], False
-    if is_trained_on(target, store.path) or _is_kin(store, target):
+    if is_trained_on(target, store.path) or _is_same_data(store, target):
         note = (
             f"optimistic: {count} of {len(rows)} tracers evaluated are of simulations "
             "that the surrogate was trained on"
@@ -100,20 +104,20 @@ def find_known(
     return [note], False
 
 
-def _is_kin(store: TracerStore, target: SurrogateReference) -> bool:
-    """Whether a file is the run's own, by path, or comes of the same raw files.
+def _is_same_data(store: TracerStore, target: SurrogateReference) -> bool:
+    """Return whether a file is the run's own, or comes from the same raw files.
 
-    A sample and a copy that was split anew inherit `source` and `files`.
+    A sample, or a copy with a new split, inherits the attributes `source` and `files`.
     """
     try:
         own = own_tracers(target)
         if own.samefile(store.path):
             return True
         with TracerStore(own) as other:
-            told = [
-                [one.attributes.get(key) for key in ("source", "files")]
-                for one in (store, other)
+            sources = [
+                [each.attributes.get(key) for key in ("source", "files")]
+                for each in (store, other)
             ]
     except InputError:
         return False
-    return any(told[0]) and told[0] == told[1]
+    return any(sources[0]) and sources[0] == sources[1]

@@ -11,7 +11,7 @@ from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.split import calibration_rows
 from astrokeras.layers.trust_model import Trust, spread_out
-from astrokeras.models.training_ranges import COVERAGE
+from astrokeras.models.metadata import COVERAGE
 from astrokeras.models.trust_assessment import reconstruction_error, scale_parameters
 from astrokeras.prediction.tracer_rollout import batch_size, complete, log10
 from astrokeras.system.progress import report
@@ -154,14 +154,14 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
     initial = np.maximum(block.abundances[:, 0], surrogate.floor)
     predicted, latents, spread, _ = (
         array[: len(block)]
-        for array in surrogate.programs.rollout(
+        for array in surrogate.functions.rollout(
             initial[rows],
             physical[rows],
             years[rows],
             None,
             None,
             surrogate.conserve,
-            judged=True,
+            for_trust=True,
         )
     )
     scaled = scale_parameters(surrogate, physical)

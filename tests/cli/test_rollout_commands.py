@@ -160,7 +160,7 @@ def test_predict_takes_a_named_start(run, cli, tmp_path):
     assert "exists" in again.stderr
     other = cli(*words, "--initial", "none", "--overwrite")
     assert other.exit_code == 2
-    assert "its starts are: tiny" in other.stderr
+    assert "its initial conditions are: tiny" in other.stderr
 
 
 def test_outside_the_box_is_a_warning_or_an_error(run, cli, tmp_path):

@@ -10,7 +10,6 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.evaluation.context import EvaluationContext, Rollout
 from astrokeras.evaluation.coupling_tests import roll_out_closed_loop, roll_out_later
 from astrokeras.evaluation.timestep_tests import MeanError
-from astrokeras.models.training_ranges import Limits
 
 ERROR = 0.01  # dex a step
 
@@ -24,7 +23,7 @@ def store(tmp_path):
 
 
 def make_context(store, surrogate, size=5):
-    limits = Limits.from_metadata(surrogate.get_config())
+    limits = surrogate.metadata
     columns = np.arange(len(PARAMETERS))
     return EvaluationContext(store, store.rows(), columns, surrogate, limits, size)
 

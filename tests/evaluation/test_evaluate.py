@@ -13,7 +13,7 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.evaluation.error_metrics import KEYS
 from astrokeras.evaluation.evaluate import evaluate
-from astrokeras.prediction.tracer_rollout import name_starts
+from astrokeras.prediction.tracer_rollout import name_initial_conditions
 
 
 @pytest.fixture
@@ -235,8 +235,8 @@ def test_starts_are_named_within_a_tenth_of_a_decade():
     starts = {"a": np.full(4, 1e-4), "b": np.full(4, 1e-9)}
     initial = np.array([[1e-4] * 4, [1.1e-9] * 4, [1e-6] * 4])
 
-    assert name_starts(initial, starts) == ["a", "b", "other"]
-    assert name_starts(initial, {}) == ["other"] * 3
+    assert name_initial_conditions(initial, starts) == ["a", "b", "other"]
+    assert name_initial_conditions(initial, {}) == ["other"] * 3
 
 
 def test_evaluation_reads_what_prediction_writes(path, tmp_path):

@@ -7,14 +7,13 @@ from standin import SPECIES, StandIn, Trusting, write_tracers
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.evaluation.context import EvaluationContext
 from astrokeras.evaluation.stress_tests import StressTests
-from astrokeras.models.training_ranges import Limits
 
 S = len(SPECIES)
 
 
 def run_tests(path, surrogate):
     """Return the results over blocks of five tracers."""
-    limits = Limits.from_metadata(surrogate.get_config())
+    limits = surrogate.metadata
     with TracerStore(path) as store:
         context = EvaluationContext(
             store, store.rows(), np.arange(4), surrogate, limits, 5

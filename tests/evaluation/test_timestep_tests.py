@@ -15,7 +15,6 @@ from astrokeras.evaluation.timestep_tests import (
     roll_out_strided,
     step_doubling_errors,
 )
-from astrokeras.models.training_ranges import Limits
 
 
 class Timed(StandIn):
@@ -48,7 +47,7 @@ def store(tmp_path):
 
 
 def make_context(store, surrogate):
-    limits = Limits.from_metadata(surrogate.get_config())
+    limits = surrogate.metadata
     columns = np.arange(len(PARAMETERS))
     return EvaluationContext(store, store.rows(), columns, surrogate, limits, 5)
 
@@ -92,6 +91,6 @@ def test_step_doubling_compares_two_steps_with_one(store):
 
 def test_longer_steps_need_a_range_of_trained_steps():
     longer = [Timed(), StandIn()]
-    limits = [Limits.from_metadata(one.get_config()) for one in longer]
+    limits = [one.metadata for one in longer]
 
     assert [allows_longer_steps(one) for one in limits] == [True, False]

@@ -17,7 +17,6 @@ from astrokeras.evaluation.uncertainty_tests import (
     standard_error,
 )
 from astrokeras.layers.trust_model import NORMAL
-from astrokeras.models.training_ranges import Limits
 
 ERROR = 0.055  # dex a step
 S = len(SPECIES)
@@ -37,7 +36,7 @@ def store(tmp_path):
 
 def run_tests(store, surrogate):
     """Return quality of error bars and trust over blocks of five tracers."""
-    limits = Limits.from_metadata(surrogate.get_config())
+    limits = surrogate.metadata
     context = EvaluationContext(store, store.rows(), np.arange(4), surrogate, limits, 5)
     tests = [ErrorBarTest(surrogate.value("constant_width")), TrustTest(0.2)]
     rollout = Rollout.whole(context.roll_out, tests)

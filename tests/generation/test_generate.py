@@ -439,7 +439,7 @@ def test_killed_at_any_moment_what_was_solved_is_kept(tmp_path):
     assert 0 < before < 24
 
     with started(*words, folder=tmp_path) as refused:
-        assert "go on with --resume" in refused.communicate()[1]
+        assert "continue it with --resume" in refused.communicate()[1]
     assert refused.returncode == 2
     with started(*words, "--resume", folder=tmp_path) as process:
         wait_for(lambda: journal.stat().st_size > 1000, process)

@@ -136,10 +136,10 @@ RAISED = {
     "expected_error": ("expected", 1.1 * TOLERANCE, 1.1),
     "parameters": ("far_setting", 3.0, 1.5),
     "states": ("far_state", 6.0, 1.5),
-    "box": ("outside", 0.15, 1.5),
+    "parameter_ranges": ("outside", 0.15, 1.5),
     "totals": ("totals", 10.0 ** (-1 + 0.03), 1.5),
     "reconstruction": ("reconstruction", 0.6, 2.0),
-    "duration": ("late", 1.25, 1.25),
+    "t_max": ("late", 1.25, 1.25),
     "conservation": ("unrepaired", 3e-5, 3.0),
 }
 

@@ -14,7 +14,7 @@ from astrokeras.runs.directory import Run
 from astrokeras.training.train import train
 
 SETTINGS = (
-    "members=2",
+    "ensemble_size=2",
     "seed=5",
     "autoencoder.fit.epochs=1",
     "emulator.fit.epochs=1",
@@ -42,7 +42,7 @@ def test_an_ensemble_is_its_members_mean_in_log(run):
 
     assert np.abs(logs[0] - logs[1]).max() > 0.01
     # Bounds hold members before the mean, and the mean of the ensemble after it.
-    low, high = np.log10(parts[0].limits.species_ranges)
+    low, high = np.log10(parts[0].metadata.species_ranges)
     inside = np.minimum(*logs) > np.maximum(low - 0.49, -19.9)
     inside &= np.maximum(*logs) < np.minimum(high + 0.49, -1e-6)
     assert inside.mean() > 0.2

@@ -163,7 +163,7 @@ def test_what_is_not_trusted_is_flagged_unless_it_is_outside(given):
     counts = (done.fine, done.outside, done.not_finite, done.doubtful)
     valid = np.delete(status[:, 1:].ravel(), [-2, -1])
     assert counts == tuple(np.bincount(valid, minlength=4))
-    assert "3 inside the ranges, and its trust is below 0.5" in attributes["status"]
+    assert "3 inside the ranges, with a trust score below 0.5" in attributes["status"]
 
 
 def test_who_is_not_calibrated_knows_no_trust(given):
@@ -198,7 +198,7 @@ def test_initial_makes_up_for_missing_starts(given, kept):
         else:
             file["abundances"][:, 0] = np.nan if kept == "nan" else 0.0
 
-    with pytest.raises(InputError, match=r"state 0.*give a start with --initial\.$"):
+    with pytest.raises(InputError, match=r"state 0.*give .* with --initial\.$"):
         run(given)
     assert not given[1].exists()
     done = run(given, initial="poor", batch_size=5)

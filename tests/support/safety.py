@@ -76,7 +76,7 @@ def draw(
     surrogate: Any, kind: str, decades: float, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return abundances (n, S), parameters (n, 1, P) and times (n, 2)."""
-    limits = surrogate.limits
+    limits = surrogate.metadata
     shape = (n, len(limits.species))
     low, high = np.log10(np.maximum(limits.species_ranges, limits.floor))
     if "start" in kind:

@@ -4,6 +4,7 @@ import numpy as np
 from score import ELEMENTS, composition
 
 from astrokeras.data.tracers.reader import Tracers, TracerWriter
+from astrokeras.models.metadata import SurrogateMetadata
 
 SPECIES = ("H2", "H", "HE", "C+", "CO", "#CO", "#H2O", "@H2O", "#CH3OH", "O", "E-")
 PARAMETERS = ("Density", "Radfield", "Av", "gasTemp")
@@ -45,13 +46,18 @@ class StandIn:
                 "poor": (start / 1e4).tolist(),
             },
             "floor": 1e-20,
-            "fixed": {},
+            "fixed": [],
             "version": 1,
         }
 
     @property
+    def metadata(self):
+        calibrated = getattr(self, "trust", None) is not None
+        return SurrogateMetadata(**self.get_config(), calibrated=calibrated)
+
+    @property
     def stoichiometry(self):
-        return np.array(self.get_config()["stoichiometry"])
+        return self.metadata.stoichiometry
 
     @property
     def elements(self):

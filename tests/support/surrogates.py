@@ -94,7 +94,7 @@ def make_projection(rng):
 
 def bounded(surrogate, scaled):
     """Half a decade below the floor, a fifth beyond a range that ends elsewhere."""
-    low, high = 1 + np.log10(surrogate.limits.species_ranges) / 20
+    low, high = 1 + np.log10(surrogate.metadata.species_ranges) / 20
     below = np.where(low > 0, 0.2, 0.5) / 20
     return np.clip(scaled, low - below, np.minimum(high + 0.2 / 20, 1))
 

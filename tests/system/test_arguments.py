@@ -15,7 +15,7 @@ from astrokeras.layers.trust_model import RISKS, Trust
 from astrokeras.losses import DexLoss
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.status import RISKS as BITS
-from astrokeras.models.status import Status, of_risks
+from astrokeras.models.status import Status, status_of_risks
 from astrokeras.system import arguments
 
 NAN = float("nan")
@@ -112,7 +112,7 @@ class TestEmulate:
 
         message = str(caught.value)
         assert f"initial: {SPECIES[3]} is nan for tracer 1" in message
-        assert "2 of 6 tracers are refused: 1, 4" in message
+        assert "2 of 6 tracers are rejected: 1, 4" in message
         assert message.endswith('pass on_error="flag" to have the others evolved.')
 
     @pytest.mark.parametrize("options", [{"batch_size": 4}, {"state_indices": [-1, 0]}])
@@ -170,7 +170,7 @@ class TestEmulate:
 
     def test_a_solver_that_returns_no_numbers_is_refused(self, surrogate, given):
         surrogate.trust.assign(error_range=[1.0, 2.0])
-        with pytest.raises(InputError, match="what fallback returned is not an array"):
+        with pytest.raises(InputError, match="the return value of fallback is not an"):
             surrogate.emulate(*given, fallback=lambda *_: "solved")
         surrogate.trust.assign(error_range=[0.01, 0.02])
 
@@ -228,7 +228,8 @@ class TestCoding:
 
 def test_every_risk_has_its_bit():
     assert tuple(BITS) == RISKS
-    assert of_risks(np.eye(len(RISKS), dtype=bool)).tolist() == list(BITS.values())
+    status = status_of_risks(np.eye(len(RISKS), dtype=bool))
+    assert status.tolist() == list(BITS.values())
 
 
 class TestFiles:

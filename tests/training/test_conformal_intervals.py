@@ -11,7 +11,7 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import calibration_rows
 from astrokeras.layers.trust_model import NORMAL, Trust, feature_count
 from astrokeras.models.ensemble import Ensemble
-from astrokeras.models.training_ranges import COVERAGE
+from astrokeras.models.metadata import COVERAGE
 from astrokeras.training import calibration as module
 from astrokeras.training.calibration import Calibration, calibrate
 

@@ -21,19 +21,27 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.timestep_features import coarsen
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.batched_evolution import Evolved, Given, Wanted, solve_doubtful
-from astrokeras.models.input_checks import check_abundances, check_time, shape_physical
-from astrokeras.models.refused_tracers import Refused
-from astrokeras.models.training_ranges import Limits
+from astrokeras.models.batched_evolution import EvolvedTracers, apply_fallback
+from astrokeras.models.input_checks import (
+    RejectedTracers,
+    TracerInputs,
+    check_abundances,
+    check_time,
+    shape_physical,
+)
+from astrokeras.models.metadata import SurrogateMetadata
+from astrokeras.models.requested_outputs import RequestedOutputs
 
 UNITS = ("cm^-3", "Habing", "mag")
 N, T, S, P = 4, 12, len(SPECIES), len(PARAMETERS)
 TRACERS = make_tracers().take(np.arange(N))
 X, PHYSICAL, TIME = TRACERS.abundances[:, 0], TRACERS.physical, TRACERS.time
-LIMITS = Limits(
+LIMITS = SurrogateMetadata(
     SPECIES,
     PARAMETERS,
     UNITS,
+    elements=("H",),
+    stoichiometry=np.ones((S, 1)),
     dt_range=(STEP, STEP),
     t_max=1200.0,
     parameter_ranges=dict.fromkeys(PARAMETERS, (1e-9, 1e9)),
@@ -130,19 +138,15 @@ def read_physical(values):
 
 
 def read_time(values):
-    return check_time(LIMITS, values, N, T, Refused(N))
+    return check_time(LIMITS, values, N, T, RejectedTracers(N, False))
 
 
 def let_solve(values):
     """Return what emulate answers if a user's solver returns these values."""
-    states, given = (
-        np.zeros((N, T + 1, S), "f4"),
-        Given(X, PHYSICAL, TIME, np.zeros(N, "u1")),
-    )
-    zeros = np.zeros((N, T + 1), "f4")
-    evolved = Evolved(states, np.zeros((N, 0, 0)), zeros, zeros.astype("u1"), zeros > 0)
-    wanted = Wanted(None, np.empty(0), None, conserve=False)
-    solve_doubtful(evolved, given, wanted, lambda *_: values, SPECIES)
+    states, given = np.zeros((N, T + 1, S), "f4"), TracerInputs(X, PHYSICAL, TIME)
+    evolved = EvolvedTracers(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
+    wanted = RequestedOutputs(None, np.empty(0), None, conserve=False)
+    apply_fallback(evolved, given, wanted, lambda *_: values, SPECIES)
     return evolved.abundances
 
 
@@ -389,7 +393,7 @@ class TestUnits:
             (
                 let_solve,
                 Quantity(TRACERS.abundances, "K"),
-                "what fallback returned is in",
+                "the return value of fallback is in",
             ),
             (lambda x: as_numbers("latents", x), Quantity(X, "yr"), "latents is in"),
             (lambda x: make(time=x), Quantity(TIME, "K"), "time is in 'K'"),

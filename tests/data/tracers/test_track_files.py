@@ -109,7 +109,7 @@ def test_predict_takes_the_species_of_the_surrogate(tmp_path):
 def test_predict_needs_a_start(tmp_path):
     write_given(tmp_path / "given.h5", species=())
 
-    with pytest.raises(InputError, match=r"no state 0 .* give a start with --initial"):
+    with pytest.raises(InputError, match=r"no state 0 .* give .* --initial"):
         predict(StandIn(), tmp_path / "given.h5", tmp_path / "out.h5")
 
     assert not list(tmp_path.glob("out*"))
