@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from test_models import SPECIES, make_surrogate
-from test_trust import make_trust
-from tiny import PARAMETERS, STEP, make_tracers, write_tracers
+from surrogates import make_surrogate, make_trust
+from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 import astrokeras
 from astrokeras.config import Config, SplitConfig, check
@@ -111,9 +110,9 @@ class TestEmulate:
         message = str(caught.value)
         assert f"initial: {SPECIES[3]} is nan for tracer 1" in message
         assert "2 of 6 tracers are rejected: 1, 4" in message
-        assert message.endswith('pass on_error="flag" to have the others evolved.')
+        assert message.endswith('pass on_error="flag" to evolve the others.')
 
-    @pytest.mark.parametrize("options", [{"batch_size": 4}, {"times": [-1, 0]}])
+    @pytest.mark.parametrize("options", [{"batch_size": 4}, {"state_indices": [-1, 0]}])
     def test_what_is_refused_is_flagged_and_the_rest_evolved(
         self, surrogate, given, options
     ):
@@ -168,7 +167,7 @@ class TestEmulate:
 
     def test_a_solver_that_returns_no_numbers_is_refused(self, surrogate, given):
         surrogate.trust.assign(error_range=[1.0, 2.0])
-        with pytest.raises(InputError, match="the return value of fallback is a str"):
+        with pytest.raises(InputError, match="the return value of fallback is no array"):
             surrogate.emulate(*given, fallback=lambda *_: "solved")
         surrogate.trust.assign(error_range=[0.01, 0.02])
 
