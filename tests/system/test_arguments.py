@@ -167,7 +167,9 @@ class TestEmulate:
 
     def test_a_solver_that_returns_no_numbers_is_refused(self, surrogate, given):
         surrogate.trust.assign(error_range=[1.0, 2.0])
-        with pytest.raises(InputError, match="the return value of fallback is no array"):
+        with pytest.raises(
+            InputError, match="the return value of fallback is no array"
+        ):
             surrogate.emulate(*given, fallback=lambda *_: "solved")
         surrogate.trust.assign(error_range=[0.01, 0.02])
 
