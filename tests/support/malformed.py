@@ -330,7 +330,7 @@ def layouts() -> Iterator[Case]:
         ("state 0 alone", "predict"),
         state,
     )
-    yield Case("layout", "state 0 alone to train on", TRAIN, ("state 0 alone",), state)
+    yield Case("layout", "state 0 alone to train on", TRAIN, ("only state 0",), state)
     none = redo("abundances", lambda values: None)
     yield Case("layout", "no state 0", PREDICT, ("tracers.h5", "--initial"), none)
 
@@ -424,7 +424,7 @@ def names() -> Iterator[Case]:
         "mixed signs": ("H+-", "'H+-' cannot be read"),
         "zero atoms": ("H0", "'H0' cannot be read"),
         "long": ("C" * 5000, "cannot be read"),
-        "a line break": ("H\n2", "cannot be read"),
+        "a line break": ("H\n2", "give a list of strings"),
         "not UTF-8": (b"\xff\xfe", "cannot be read"),
     }
     for name, (value, said) in wrong.items():
@@ -778,12 +778,12 @@ def configurations() -> Iterator[Case]:
         "seed=null": "seed",
         "seed=[1]": "seed",
         "seed=nan": "seed",
-        "members=0": "members is 0",
-        "members=101": "members is 101",
+        "ensemble_size=0": "ensemble_size is 0",
+        "ensemble_size=101": "ensemble_size is 101",
         "calibration=1": "calibration is 1",
         "calibration=nan": "calibration is nan",
-        "reliability_threshold=0": "tolerance is 0",
-        "tolerance=-inf": "tolerance is -inf",
+        "reliability_threshold=0": "reliability_threshold is 0",
+        "reliability_threshold=-inf": "reliability_threshold is -inf",
         "precision=float16": "precision is 'float16'",
         "cache_compression=zip": "cache_compression is 'zip'",
         "autoencoder.widths=[]": "autoencoder.widths is empty",
