@@ -148,7 +148,7 @@ def test_trust_is_judged_by_what_it_flags(found, states):
     expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
     assert 0.9 < expected < 1
     assert judged.auroc == pytest.approx(expected)
-    assert judged.tolerance == 0.2
+    assert judged.reliability_threshold == 0.2
 
 
 def test_the_curve_sends_the_least_trusted_first(found, states):
