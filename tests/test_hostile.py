@@ -488,7 +488,7 @@ class TestCheckpoints:
             b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}X\x01\x00\x00\x00aK\x01sb."
         )
         path = write_archive(tmp_path / "x.pth", pickled, {})
-        assert "changes what rebuilds" in refusal(read_state, path)
+        assert "changes the functions that rebuild" in refusal(read_state, path)
 
     def test_a_storage_that_unpacks_to_more_is_refused(self, tmp_path, pickled):
         path = write_archive(tmp_path / "x.pth", pickled, {})

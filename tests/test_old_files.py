@@ -8,6 +8,7 @@ of this file and nowhere else.
 import dataclasses
 import importlib.util
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -68,7 +69,15 @@ def overrides(name):
 def renamed(word):
     """Return a key or an override by today's name of the key."""
     key, equals, value = word.partition("=")
-    return f"{new_key(key) or key}{equals}{value}"
+    space, field = re.fullmatch(r"(tuner\.space\.)?(.*)", key).groups()
+    if not space:
+        return f"{new_key(key) or key}{equals}{value}"
+    # A field of a search, and maybe a setting of its range, or a condition.
+    parts = field.split(".")
+    names = [new_key(".".join(parts[:n])) for n in range(len(parts), 0, -1)]
+    n, name = next(((len(parts) - i, x) for i, x in enumerate(names) if x), (0, ""))
+    rest = [name] * bool(name) + parts[n:]
+    return f"{space}{'.'.join(rest)}{equals}{value}"
 
 
 def answers(name):

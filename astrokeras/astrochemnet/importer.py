@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from astrokeras.astrochemnet.builder import Labels, build_surrogate
 from astrokeras.astrochemnet.checkpoint import Checkpoint
+from astrokeras.astrochemnet.keras_conversion import Labels, build_surrogate
 from astrokeras.config import (
     AutoencoderConfig,
     Config,

@@ -101,13 +101,13 @@ def import_(
     ] = False,
 ) -> None:
     """Convert the published weights of AstroChemNet to a surrogate."""
-    from astrokeras.astrochemnet.builder import Labels, reorder
     from astrokeras.astrochemnet.checkpoint import (
         read_checkpoint,
         read_ranges,
         read_species,
     )
     from astrokeras.astrochemnet.importer import write_run
+    from astrokeras.astrochemnet.keras_conversion import Labels, reorder
 
     names = read_species(species)
     starts = None

@@ -7,7 +7,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from astrokeras.system.old_names import new_key, rename_configuration, rename_stage
+from astrokeras.system.old_names import (
+    rename_configuration,
+    rename_space,
+    rename_stage,
+)
 
 
 @contextmanager
@@ -53,17 +57,8 @@ def _rename(group: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     if group in ("autoencoder", "emulator"):
         return rename_stage(stored)
     if group == "tuner" and isinstance(stored.get("space"), Mapping):
-        space = {new_key(k) or k: _conditions(v) for k, v in stored["space"].items()}
-        return {**stored, "space": space}
+        return {**stored, "space": rename_space(stored["space"])}
     return rename_configuration(stored) if not group else dict(stored)
-
-
-def _conditions(tried: Any) -> Any:
-    """Return a range of a search whose conditions name new keys."""
-    if isinstance(tried, Mapping) and isinstance(tried.get("when"), Mapping):
-        when = {new_key(key) or key: value for key, value in tried["when"].items()}
-        return {**tried, "when": when}
-    return tried
 
 
 def _copy_variants(

@@ -77,7 +77,7 @@ def propose(
     """Choose the trajectories that would improve a surrogate most if solved.
 
     All trajectories are rolled out, including those in `solved`. The `Trust` of the
-    surrogate estimates their errors, and `selection.choose_trajectories` selects those
+    surrogate estimates their errors, and `choose_trajectories` selects those
     that reveal most about the others. The same input gives the same choice. Memory does
     not grow with the file: from more than 2048 trajectories, or 2 for each one to
     choose, that many candidates are drawn in proportion to their gain.
@@ -133,7 +133,7 @@ def propose(
         for line in lines:
             warn(f"{store.path}: {line}")
 
-        from astrokeras.generation import selection
+        from astrokeras.generation import candidate_ranking as ranking
         from astrokeras.generation.rollout_summary import (
             PoolTotals,
             summarise_rollouts,
@@ -145,12 +145,10 @@ def propose(
             "surrogate_sha256": target.sha256(),
         }
         surrogate = target.load()
-        process = selection.ConditionedGaussianProcess(
+        process = ranking.ConditionedGaussianProcess(
             _solved_positions(surrogate, target, solved, start, size)
         )
-        reservoir = selection.Reservoir(
-            max(selection.LARGEST, selection.PER_CHOICE * count)
-        )
+        reservoir = ranking.Reservoir(max(ranking.LARGEST, ranking.PER_CHOICE * count))
         totals = PoolTotals()
         for given in _blocks(store, wanted, start, size):
             summary = summarise_rollouts(surrogate, given, columns, size)
@@ -160,7 +158,7 @@ def propose(
                 progress(totals.tracers, pool)
         candidates = reservoir.summary
         covariances = process.covariance(candidates.positions)
-        best = selection.choose_trajectories(covariances, reservoir.weights, count)
+        best = ranking.choose_trajectories(covariances, reservoir.weights, count)
         write_rows(
             store,
             candidates.rows[best],

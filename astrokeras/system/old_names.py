@@ -49,6 +49,21 @@ def rename_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def rename_space(space: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a search, and their conditions, under their new names."""
+    renamed = {}
+    for path, tried in space.items():
+        if isinstance(tried, Mapping) and isinstance(tried.get("when"), Mapping):
+            tried = {**tried, "when": rename_paths(tried["when"])}
+        renamed[new_key(path) or path] = tried
+    return renamed
+
+
+def rename_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by the new names of keys such as `emulator.timed`."""
+    return {new_key(path) or path: value for path, value in values.items()}
+
+
 def new_key(path: str) -> str | None:
     """Return the new name of a key such as `emulator.timed`, `None` if it has none."""
     *parents, key = path.split(".")

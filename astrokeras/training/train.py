@@ -182,7 +182,8 @@ def _train_ensemble(
         calibrated=False,
     )
     _write_config(run, config)  # All members agree with it, also after resumption.
-    if "emulator" in stages:
+    finished = resume and run.surrogate.is_file() and bool(run.read_provenance())
+    if "emulator" in stages and not finished:
         from astrokeras.training.stages import calibrate_surrogate, combine
 
         surrogate = combine(members, run)

@@ -18,7 +18,7 @@ from astrokeras.system.backend import select_device, start_keras
 from astrokeras.system.folder_lock import hold
 from astrokeras.system.folder_replacement import drop_aside, set_aside
 from astrokeras.system.manifest import SEARCH, check_names, claim
-from astrokeras.system.old_names import rename_configuration
+from astrokeras.system.old_names import rename_configuration, rename_space
 from astrokeras.system.progress import report
 from astrokeras.training.preflight import check_backend, check_timesteps, prepare_data
 from astrokeras.training.train import train
@@ -147,6 +147,9 @@ def _check_settings(search: Search, settings: dict[str, Any]) -> None:
     """Raise InputError if a search was begun with other settings."""
     stored = json.loads(search.settings_file.read_text())
     stored["configuration"] = rename_configuration(stored["configuration"])
+    tuner = stored.get("tuner")
+    if isinstance(tuner, dict) and isinstance(tuner.get("space"), dict):
+        tuner["space"] = rename_space(tuner["space"])
     before = dotted_keys(stored)
     now = dotted_keys(json.loads(json.dumps(settings)))
     for key in now | before:

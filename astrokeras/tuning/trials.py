@@ -14,6 +14,7 @@ from astrokeras.errors import InputError, WorkError
 from astrokeras.runs.directory import Run
 from astrokeras.system.atomic_files import write_text, written_beside
 from astrokeras.system.manifest import claim, remove, stage_names
+from astrokeras.system.old_names import rename_paths
 from astrokeras.system.progress import report
 from astrokeras.training.train import train
 from astrokeras.tuning.search_space import to_overrides
@@ -92,8 +93,7 @@ class Search:
     def results(self) -> list[Result]:
         """Return the results of finished trials, best first and failed ones last."""
         results = [
-            Result(**json.loads(path.read_text()))
-            for path in sorted(self.trials.glob("*/trial.json"))
+            _read_result(path) for path in sorted(self.trials.glob("*/trial.json"))
         ]
         return sorted(results, key=lambda each: (each.val_dex is None, each.val_dex))
 
@@ -119,6 +119,12 @@ def open_search(path: Path) -> Search:
     return Search(path, settings, stored["overrides"])
 
 
+def _read_result(path: Path) -> Result:
+    """Return the result in a `trial.json`; earlier versions had other keys."""
+    stored = json.loads(path.read_text())
+    return Result(**stored | {"values": rename_paths(stored["values"])})
+
+
 def run_trial(
     search: Search, trial: str, values: dict[str, Any], epochs: Mapping[str, int]
 ) -> Result:
@@ -135,7 +141,7 @@ def run_trial(
     run = Run(search.trials / trial)
     path = run.path / "trial.json"
     if path.is_file():  # The chief was killed before it saved this result.
-        return Result(**json.loads(path.read_text()))
+        return _read_result(path)
     report(f"Trial {trial}: {' '.join(to_overrides(values))}")
     began = time.time()
     used: dict[str, int] = {}

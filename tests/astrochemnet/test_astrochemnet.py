@@ -8,13 +8,13 @@ import pytest
 import tiny
 from torch_file import write_state
 
-from astrokeras.astrochemnet.builder import Labels, build_surrogate
 from astrokeras.astrochemnet.checkpoint import (
     read_checkpoint,
     read_ranges,
     read_species,
 )
 from astrokeras.astrochemnet.importer import write_run
+from astrokeras.astrochemnet.keras_conversion import Labels, build_surrogate
 from astrokeras.errors import InputError
 
 SPECIES = tiny.SPECIES[::-1]

@@ -222,7 +222,7 @@ def test_sample(cli, tiny_path, tmp_path):
     with TracerStore(out) as store:
         assert store.tracers == 10
     limit = ("--max-mb", 0.01, "--overwrite")
-    assert "allow more" in failed(cli("data", "sample", tiny_path, out, *limit))
+    assert "increase the limit" in failed(cli("data", "sample", tiny_path, out, *limit))
 
 
 @pytest.mark.parametrize("command", ["import", "sample"])

@@ -204,7 +204,7 @@ def test_a_bad_file_is_refused_before_keras_is_imported(run, tmp_path, command):
 
     assert done.returncode == 2, done.stderr
     assert done.stderr == (
-        f"Error: {given}: tracer 118, state 0: O is 7; it must be an abundance from 0 "
+        f"Error: {given}: tracer 118, state 0: O is 7, but must be an abundance from 0 "
         "to 1 relative to H nuclei; correct the data.\n"
     )
     assert not list(tmp_path.glob("out*"))

@@ -21,7 +21,7 @@ class Timed(StandIn):
     """Knows the solution, which time alone decides, and errs by so much a step."""
 
     def get_config(self):
-        return super().get_config() | {"step": [100.0, 850.0]}
+        return super().get_config() | {"dt_range": [100.0, 850.0]}
 
     def emulate(self, initial, physical, time, state_indices=None, batch_size=256):
         self.batches.append((physical.shape, np.diff(time)))

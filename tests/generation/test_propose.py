@@ -11,20 +11,20 @@ from tiny import PARAMETERS, SPECIES, STEP, make_tracers, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.generation import candidate_ranking
 from astrokeras.generation import propose as module
-from astrokeras.generation import selection
-from astrokeras.generation.propose import propose
-from astrokeras.generation.rollout_summary import (
-    POSITIONS,
-    RolloutSummary,
-    summarise_rollouts,
-)
-from astrokeras.generation.selection import (
+from astrokeras.generation.candidate_ranking import (
     LENGTH,
     NOISE,
     ConditionedGaussianProcess,
     Reservoir,
     choose_trajectories,
+)
+from astrokeras.generation.propose import propose
+from astrokeras.generation.rollout_summary import (
+    POSITIONS,
+    RolloutSummary,
+    summarise_rollouts,
 )
 from astrokeras.layers.trust_model import NORMAL, feature_count
 
@@ -201,7 +201,7 @@ class TestKnown:
         assert gain[2] < 0.1 * gain.max()
 
     def test_of_many_solved_those_that_cover_all_are_kept(self, rng, monkeypatch):
-        monkeypatch.setattr(selection, "LARGEST", 4)
+        monkeypatch.setattr(candidate_ranking, "LARGEST", 4)
         solved = random_positions(rng, 3).repeat(5, axis=0)
         positions = random_positions(rng)
 
@@ -350,7 +350,7 @@ def test_the_most_useful_come_first_whatever_the_batch(surrogate, tracks):
 
 
 def test_a_pool_larger_than_memory_is_drawn_from(surrogate, tracks, monkeypatch):
-    monkeypatch.setattr(selection, "LARGEST", 4)
+    monkeypatch.setattr(candidate_ranking, "LARGEST", 4)
     sizes = []
 
     class Watched(Reservoir):
@@ -358,7 +358,7 @@ def test_a_pool_larger_than_memory_is_drawn_from(surrogate, tracks, monkeypatch)
             super().add(paths, gain)
             sizes.append(len(self.summary))
 
-    monkeypatch.setattr(selection, "Reservoir", Watched)
+    monkeypatch.setattr(candidate_ranking, "Reservoir", Watched)
 
     done = run(surrogate, tracks, 3, batch_size=5)
 

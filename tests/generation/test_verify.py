@@ -221,7 +221,7 @@ def test_a_solver_that_fails(here, write, config, monkeypatch):
 def test_files_that_cannot_be_verified(here, write, config):
     tracks = make_tracks()
     tracks.abundances = np.full((3, 1, 8), 1e-5, "f4")
-    with pytest.raises(InputError, match="holds only initial states"):
+    with pytest.raises(InputError, match="holds initial states only"):
         verify(write(tracks), config)
 
     tracks = solve(make_tracks())

@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch):
         "path": folder / "surrogate.keras"
     }
     target = TrainedStandIn(**facts)
-    monkeypatch.setattr(evaluation, "find_target", lambda run: target)
+    monkeypatch.setattr(evaluation, "find_surrogate_reference", lambda run: target)
     return target
 
 

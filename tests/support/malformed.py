@@ -827,7 +827,7 @@ def configurations() -> Iterator[Case]:
         "=3": "=3",
         "emulator.window=[12]": "emulator.window",
         "emulator.stride=8 emulator.use_timestep=false": "emulator.stride is 8",
-        "emulator.window=[30,60]": "at most 11 steps",
+        "emulator.window=[30,60]": "has 11 steps",
         "seed": "neither a stage",
     }.items():
         yield Case(

@@ -85,7 +85,9 @@ class TestEmulate:
         changed = [*given]
         changed[place] = value
         name = ("initial", "physical", "time")[place]
-        named = "no start is named" if (place, value) == (0, "abc") else name
+        named = (
+            "no initial condition is named" if (place, value) == (0, "abc") else name
+        )
         with pytest.raises(InputError, match=named):
             surrogate.emulate(*changed)
 

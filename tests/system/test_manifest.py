@@ -190,7 +190,7 @@ def test_training_anew_keeps_the_users_files_and_the_former_run(
         *mine,
         "config.yaml",
     }
-    with pytest.raises(InputError, match=rf"the former one is kept in .*{KEPT}"):
+    with pytest.raises(InputError, match=rf"the former model is kept in .*{KEPT}"):
         find_run(path)
     with pytest.raises(Killed):  # the unfinished one is replaced; the former stays
         train(replaced(config, ensemble_size=members), overwrite=True)
@@ -396,7 +396,7 @@ def test_parts_leave_the_users_files(tmp_path):
 
 def test_a_list_of_failures_replaces_no_other_file(tmp_path):
     path = fill(tmp_path, "out.h5.failed.csv") / "out.h5.failed.csv"
-    with pytest.raises(InputError, match=r"failed\.csv: is in the way"):
+    with pytest.raises(InputError, match=r"failed\.csv: is no list of failed tracers"):
         _check_failures(path)
     path.write_text("tracer,simulation,row,seconds,reason\n")
     _check_failures(path)

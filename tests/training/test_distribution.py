@@ -30,7 +30,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 SAMPLERS = {
     "rows": lambda cache: RowSampler(cache, 12, 1, 4),
-    "windows": lambda cache: WindowSampler(cache, 2, [3, 8], 1, decode=2, chunk=4),
+    "windows": lambda cache: WindowSampler(
+        cache, 2, [3, 8], 1, states_per_window=2, chunk=4
+    ),
     "rollouts": lambda cache: RolloutSampler(cache, 3),
     "states": lambda cache: StateSampler(cache, 3),
 }

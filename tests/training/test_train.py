@@ -347,7 +347,7 @@ def test_a_timed_emulator_learns_from_uneven_tracers_and_predicts_them(tmp_path)
     write_tracers(tmp_path / "tiny.h5", tracers)
     run = train(compose(overrides(tmp_path, "emulator.stride=2")))
     trained = steps[tracers.split == 0]
-    low, high = astrokeras.load(run.path).step
+    low, high = astrokeras.load(run.path).dt_range
 
     assert (low, high) == pytest.approx((trained.min(), 2 * trained.max()))
     tracers.time[:, 1:] = np.cumsum(np.clip(2 * steps, low, high), axis=1)

@@ -143,8 +143,11 @@ def read_time(values):
 
 def let_solve(values):
     """Return what emulate answers if a user's solver returns these values."""
-    states, given = np.zeros((N, T + 1, S), "f4"), TracerInputs(X, PHYSICAL, TIME)
-    evolved = EvolvedTracers(states, np.zeros(0), np.zeros((N, T + 1), "f4"))
+    given = TracerInputs(X, PHYSICAL, TIME, np.zeros(N, "u1"))
+    states, zeros = np.zeros((N, T + 1, S), "f4"), np.zeros((N, T + 1), "f4")
+    evolved = EvolvedTracers(
+        states, np.zeros((N, 0, 0)), zeros, zeros.astype("u1"), zeros > 0
+    )
     wanted = RequestedOutputs(None, np.empty(0), None, conserve=False)
     apply_fallback(evolved, given, wanted, lambda *_: values, SPECIES)
     return evolved.abundances
