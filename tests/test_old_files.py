@@ -191,6 +191,7 @@ def test_an_old_interrupted_training_is_resumed(command):
         assert ours == pytest.approx(theirs, rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_an_old_search_is_shown_and_resumed(command):
     pytest.importorskip("keras_tuner", exc_type=ImportError)
     words = overrides("search")

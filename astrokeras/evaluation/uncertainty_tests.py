@@ -9,7 +9,6 @@ import numpy as np
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
-from astrokeras.layers.trust_model import NORMAL
 from astrokeras.models.metadata import COVERAGE, LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import log10
 
@@ -85,6 +84,8 @@ class ErrorBarTest:
 
     def update(self, block: Tracers, prediction: Prediction) -> None:
         """Add solved tracers and their prediction with error bars."""
+        from astrokeras.layers.trust_model import NORMAL  # this imports Keras
+
         assert prediction.sigma is not None
         states = block.time.shape[1]
         valid = np.arange(states) < block.length[:, None]

@@ -17,8 +17,10 @@ def suggest(name: object, known: Iterable[object], otherwise: str = ".") -> str:
         known: The known names.
         otherwise: The end of the message if no name is similar.
     """
+    if not isinstance(name, str):
+        return otherwise
     names = list(dict.fromkeys(map(str, known)))
-    wanted = _plain(str(name))
+    wanted = _plain(name)
     close = [known_name for known_name in names if _plain(known_name) == wanted][:1]
     if not close and wanted:
         by_plain = {_plain(known_name): known_name for known_name in reversed(names)}
