@@ -133,18 +133,19 @@ def _evolve_batch(
         evolved.status[:] = status_of_ranges(surrogate.metadata, *batch)[:, states]
     index = (states[later] - 1).astype("int32")
     years = np.diff(time).astype("float32")
+    sigma = None
+    # The trust model's weights, too, are read while no other thread runs the surrogate.
     # Values that are not finite are found below, whatever NumPy's error state is.
     with surrogate.functions.lock, np.errstate(all="ignore"):
         abundances, violation, assessment = _roll_out(
             surrogate, (initial, physical, years), index, requested
         )
+        if assessment is not None and requested.sigma:
+            sigma = surrogate.trust.sigma(assessment.expected[:, states[later]])
     if assessment is not None:
         evolved.trust[:] = np.nan_to_num(assessment.trust[:, states])
         evolved.status[:] |= assessment.status[:, states]
     if index.size:
-        sigma = None
-        if assessment is not None and requested.sigma:
-            sigma = surrogate.trust.sigma(assessment.expected[:, states[later]])
         evolved.abundances[:, later], sigma = requested.add_up(abundances, sigma)
         if sigma is not None:
             evolved.sigma[:, later] = sigma
