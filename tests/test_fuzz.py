@@ -9,6 +9,21 @@ import pytest
 from conftest import ROOT
 
 
+def run(words, folder):
+    """Run a command that knows the package, and return its output."""
+    done = subprocess.run(
+        words,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
 @pytest.mark.parametrize(("target", "runs"), [("species", 5_000), ("tracers", 150)])
 def test_inputs_at_random_are_read_or_refused(target, runs, tmp_path):
     pytest.importorskip("atheris")
@@ -16,19 +31,9 @@ def test_inputs_at_random_are_read_or_refused(target, runs, tmp_path):
     # Through a shell: what a process starts inherits the peak of its memory, and
     # libFuzzer would take that of the tests for its own.
     words = ["sh", "-c", '"$@"; exit $?', "sh", *words]
-    known = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-    done = subprocess.run(
-        words,
-        cwd=tmp_path,
-        env=known,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(words, tmp_path)
 
-    assert done.returncode == 0, done.stderr[-3000:]
     assert f"Done {runs} runs" in done.stderr
 
 
@@ -48,18 +53,8 @@ def test_arguments_at_random_are_taken_or_refused(tmp_path, monkeypatch):
 
 def test_damaged_files_are_read_or_refused(tmp_path):
     words = [sys.executable, ROOT / "fuzz" / "damaged.py", "--files=36", "--seed=2"]
-    known = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-    done = subprocess.run(
-        words,
-        cwd=tmp_path,
-        env=known,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = run(words, tmp_path)
 
-    assert done.returncode == 0, done.stderr[-3000:]
     assert '"files": 36, "faults": 0' in done.stdout
     assert not list(tmp_path.iterdir())

@@ -129,7 +129,8 @@ def test_predictions_replace_nothing_unasked(path, tmp_path):
     out.write_text("mine")
     assert f"{out}: exists; give another name or --overwrite" in refusal(out)
     assert "is a directory" in refusal(tmp_path)
-    assert "cannot be written" in refusal(truth / "below" / "out.h5")
+    message = refusal(truth / "below" / "out.h5")
+    assert f"cannot be written, {truth} is not a writable directory" in message
     assert out.read_text() == truth.read_text() == "mine"
 
     evaluate(StandIn(), path, report=False, predictions=out, overwrite=True)
