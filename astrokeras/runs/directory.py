@@ -66,10 +66,9 @@ class Run:
         configuration = provenance.get("configuration")
         if isinstance(configuration, dict):
             provenance["configuration"] = rename_configuration(configuration)
-        stages = provenance.get("stages")
-        for stage in stages.values() if isinstance(stages, dict) else ():
-            if isinstance(stage, dict) and isinstance(stage.get("settings"), dict):
-                stage["settings"] = rename_stage(stage["settings"])
+        members = provenance.get("members")
+        for record in (provenance, *(members if isinstance(members, list) else ())):
+            _rename_stages(record)
         return provenance
 
     def read_metrics(self) -> dict[str, Any]:
@@ -77,6 +76,14 @@ class Run:
         if not self.metrics.is_file():
             return {}
         return read_json(self.metrics, "remove it, or evaluate again")
+
+
+def _rename_stages(record: Any) -> None:
+    """Give the settings in a run's or a member's record their new names."""
+    stages = record.get("stages") if isinstance(record, dict) else None
+    for stage in stages.values() if isinstance(stages, dict) else ():
+        if isinstance(stage, dict) and isinstance(stage.get("settings"), dict):
+            stage["settings"] = rename_stage(stage["settings"])
 
 
 def run_folders() -> list[Path]:

@@ -48,13 +48,20 @@ def train_members(
 
 def record_members(run: Run, config: Config, members: list[Run]) -> None:
     """Write the provenance of all members into the `provenance.json` of an ensemble."""
-    origins = [member.read_provenance() for member in members]
-    provenance = origins[0] | {
+    provenance = members[0].read_provenance() | {
         "configuration": asdict(config),
-        "members": [
-            {"seed": origin["seed"], "git": origin["git"], "stages": origin["stages"]}
-            for origin in origins
-        ],
+        "members": _origins(members),
     }
     del provenance["stages"]
     write_text(run.provenance, json.dumps(provenance, indent=1))
+
+
+def are_recorded(run: Run, members: list[Run]) -> bool:
+    """Return whether the ensemble of a run averages exactly these trained members."""
+    return run.read_provenance().get("members") == _origins(members)
+
+
+def _origins(members: list[Run]) -> list[dict[str, Any]]:
+    """Return what the provenance of an ensemble holds of each member."""
+    origins = [member.read_provenance() for member in members]
+    return [{key: one[key] for key in ("seed", "git", "stages")} for one in origins]

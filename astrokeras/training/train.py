@@ -22,7 +22,11 @@ from astrokeras.system.folder_replacement import drop_aside, set_aside
 from astrokeras.system.manifest import EVALUATION, check_names, claim, run_names
 from astrokeras.system.progress import report
 from astrokeras.training.distribution import ProcessGroup
-from astrokeras.training.ensemble_training import record_members, train_members
+from astrokeras.training.ensemble_training import (
+    are_recorded,
+    record_members,
+    train_members,
+)
 from astrokeras.training.preflight import (
     check_backend,
     check_profile,
@@ -182,8 +186,8 @@ def _train_ensemble(
         calibrated=False,
     )
     _write_config(run, config)  # All members agree with it, also after resumption.
-    finished = resume and run.surrogate.is_file() and bool(run.read_provenance())
-    if "emulator" in stages and not finished:
+    finished = resume and run.surrogate.is_file()
+    if "emulator" in stages and not (finished and are_recorded(run, members)):
         from astrokeras.training.stages import calibrate_surrogate, combine
 
         surrogate = combine(members, run)

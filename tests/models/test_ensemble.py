@@ -11,6 +11,7 @@ import astrokeras
 from astrokeras.config import compose
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import Run
+from astrokeras.training.ensemble_training import are_recorded
 from astrokeras.training.train import train
 
 SETTINGS = (
@@ -66,6 +67,14 @@ def test_an_ensemble_keeps_element_totals_and_names_its_origin(run):
 
 
 @pytest.mark.slow
+def test_an_ensemble_is_finished_for_its_own_members_alone(run):
+    members = [Run(run.path / "members" / name) for name in ("0", "1")]
+
+    assert are_recorded(run, members)
+    assert not are_recorded(run, members[:1])
+    assert not are_recorded(run, [*members, members[0]])
+
+
 def test_an_interrupted_ensemble_goes_on_with_the_member_that_lacks(run, tmp_path):
     again = Run(tmp_path / "runs" / "tiny")
     shutil.copytree(run.path, again.path)
