@@ -177,6 +177,9 @@ def ask_states(draw: Draw) -> None:
     few = draw.rng.integers(-8, 8, draw.rng.integers(1, 3))
     wanted = draw.or_odd(draw.one(few, few.tolist(), few.astype("i1")), 0.5)
     states = choose_states(wanted, steps)
+    if wanted is None:
+        assert states is None
+        return
     assert states.ndim == 1
     assert ((states >= 0) & (states <= steps)).all()
 
@@ -327,8 +330,12 @@ def fuzz_cases(count: int, seed: int) -> Counter[str]:
     draw, tally = Draw(seed), Counter[str]()
     kinds, weights = list(CASES), np.array(list(CASES.values()))
     chosen = draw.rng.choice(len(kinds), count, p=weights / weights.sum())
-    for kind in chosen:
-        refused = attempt(kinds[kind], draw) is InputError
+    for number, kind in enumerate(chosen):
+        try:
+            refused = attempt(kinds[kind], draw) is InputError
+        except Exception:
+            print(f"case {number} of seed {seed}: {kinds[kind].__name__}", flush=True)
+            raise
         tally[f"{kinds[kind].__name__} {'refused' if refused else 'taken'}"] += 1
         if kinds[kind] is write:
             left = set(os.listdir()) - {"named.h5"}

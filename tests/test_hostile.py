@@ -19,6 +19,7 @@ from astrokeras.data.tracers import hdf5_sandbox, hdf5_sandbox_worker
 from astrokeras.data.tracers.hdf5_sandbox import check_file, is_hdf5
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.models.metadata import FORMAT
 from astrokeras.runs.loading import read_metadata
 from astrokeras.runs.model_file_check import AUTOENCODERS, CLASSES, read_archive
 from astrokeras.runs.surrogate_reference import find_surrogate_reference
@@ -53,7 +54,7 @@ class TestModelFiles:
         return lambda **changes: remake(PRESET, tmp_path / "x.keras", **changes)
 
     def test_the_preset_itself_is_fine(self, remade):
-        assert read_metadata(remade()).version == 1
+        assert read_metadata(remade()).version == FORMAT
         assert read_archive(PRESET.with_name("autoencoder.keras"), *AUTOENCODERS)
 
     @pytest.mark.parametrize(

@@ -92,12 +92,12 @@ def choice(name: str, value: Any, *allowed: str) -> str:
 
 def text(name: str, value: Any) -> str:
     """Return a string of one line."""
-    if not _is_text(value):
+    if not is_line(value):
         raise InputError(f"{name} is {shown(value)}; give a string of one line.")
     return value
 
 
-def _is_text(value: Any) -> bool:
+def is_line(value: Any) -> bool:
     """Return whether a value is a string of at most one line that UTF-8 can encode."""
     if not isinstance(value, str) or "\0" in value:
         return False
@@ -117,7 +117,7 @@ def texts(name: str, values: Any, least: int = 0) -> tuple[str, ...]:
         found = tuple(given) if isinstance(given, Iterable) else None
     except Exception:  # Methods of the value may raise any exception.
         found = None
-    if found is None or not all(map(_is_text, found)):
+    if found is None or not all(map(is_line, found)):
         raise InputError(f"{name} is {shown(values)}; give a list of strings.")
     if len(found) < least:
         raise InputError(f"{name} is empty; name at least {least}.")

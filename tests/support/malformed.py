@@ -424,7 +424,7 @@ def names() -> Iterator[Case]:
         "mixed signs": ("H+-", "'H+-' cannot be read"),
         "zero atoms": ("H0", "'H0' cannot be read"),
         "long": ("C" * 5000, "cannot be read"),
-        "a line break": ("H\n2", "give a list of strings"),
+        "a line break": ("H\n2", "as a name"),
         "not UTF-8": (b"\xff\xfe", "cannot be read"),
     }
     for name, (value, said) in wrong.items():
@@ -447,6 +447,9 @@ def names() -> Iterator[Case]:
     yield Case(
         "name", "another parameter", PREDICT, ("'parameters' lacks Av", "rho"), rename
     )
+    broken = edit("parameters", 2, "A\nv")
+    said = ("tracers.h5", "'parameters'", "as a name")
+    yield Case("name", "a parameter of two lines", INSPECT, said, broken)
     twice = edit("parameters", 2, "Density")
     yield Case("name", "a parameter twice", INSPECT, ("'Density' twice",), twice)
     units = np.array(["cm^-3", "Habing", "mag", "eV"], object)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from astrokeras.errors import InputError
+from astrokeras.system.arguments import is_line
 
 if TYPE_CHECKING:
     import h5py
@@ -247,7 +248,7 @@ def _check_shapes(file: "h5py.File", layout: dict[str, tuple[str, str]]) -> None
 def _check_names(path: str, dataset: str, names: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for name in names:
-        if not name.strip() or name in seen:
+        if not name.strip() or not is_line(name) or name in seen:
             fault = "twice" if name in seen else "as a name"
             raise InputError(
                 f"{path}: dataset {dataset!r} holds {name!r} {fault}; {_REMEDY}"
