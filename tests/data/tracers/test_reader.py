@@ -13,6 +13,8 @@ from astrokeras.data.tracers.file_format import FORMAT
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 
 @pytest.fixture
 def path(tmp_path) -> Path:
