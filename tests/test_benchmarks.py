@@ -13,6 +13,8 @@ from tiny import make_tracers, write_tracers
 
 from astrokeras import TracerStore
 
+pytestmark = pytest.mark.neutral
+
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = (
     "growth",

@@ -13,6 +13,8 @@ import astrokeras
 from astrokeras.cli import app
 from astrokeras.config import compose
 
+pytestmark = pytest.mark.neutral
+
 PAGES = sorted(
     page
     for page in ROOT.rglob("*.md")

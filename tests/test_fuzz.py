@@ -8,6 +8,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.neutral
+
 
 def run(words, folder):
     """Run a command that knows the package, and return its output."""

@@ -26,6 +26,8 @@ from astrokeras.runs.surrogate_reference import find_surrogate_reference
 from astrokeras.runs.training_overlap import own_tracers
 from astrokeras.system.atomic_files import read_array, read_arrays
 
+pytestmark = pytest.mark.neutral
+
 PRESET = ROOT / "saved_models" / "grav" / "surrogate.keras"
 
 

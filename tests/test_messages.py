@@ -25,6 +25,8 @@ from astrokeras.runs.loading import find_surrogate
 from astrokeras.system.close_names import suggest
 from astrokeras.system.input_paths import check_input, content
 
+pytestmark = pytest.mark.neutral
+
 PROGRAM = "from astrokeras.cli import main; main()"
 
 

@@ -19,6 +19,8 @@ from astrokeras.models.emulator import Emulator
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.system import old_names
 
+pytestmark = pytest.mark.neutral
+
 PACKAGE = ROOT / "astrokeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 # The modules of former layouts, by their packages.

@@ -14,6 +14,8 @@ from conftest import ROOT
 
 import astrokeras
 
+pytestmark = pytest.mark.neutral
+
 PACKAGE = ROOT / "astrokeras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 BACKENDS = {"tensorflow", "jax", "torch"}

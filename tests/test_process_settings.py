@@ -37,6 +37,10 @@ def expected():
     return predict(load())
 
 
+def rarely(setting, name):
+    return pytest.param(setting, id=name, marks=pytest.mark.long)
+
+
 def check(found, expected):
     for value, wanted in zip(found, expected, strict=True):
         assert value.dtype == wanted.dtype
@@ -103,13 +107,12 @@ def eager_tensorflow():
 
 
 SETTINGS = [
-    *(pytest.param(of_keras("dtype_policy", one), id=one) for one in POLICIES),
-    *(
-        pytest.param(of_keras("floatx", one), id=f"floatx={one}")
-        for one in ("float16", "float64")
-    ),
-    pytest.param(of_keras("epsilon", 0.1), id="epsilon"),
-    pytest.param(of_keras("image_data_format", "channels_first"), id="images"),
+    pytest.param(of_keras("dtype_policy", "mixed_float16"), id="mixed_float16"),
+    *(rarely(of_keras("dtype_policy", one), one) for one in POLICIES[1:]),
+    pytest.param(of_keras("floatx", "float16"), id="floatx=float16"),
+    rarely(of_keras("floatx", "float64"), "floatx=float64"),
+    rarely(of_keras("epsilon", 0.1), "epsilon"),
+    rarely(of_keras("image_data_format", "channels_first"), "images"),
     pytest.param(lambda: np.errstate(all="raise"), id="numpy raises"),
     of_jax("jax_enable_x64", True),
     of_jax("jax_debug_nans", True),

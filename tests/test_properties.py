@@ -22,6 +22,8 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import assign_split
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 ELEMENTS = ("H", "HE", "C", "N", "O", "MG", "SI", "S", "CL")
 
 # The same examples everywhere; the fuzzing of `fuzz/` looks further.

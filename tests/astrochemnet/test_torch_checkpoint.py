@@ -11,6 +11,8 @@ from torch_file import write_archive, write_state
 from astrokeras.astrochemnet.torch_checkpoint import read_state
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 
 @pytest.fixture
 def state(rng):

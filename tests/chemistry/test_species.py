@@ -10,6 +10,8 @@ from astrokeras.chemistry.species import (
 )
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 ELEMENTS = ("H", "HE", "C", "N", "O", "S", "SI", "MG", "CL")
 DECLARED = (*ELEMENTS, "Fe", "Na", "P", "F", "D", "13C")
 

@@ -8,6 +8,8 @@ import score
 from astrokeras.chemistry.stoichiometry import element_totals, stoichiometric_matrix
 from astrokeras.data.tracers.reader import TracerStore
 
+pytestmark = pytest.mark.neutral
+
 
 def test_matrix_of_a_short_list():
     matrix, elements = stoichiometric_matrix(["H2O", "#CH3OH", "E-", "MG+"])

@@ -12,6 +12,8 @@ from tiny import SPECIES, make_tracers, write_tracers
 from astrokeras.cli.tables import sparkline
 from astrokeras.data.tracers.reader import TracerStore
 
+pytestmark = pytest.mark.neutral
+
 
 @pytest.fixture
 def raw_path(tmp_path):

@@ -13,6 +13,8 @@ from astrokeras.errors import InputError, WorkError
 from astrokeras.runs.directory import Run
 from astrokeras.system import backend
 
+pytestmark = pytest.mark.neutral
+
 COMMANDS = {"train", "tune", "evaluate", "predict", "benchmark", "data", "models"}
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from astrokeras.config import ConfigError, compose, compose_generation
 
+pytestmark = pytest.mark.neutral
+
 
 def test_defaults_compose():
     config = compose()

@@ -7,6 +7,8 @@ from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.evaluation import baselines
 from astrokeras.evaluation.baselines import MeanTrajectory, NearestTracer
 
+pytestmark = pytest.mark.neutral
+
 STATES, SPECIES, PARAMETERS = 6, ("H2", "CO", "#H2O"), ("Density", "gasTemp")
 
 

@@ -9,6 +9,8 @@ from score import ELEMENTS, composition, score
 from astrokeras.evaluation import error_metrics
 from astrokeras.evaluation.error_metrics import KEYS, ErrorMetrics
 
+pytestmark = pytest.mark.neutral
+
 SPECIES = ("H2", "HE", "C+", "CO", "#H2O", "@CH3OH", "SIO", "E-")
 
 

@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from astrokeras.evaluation.result import to_json
+
+pytestmark = pytest.mark.neutral
 
 
 def test_json_has_no_nan():

@@ -5,6 +5,8 @@ import pytest
 
 from astrokeras.evaluation.streaming_percentiles import StreamingPercentiles
 
+pytestmark = pytest.mark.neutral
+
 
 def test_percentiles_are_those_of_all_values():
     errors = 10.0 ** np.random.default_rng(0).normal(-1, 0.5, 20_000)

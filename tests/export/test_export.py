@@ -25,17 +25,21 @@ CASES = [
     pytest.param(
         to,
         kind,
-        marks=pytest.mark.skipif(
-            NEEDED.get(to, BACKEND) != BACKEND, reason=f"{NEEDED.get(to)} writes it"
-        ),
+        marks=[
+            pytest.mark.skipif(
+                NEEDED.get(to, BACKEND) != BACKEND, reason=f"{NEEDED.get(to)} writes it"
+            ),
+            *marks,
+        ],
     )
-    for to, kind in [
-        ("numpy", "dense"),
+    for to, kind, *marks in [
+        ("numpy", "dense", pytest.mark.long),
         ("numpy", "projection"),
-        ("numpy", "ensemble"),
-        ("onnx", "dense"),  # with GELU, and so the error function
+        ("numpy", "ensemble", pytest.mark.long),
+        # With GELU, and so the error function.
+        ("onnx", "dense", pytest.mark.long, pytest.mark.tensorflow),
         ("onnx", "projection"),
-        ("savedmodel", "projection"),
+        ("savedmodel", "projection", pytest.mark.long, pytest.mark.tensorflow),
         ("torch", "projection"),
     ]
 ]

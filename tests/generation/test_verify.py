@@ -14,6 +14,8 @@ from astrokeras.generation import verify as module
 from astrokeras.generation.verify import INTERVALS, verify
 from astrokeras.solvers.solver import SolverError, make_solver
 
+pytestmark = pytest.mark.neutral
+
 PARAMETERS = {"Density": "H nuclei cm^-3", "Radfield": "Habing", "Av": "mag"}
 PARAMETERS |= {"gasTemp": "K"}
 CLOUDS = "solver.kind=toy_solver:Clouds"

@@ -20,9 +20,10 @@ from astrokeras.runs.loading import read_metadata
 S, P = len(SPECIES), len(PARAMETERS)
 
 
-@pytest.fixture
-def surrogate(rng):
-    return make_surrogate(rng)
+# One for all tests, since each compiles its functions anew.
+@pytest.fixture(scope="module")
+def surrogate():
+    return make_surrogate(np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +156,9 @@ def test_emulate_is_encode_roll_decode_in_physical_units(surrogate, tracers):
 class TestAnyInterval:
     """A surrogate that is told how long intervals are, and what parameters do there."""
 
-    @pytest.fixture
-    def surrogate(self, rng):
+    @pytest.fixture(scope="class")
+    def surrogate(self):
+        rng = np.random.default_rng(0)
         surrogate = make_surrogate(rng, use_timestep=True, dt_range=(STEP, 8 * STEP))
         randomise(surrogate.emulator, rng, 0.7)  # so that what it is told matters
         spread = np.array([0.5, 2.0, 1.5])

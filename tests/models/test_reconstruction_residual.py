@@ -25,9 +25,10 @@ def logs(abundances):
 class TestWhatIsCarried:
     """What the decoder missed of state 0 is added to states that are close to it."""
 
-    @pytest.fixture
-    def surrogate(self, rng):
-        return make_surrogate(rng).replace(residual_decay_length=CARRY, conserve=False)
+    @pytest.fixture(scope="class")
+    def surrogate(self):
+        surrogate = make_surrogate(np.random.default_rng(0))
+        return surrogate.replace(residual_decay_length=CARRY, conserve=False)
 
     def given(self, tracers):
         return tracers.abundances[:, 0], tracers.physical, STEP

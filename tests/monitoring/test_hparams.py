@@ -10,6 +10,8 @@ from boards import ask, serving
 from astrokeras.monitoring.event_files import PATTERN
 from astrokeras.monitoring.hparams import write_hparams
 
+pytestmark = pytest.mark.neutral
+
 VALUES = {
     "fit.learning_rate": 2e-3,
     "epochs": 60,

@@ -15,6 +15,8 @@ from astrokeras.monitoring.event_files import EventWriter
 from astrokeras.monitoring.example_tracers import DPI, SIZE
 from astrokeras.monitoring.server import find_boards
 
+pytestmark = pytest.mark.neutral
+
 
 def write_run(path: Path) -> Path:
     writer = EventWriter(path / "tensorboard" / "emulator")

@@ -3,8 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from astrokeras.plotting.conservation_plot import plot_conservation
+
+pytestmark = pytest.mark.neutral
 
 
 def test_each_element_has_a_panel():

@@ -12,6 +12,8 @@ from astrokeras.plotting.error_plots import (
     plot_worst_species,
 )
 
+pytestmark = pytest.mark.neutral
+
 SPECIES = ("H2", "CO", "#CO", "@CO")
 PHASES = ("gas", "gas", "surface", "bulk")
 

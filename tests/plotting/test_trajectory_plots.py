@@ -1,8 +1,11 @@
 """Figure of trajectories: species above, physical parameters below."""
 
 import numpy as np
+import pytest
 
 from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
+
+pytestmark = pytest.mark.neutral
 
 
 def test_species_and_parameters_have_a_panel_each():

@@ -16,6 +16,8 @@ from astrokeras.solvers.rates import MONOLAYER, Rates
 from astrokeras.solvers.reactions import read_reactions
 from astrokeras.solvers.solver import make_solver
 
+pytestmark = pytest.mark.neutral
+
 pytest.importorskip("scipy")
 HEADER = (
     "Reactant 1,Reactant 2,Reactant 3,Product 1,Product 2,Product 3,Product 4,"

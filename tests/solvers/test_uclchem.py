@@ -10,6 +10,8 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.generation.verify import verify
 from astrokeras.solvers.process import SolverProcess
 
+pytestmark = pytest.mark.neutral
+
 pytest.importorskip("uclchem.model", reason="needs UCLCHEM, installed apart")
 STEPS = 12
 

@@ -272,7 +272,7 @@ class TestFiles:
             ("species", "CO"), ("species", ["CO", 3]), ("species", ["CO", "CO"]),
             ("parameters", []), ("units", ["K"]), ("units", None), ("states", 1),
             ("states", 2.5), ("states", -3), ("compression", "zip"),
-            ("compression", 10), ("extra", {"status": "letters"}),
+            ("compression", 10), ("compression", ""), ("extra", {"status": "letters"}),
             ("extra", {"time": "f4"}), ("solved", "no"), ("attributes", ["a"]),
             ("attributes", {"source": object()}),
         ],

@@ -40,6 +40,8 @@ from astrokeras.system.manifest import (
 from astrokeras.training.train import train
 from astrokeras.tuning.search import tune
 
+pytestmark = pytest.mark.neutral
+
 GRAV = ROOT / "saved_models" / "grav"
 RUN = (
     "config.yaml",

@@ -21,6 +21,8 @@ from astrokeras.trajectories.collapse import (
 )
 from astrokeras.trajectories.make import make_tracks
 
+pytestmark = pytest.mark.neutral
+
 G, YEAR = 6.6743e-8, 3.15576e7
 MASS = 1.4 * 1.6735e-24  # g per H nucleus
 CORE = Core(

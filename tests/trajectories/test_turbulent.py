@@ -22,6 +22,8 @@ from astrokeras.trajectories.turbulent import (
     simulate,
 )
 
+pytestmark = pytest.mark.neutral
+
 
 def compose(*overrides):
     return compose_tracks("turbulent", [f"tracks.{one}" for one in overrides])

@@ -7,6 +7,8 @@ from conftest import ROOT
 from astrokeras.config import ConfigError, compose, compose_tuner
 from astrokeras.tuning.search_space import Dimension, read_space, to_overrides
 
+pytestmark = pytest.mark.neutral
+
 VARIANTS = sorted(path.stem for path in (ROOT / "configs" / "tuner").glob("*.yaml"))
 
 

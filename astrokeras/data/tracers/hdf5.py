@@ -88,6 +88,8 @@ def plain(value: Any) -> Any:
     """Convert an HDF5 attribute to a plain Python value."""
     if isinstance(value, h5py.Empty):
         return ""
+    if isinstance(value, str):  # h5py marks bytes that are not UTF-8 by surrogates
+        value = value.encode("utf-8", "surrogateescape")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):

@@ -36,10 +36,10 @@ def _check_extra(extra: Any) -> dict[str, str]:
 
 
 def _check_compression(compression: Any) -> str | int | None:
-    if compression is None or isinstance(compression, str):
-        return compression and arguments.choice(
-            "compression", compression, "gzip", "lzf"
-        )
+    if compression is None:
+        return None
+    if isinstance(compression, str):
+        return arguments.choice("compression", compression, "gzip", "lzf")
     return arguments.whole("compression, a level of gzip,", compression, high=9)
 
 

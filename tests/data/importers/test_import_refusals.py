@@ -23,6 +23,8 @@ from astrokeras.config import SplitConfig
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 
 @pytest.fixture
 def out(tmp_path):

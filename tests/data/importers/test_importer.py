@@ -26,6 +26,8 @@ from astrokeras.data.importers.column_roles import uclchem_name
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.tracers.reader import TracerStore
 
+pytestmark = pytest.mark.neutral
+
 
 def read(path):
     with TracerStore(path) as store:

@@ -22,6 +22,8 @@ from astrokeras.solvers import checks
 from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.solver import Parameter
 
+pytestmark = pytest.mark.neutral
+
 MASS = 1.4 * 1.6735e-24  # g per H nucleus
 PHYSICS = ["Time", *COLUMNS, "Tracer", "Simulation"]
 

@@ -13,6 +13,8 @@ from astrokeras.data.tracers.file_format import FORMAT
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 
 @pytest.fixture
 def path(tmp_path) -> Path:
@@ -391,3 +393,24 @@ def test_what_was_held_fixed_is_read_as_a_parameter(tmp_path):
     np.testing.assert_array_equal(added.physical[..., :-2], before[[2, 0]])
     np.testing.assert_array_equal(added.physical[..., -2], before[[2, 0], :, 2])
     assert (added.physical[..., -1] == 3).all()
+
+
+def test_an_attribute_that_is_not_utf8_can_be_copied(path, tmp_path):
+    with h5py.File(path, "r+") as file:
+        file.attrs.create("split_seed", b"\xff\xfe", dtype=h5py.string_dtype())
+
+    with (
+        TracerStore(path) as store,
+        TracerWriter(
+            tmp_path / "copy.h5",
+            species=store.species,
+            parameters=store.parameters,
+            units=store.units,
+            states=store.states,
+            attributes=store.attributes,
+        ) as writer,
+    ):
+        writer.append(store.read(slice(None)))
+
+    with h5py.File(tmp_path / "copy.h5") as copy:
+        assert copy.attrs["split_seed"] == "\ufffd\ufffd"

@@ -17,6 +17,8 @@ from astrokeras.data.tracers.split import (
 from astrokeras.data.tracers.subset import sample_tracers, sampling_order
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 
 def test_no_simulation_is_cut_in_two(rng):
     simulation = rng.integers(0, 40, 300)

@@ -5,6 +5,8 @@ import pytest
 from astrokeras.data.tracers.units import factor, guess, makes_sense
 from astrokeras.errors import InputError
 
+pytestmark = pytest.mark.neutral
+
 DENSITY = "H nuclei cm^-3"
 
 
