@@ -5,6 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+from astrokeras.prediction.file_status import find_status
 from standin import (
     PARAMETERS,
     SPECIES,
@@ -18,7 +19,6 @@ from standin import (
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.prediction import tracer_rollout
-from astrokeras.prediction.file_status import find_status
 from astrokeras.prediction.predict import predict
 
 
