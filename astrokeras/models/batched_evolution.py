@@ -80,8 +80,8 @@ class EvolvedTracers:
         bad = ~is_reliable(self.status)
         if not bad.size or bad.mean() <= UNRELIABLE_SHARE:
             return
-        reasons = ", ".join(
-            f"{count} {MEANINGS[Status[name.upper()]]}"
+        reasons = "; ".join(
+            f"{count}: {MEANINGS[Status[name.upper()]]}"
             for name, count in count_bits(self.status[bad]).items()
         )
         line = (

@@ -33,10 +33,10 @@ UNRELIABLE = 63
 """All bits that speak against a state."""
 MEANINGS = {
     Status.PARAMETER: "a parameter lies outside the trained range",
-    Status.TIME: "the age lies outside the trained range",
+    Status.TIME: "a time step or the age lies outside the trained range",
     Status.UNLIKE: "unlike training",
     Status.ERROR: "the expected error is above the threshold",
-    Status.TOTALS: "element totals could not be restored",
+    Status.TOTALS: "element totals could not be restored, or unphysical",
     Status.INPUT: "invalid input",
     Status.SOLVED: "solved by the fallback",
 }

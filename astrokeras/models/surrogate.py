@@ -1,4 +1,4 @@
-"""The surrogate: a trained emulator in physical units, with its metadata and trust."""
+"""The surrogate: a trained emulator in physical units that knows its limits."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class Surrogate(PhysicalEmulator):
             reconstruction residual (root mean square, in units of the latents'
             spread); 0 adds no residual.
         trust: The fitted `Trust` (or its serialised configuration), which provides
-            error bars and trust scores; `None` if the surrogate is not calibrated.
+            error bars and expected errors; `None` if the surrogate is not calibrated.
         version: Version of the format.
         **kwargs: Base model arguments.
 
@@ -174,7 +174,8 @@ class Surrogate(PhysicalEmulator):
                 `dt_range`.
             species: Names of the requested species, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only the requested species are decoded, unless
-                element totals are conserved, which takes all species.
+                element totals are conserved or the surrogate is calibrated: both take
+                all species.
             state_indices: Numbers of the requested states, 0 to T or negative from the
                 end.
             batch_size: Tracers evolved at once.
@@ -272,7 +273,7 @@ class Surrogate(PhysicalEmulator):
         )
 
     def _check_calibration(self, needed: bool, fallback: Any) -> None:
-        """Raise InputError if trust is needed and the surrogate is not calibrated."""
+        """Raise InputError if calibration is needed and there is none."""
         if fallback is not None:
             arguments.function("fallback", fallback)
         if needed and not self.metadata.calibrated:

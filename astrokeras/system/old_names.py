@@ -32,6 +32,7 @@ RELIABILITY = {
     "flagged_good": "unreliable_good",
     "remaining": "reliable_dex",
     "wrong": "corrupted",
+    "tolerance": "reliability_threshold",
 }
 """Keys of `metrics.json`, and of its figures of reliability."""
 
