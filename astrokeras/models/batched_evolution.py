@@ -18,9 +18,12 @@ from astrokeras.models.status import (
     Status,
     count_bits,
     is_reliable,
-    status_of_ranges,
 )
-from astrokeras.models.trust_assessment import TrustAssessment, assess_trust
+from astrokeras.models.trust_assessment import (
+    TrustAssessment,
+    assess_trust,
+    status_before_rollout,
+)
 
 UNRELIABLE_SHARE = 0.05
 """Largest share of states that are not reliable without a warning."""
@@ -152,13 +155,13 @@ def _evolve_batch(
     later = states > 0
     evolved.abundances[:, ~later] = requested.select(initial)[:, None]
     evolved.sigma[:, ~later[: evolved.sigma.shape[1]]] = 0.0
-    evolved.status[:] = status_of_ranges(surrogate.metadata, *batch)[:, states]
     index = (states[later] - 1).astype("int32")
     years = np.diff(time).astype("float32")
     sigma = None
     # The trust model's weights, too, are read while no other thread runs the surrogate.
     # Values that are not finite are found below, whatever NumPy's error state is.
     with surrogate.functions.lock, np.errstate(all="ignore"):
+        evolved.status[:] = status_before_rollout(surrogate, *batch)[:, states]
         abundances, violation, assessment = _roll_out(
             surrogate, (initial, physical, years), index, requested
         )

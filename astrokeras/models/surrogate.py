@@ -169,15 +169,13 @@ class Surrogate(PhysicalEmulator):
                 `(N, T, 3, P)`: mean, first and last value of each (arithmetic mean for
                 densities, geometric mean for the others). A surrogate of one fixed time
                 step uses the mean alone.
-            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step. Each
-                tracer has its own times, and each interval its own length within
-                `dt_range`.
+            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step;
+                intervals may differ within `dt_range`.
             species: Names of the requested species, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only the requested species are decoded, unless
                 element totals are conserved or the surrogate is calibrated: both take
                 all species.
-            state_indices: Numbers of the requested states, 0 to T or negative from the
-                end.
+            state_indices: Numbers of the requested states, 0 to T, or negative ones.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training ranges is an error and not a warning.
             conserve: Whether every state receives the element totals of its tracer's
@@ -225,15 +223,16 @@ class Surrogate(PhysicalEmulator):
             return_reliable=return_reliable,
             return_status=return_status,
         )
-        calibrated = return_sigma or return_expected_error or return_reliable
-        self._check_calibration(calibrated or fallback is not None, fallback)
+        asked = return_sigma or return_expected_error or return_reliable
+        asked = asked or fallback is not None
+        self._check_calibration(asked, fallback)
         inputs = check_tracers(self.metadata, initial, physical, time, flag)
         requested = RequestedOutputs(
             *choose_columns(self.species, species),
             choose_states(state_indices, inputs.time.shape[1] - 1),
             conserve,
             sigma=return_sigma,
-            reliability=self.metadata.calibrated,
+            reliability=asked or (return_status and self.metadata.calibrated),
         )
         report = OutOfRangeReport(self.metadata)
         report.add(*inputs.valid())
@@ -249,10 +248,10 @@ class Surrogate(PhysicalEmulator):
             if self.metadata.calibrated:
                 evolved.warn_unreliable(stacklevel=2)
         outputs = [evolved.abundances]
-        outputs += [evolved.sigma] * return_sigma
-        outputs += [evolved.expected_error] * return_expected_error
-        outputs += [is_reliable(evolved.status)] * return_reliable
-        outputs += [evolved.status] * return_status
+        outputs += [evolved.sigma] * bool(return_sigma)
+        outputs += [evolved.expected_error] * bool(return_expected_error)
+        outputs += [is_reliable(evolved.status)] * bool(return_reliable)
+        outputs += [evolved.status] * bool(return_status)
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
     def covers(self, initial: Any, physical: Any, time: Any) -> np.ndarray:

@@ -6,7 +6,12 @@ import numpy as np
 
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
-from astrokeras.models.status import is_reliable, status_of_ranges, status_of_risks
+from astrokeras.models.status import (
+    Status,
+    is_reliable,
+    status_of_ranges,
+    status_of_risks,
+)
 
 
 @dataclass
@@ -73,19 +78,32 @@ def assess_trust(
     return TrustAssessment(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
 
 
+def status_before_rollout(
+    surrogate: PhysicalEmulator,
+    initial: np.ndarray,
+    physical: np.ndarray,
+    time: np.ndarray,
+) -> np.ndarray:
+    """Return the status that follows from the inputs alone, (N, T+1) uint8.
+
+    Besides the training ranges it knows, with calibration, how far the parameters are
+    from those of training. The arguments are those of `status_of_ranges`.
+    """
+    status = status_of_ranges(surrogate.metadata, initial, physical, time)
+    trust = surrogate.trust
+    if trust is not None:
+        far = trust.distance_of_parameters(scale_parameters(surrogate, physical))
+        status[:, 1:][far > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
+    return status
+
+
 def covered(surrogate: PhysicalEmulator, inputs: TracerInputs) -> np.ndarray:
     """Return which states `Surrogate.covers`, (N, T) bool."""
     status = np.repeat(inputs.rejected[:, None], inputs.time.shape[1], axis=1)
-    good = inputs.rejected == 0
-    initial, physical, time = inputs.rows(np.flatnonzero(good))
-    status[good] = status_of_ranges(surrogate.metadata, initial, physical, time)
-    result = is_reliable(status)[:, 1:]
-    if surrogate.trust is not None:
-        with surrogate.functions.lock:
-            scaled = scale_parameters(surrogate, physical)
-            far = surrogate.trust.distance_of_parameters(scaled)
-            result[good] &= far <= surrogate.trust.value("largest")[0]
-    return result
+    good = np.flatnonzero(inputs.rejected == 0)
+    with surrogate.functions.lock:
+        status[good] = status_before_rollout(surrogate, *inputs.rows(good))
+    return is_reliable(status)[:, 1:]
 
 
 def scale_parameters(surrogate: PhysicalEmulator, physical: np.ndarray) -> np.ndarray:
