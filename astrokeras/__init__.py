@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from astrokeras.errors import InputError as InputError
     from astrokeras.errors import OutsideBoxWarning as OutsideBoxWarning
     from astrokeras.errors import UnphysicalWarning as UnphysicalWarning
+    from astrokeras.errors import UnreliableWarning as UnreliableWarning
     from astrokeras.errors import WorkError as WorkError
     from astrokeras.models.autoencoder import Autoencoder as Autoencoder
     from astrokeras.models.emulator import Emulator as Emulator
@@ -58,6 +59,7 @@ _MODULES = {
     # Errors, and the warning of what lies outside the training ranges.
     "InputError": "errors",
     "OutsideBoxWarning": "errors",
+    "UnreliableWarning": "errors",
     "UnphysicalWarning": "errors",
     "WorkError": "errors",
 }

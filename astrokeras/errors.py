@@ -1,4 +1,4 @@
-"""The two ways in which a command can end badly, and two warnings."""
+"""The two ways in which a command can end badly, and the warnings."""
 
 LONGEST = 1400
 """Letters of a message; of a longer one its beginning and its end are kept."""
@@ -24,6 +24,10 @@ class WorkError(RuntimeError):
 
 class OutsideBoxWarning(UserWarning):
     """Parameters or a start lie outside what the surrogate was trained on."""
+
+
+class UnreliableWarning(UserWarning):
+    """More than a few of the predicted states are not reliable."""
 
 
 class UnphysicalWarning(RuntimeWarning):

@@ -44,7 +44,7 @@ from astrokeras.models import input_checks
 from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.models.requested_outputs import choose_columns, choose_states
-from astrokeras.models.status import Status
+from astrokeras.models.status import UNRELIABLE, Status
 from astrokeras.runs.loading import find_surrogate
 from astrokeras.system import arguments as checks
 from astrokeras.system.package_data import resource
@@ -376,7 +376,8 @@ class Caller:
                 "batch_size": draw.one(2, 256),
                 "conserve": draw.one(None, False),
                 "return_sigma": judged,
-                "return_trust": judged,
+                "return_expected_error": judged,
+                "return_reliable": judged,
                 "return_status": True,
             },
         }
@@ -406,7 +407,8 @@ class Caller:
         if found is InputError:
             return "emulate refused"
         # What was asked for in another way than by True or False was refused.
-        names = [k for k in ("sigma", "trust", "status") if options[f"return_{k}"]]
+        outputs = ("sigma", "expected_error", "reliable", "status")
+        names = [name for name in outputs if options[f"return_{name}"]]
         found = found if names else (found,)
         self._check(dict(zip(["abundances", *names], found, strict=True)))
         return "emulate answered" if found[0].size else "emulate answered nothing"
@@ -420,13 +422,17 @@ class Caller:
             assert status.shape == x.shape[:2]
             assert good[status == 0].all(), "a state is fine, and not filled"
             assert not (np.isfinite(x).any(-1) & (status & Status.INPUT > 0)).any()
-        if "trust" in found:
-            trust = found["trust"]
-            assert trust.shape == x.shape[:2]
-            assert ((trust >= 0) & (trust <= 1)).all(), "a score that is none"
-            assert good[trust > 0].all(), "what is trusted is not filled"
+        if "expected_error" in found:
+            expected = found["expected_error"]
+            assert expected.shape == x.shape[:2]
+            assert ((expected >= 0) | ~good).all(), "filled, and no error expected"
+        if "reliable" in found:
+            reliable = found["reliable"]
+            assert (reliable.shape, reliable.dtype) == (x.shape[:2], bool)
+            assert good[reliable].all(), "what is reliable is not filled"
             if "status" in found:
-                assert ((trust < 0.5) <= (status > 0)).all(), "not flagged"
+                fine = (status & np.uint8(UNRELIABLE)) == 0
+                assert (reliable == fine).all(), "reliable, and spoken against"
         if "sigma" in found:
             sigma = found["sigma"]
             assert sigma.shape == x.shape

@@ -115,7 +115,7 @@ def cut(tmp_path, monkeypatch):
     """A prediction that was cut off in its third block of three."""
     standin.write_tracers(tmp_path / "given.h5")
     predict_stand_in(tmp_path, "whole.h5")
-    roll_out, calls = prediction.roll_out_with_trust, []
+    roll_out, calls = prediction.roll_out_with_status, []
 
     def until_the_third(*arguments):
         calls.append(1)
@@ -123,7 +123,7 @@ def cut(tmp_path, monkeypatch):
             raise Killed
         return roll_out(*arguments)
 
-    monkeypatch.setattr(prediction, "roll_out_with_trust", until_the_third)
+    monkeypatch.setattr(prediction, "roll_out_with_status", until_the_third)
     with pytest.raises(Killed):
         predict_stand_in(tmp_path, "out.h5")
     return calls
@@ -504,7 +504,8 @@ def test_eight_threads_share_a_surrogate():
     def emulate(surrogate, number):
         rows, steps = slice(number, number + 3), lengths[number]
         given = tracers.abundances[rows, 0], tracers.physical[rows, :steps]
-        return surrogate.emulate(*given, 100.0, return_sigma=True, return_trust=True)
+        options = {"return_sigma": True, "return_expected_error": True}
+        return surrogate.emulate(*given, 100.0, return_status=True, **options)
 
     found = [[] for _ in lengths]
 

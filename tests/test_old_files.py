@@ -17,16 +17,18 @@ import numpy as np
 import pytest
 import yaml
 from conftest import BACKEND
+from surrogates import emulate_with_risks
 
 import astrokeras
 from astrokeras import config
+from astrokeras.models.status import Status
 from astrokeras.system.old_names import new_key
 
 OLD = Path(__file__).parent / "old"
 VERSION = "0.1.0"
 
-BARS_AND_TRUST = {"return_sigma": True, "return_trust": True}
-"""How `emulate` is asked for error bars and trust scores."""
+OLD_DATASETS, NEW_DATASETS = {"trust"}, {"expected_error"}
+"""Datasets of a predicted file that were replaced by others."""
 
 NAMES = ("projection", "dense", "ensemble")
 SCHEMAS = {"collapse": "collapse_schema", "turbulent": "turbulent_schema"}
@@ -103,8 +105,11 @@ def test_a_surrogate_says_what_it_said(files, name):
         "decoded": surrogate.decode(known["latents"]),
     }
     if "trust" in known:
-        asked = surrogate.emulate(initial, physical, years, **BARS_AND_TRUST)
-        found |= zip(("abundances", "sigma", "trust"), asked, strict=True)
+        *asked, risks = emulate_with_risks(
+            surrogate, initial, physical, years, return_sigma=True
+        )
+        found |= zip(("abundances", "sigma"), asked, strict=True)
+        found["trust"] = 1 / (1 + risks)
     else:
         found["abundances"] = surrogate.emulate(initial, physical, years)
 
@@ -143,16 +148,29 @@ def test_an_old_prediction_is_made_again_and_read(command):
     command("predict", "projection", "tiny.h5", "again.h5")
 
     with h5py.File("predicted.h5") as old, h5py.File("again.h5") as new:
-        assert set(old) == set(new)
-        for name, known in old.items():
+        assert set(old) - set(new) == OLD_DATASETS
+        assert set(new) - set(old) == NEW_DATASETS
+        for name in set(old) & set(new) - {"status"}:
+            known = old[name]
             if known.dtype.kind == "f":
-                least = 1e-5 if name == "trust" else 0
-                np.testing.assert_allclose(new[name], known, SAME, least, err_msg=name)
+                np.testing.assert_allclose(new[name], known, SAME, err_msg=name)
             else:
                 np.testing.assert_array_equal(new[name], known, name)
+        check_status(old["status"][:], new["status"][:], old["trust"][:])
     for file, tracers in (("tiny.h5", 20), ("predicted.h5", 20), ("tracks.h5", 2)):
         found = json.loads(command("data", "inspect", file, "--json").stdout)
         assert found["tracers"] == tracers
+
+
+def check_status(old, new, trust):
+    """Compare states by their bits with what version 0.1.0 called them: 0 fine,
+    1 outside the ranges, 2 not finite or beyond the end, 3 of trust below 0.5.
+    """
+    outside = Status.PARAMETER | Status.TIME | Status.UNLIKE
+    assert not new[(old == 0) & (trust >= 0.5)].any()
+    assert (new[old == 1] & np.uint8(outside) > 0).all()
+    assert (new[old == 3] > 0).all()
+    assert len({0, 1, 2, 3} & set(old.ravel().tolist())) > 1
 
 
 def test_old_tracks_are_predicted(command):

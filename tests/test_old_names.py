@@ -73,7 +73,7 @@ OLD_KEYS = {
 }
 OLD_ARGUMENTS = {
     Surrogate: {"box", "species_box", "starts", "step", "duration", "carry"},
-    Surrogate.emulate: {"times"},
+    Surrogate.emulate: {"times", "return_trust"},
     Emulator: {"joint", "timed"},
     Trust: {"tolerance"},
     WindowSampler: {"even", "decode", "timed"},

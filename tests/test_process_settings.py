@@ -28,7 +28,8 @@ def predict(surrogate):
     """Return all that a surrogate says of known tracers."""
     with np.load(OLD.with_suffix(".npz")) as known:
         given = known["initial"], known["physical"], known["years"]
-    said = surrogate.emulate(*given, return_sigma=True, return_trust=True)
+    options = {"return_sigma": True, "return_expected_error": True}
+    said = surrogate.emulate(*given, return_status=True, **options)
     return *said, surrogate.encode(given[0]), surrogate.reconstruct(given[0])
 
 

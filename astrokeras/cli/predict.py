@@ -27,7 +27,7 @@ def predict(
         typer.Option(
             "--strict",
             help="Reject tracers outside the training ranges, with exit code 2.  "
-            "[default: warn, and give them a low trust score]",
+            "[default: warn, and say so in their status]",
         ),
     ] = False,
     batch_size: BatchSize = 256,
@@ -47,8 +47,9 @@ def predict(
 ) -> None:
     """Predict the abundances of all tracers of a file.
 
-    OUT.h5 also holds a status and a trust score for each state.
+    OUT.h5 also holds a status and an expected error for each state.
     """
+    from astrokeras.models.status import MEANINGS, Status
     from astrokeras.prediction.predict import predict as run_prediction
 
     done = run_prediction(
@@ -68,7 +69,8 @@ def predict(
         typer.echo(json.dumps(done.to_json()))
         return
     typer.echo(
-        f"{done.path}: {done.tracers} tracers, {done.states} states predicted: "
-        f"{done.fine} fine, {done.outside} outside the training ranges, "
-        f"{done.not_finite} not finite, {done.doubtful} with low trust scores"
+        f"{done.path}: {done.tracers} tracers, {done.states} states predicted, "
+        f"{done.reliable} of them reliable"
     )
+    for name, count in done.status.items():
+        typer.echo(f"  {count} states: {MEANINGS[Status[name.upper()]]}")

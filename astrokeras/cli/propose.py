@@ -65,7 +65,7 @@ def propose(
     rest = f", of the others {done.expected_rest:.2g}" * (done.chosen < done.pool)
     typer.echo(
         f"{done.path}: {done.chosen} of {done.pool} trajectories, expected error "
-        f"{done.expected:.2g} dex{rest}; RUN is trusted in {done.trusted:.0%} of the "
-        f"states of all {done.pool}, and in every state of {done.trusted_tracers:.0%} "
+        f"{done.expected:.2g} dex{rest}; RUN is reliable in {done.reliable:.0%} of the "
+        f"states of all {done.pool}, and in every state of {done.reliable_tracers:.0%} "
         "of the trajectories"
     )

@@ -19,12 +19,14 @@ class Prediction:
     Attributes:
         abundances: Relative to H nuclei, (n, T+1, S); state 0 is the input.
         sigma: Error bars in dex, (n, T+1, S), `None` without calibration.
-        trust: Trust scores, (n, T+1), `None` without calibration.
+        expected_error: Dex, (n, T+1), `None` without calibration.
+        reliable: Whether each state is reliable, (n, T+1), `None` without calibration.
     """
 
     abundances: np.ndarray
     sigma: np.ndarray | None = None
-    trust: np.ndarray | None = None
+    expected_error: np.ndarray | None = None
+    reliable: np.ndarray | None = None
 
 
 class StreamingTest(Protocol):
@@ -87,7 +89,7 @@ class EvaluationContext:
 
     @property
     def calibrated(self) -> bool:
-        """Whether the surrogate returns error bars and trust scores."""
+        """Whether the surrogate returns error bars and expected errors."""
         return getattr(self.surrogate, "trust", None) is not None
 
     def blocks(self) -> Iterator[Tracers]:
@@ -129,11 +131,16 @@ class EvaluationContext:
         return result[:count]
 
     def roll_out(self, block: Tracers) -> Prediction:
-        """Predict tracers from state 0, with error bars and trust if calibrated."""
+        """Predict tracers from state 0, with error bars and more if calibrated."""
         inputs = self.inputs(block)
         if not self.calibrated:
             return Prediction(self.emulate(*inputs))
-        return Prediction(*self.emulate(*inputs, return_sigma=True, return_trust=True))
+        options: dict[str, Any] = {
+            "return_sigma": True,
+            "return_expected_error": True,
+            "return_reliable": True,
+        }
+        return Prediction(*self.emulate(*inputs, **options))
 
     def reconstruct(self, block: Tracers) -> Prediction:
         """Encode and decode the solved states."""

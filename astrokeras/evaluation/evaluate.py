@@ -42,7 +42,7 @@ from astrokeras.evaluation.timestep_tests import (
 )
 from astrokeras.evaluation.uncertainty_tests import (
     ErrorBarTest,
-    TrustTest,
+    ReliabilityTest,
     standard_error,
 )
 from astrokeras.prediction.tracer_rollout import batch_size as bounded_batch
@@ -73,7 +73,7 @@ def evaluate(
 
     The evaluation also covers the autoencoder alone, two baselines (the mean trajectory
     of the file's training tracers and the nearest of them in physical parameters), the
-    closed loop, later starts, longer time steps, error bars and trust scores.
+    closed loop, later starts, longer time steps, error bars and expected errors.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
@@ -174,12 +174,13 @@ class EvaluationTests:
         self.later = {share: MeanError() for share in SHARES}
         longer = STRIDES if allows_longer_steps(context.limits) else ()
         self.strided = {stride: MeanError() for stride in longer}
-        self.error_bars = self.trust = None
+        self.error_bars = self.reliability = None
         own: list[StreamingTest] = [self.errors["surrogate"]]
         if context.calibrated:
             self.error_bars = ErrorBarTest(surrogate.trust.value("constant_width"))
-            self.trust = TrustTest(surrogate.trust.reliability_threshold)
-            own += [self.error_bars, self.trust]
+            threshold = surrogate.trust.reliability_threshold
+            self.reliability = ReliabilityTest(threshold)
+            own += [self.error_bars, self.reliability]
         self.stress = StressTests(context) if stress else None
 
         loop = partial(roll_out_closed_loop, context)
@@ -257,7 +258,7 @@ def _collect(
         semigroup=step_doubling_errors(context) if tests.strided else {},
         seconds=round(seconds, 3),
         error_bars=tests.error_bars.result() if tests.error_bars else None,
-        trust=tests.trust.result() if tests.trust else None,
+        reliability=tests.reliability.result() if tests.reliability else None,
         stress=tests.stress.result() if tests.stress else None,
     )
 

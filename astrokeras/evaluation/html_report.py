@@ -48,7 +48,7 @@ CAPTIONS = {
     "conservation": "Relative errors of the element totals.",
     "reconstruction": "The autoencoder causes the whole error of species on the line; "
     "the rollout adds to that of species above it.",
-    "sent_back": "Error that remains if the least trusted states are solved instead.",
+    "sent_back": "Error that remains if states of large expected error are solved.",
 }
 
 
@@ -140,9 +140,9 @@ def draw_figures(
             "conservation": plot_conservation(details),
             "reconstruction": plot_reconstruction(details, species, phases),
         }
-        if trust := evaluation.trust:
-            sent, dex = trust.curve["sent"], trust.curve["dex"]
-            drawn["sent_back"] = plot_remaining_error(sent, dex, trust.flagged)
+        if quality := evaluation.reliability:
+            sent, dex = quality.curve["sent"], quality.curve["dex"]
+            drawn["sent_back"] = plot_remaining_error(sent, dex, quality.unreliable)
     return drawn
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.evaluation.stress_tests import StressResult
-from astrokeras.evaluation.uncertainty_tests import ErrorBars, TrustQuality
+from astrokeras.evaluation.uncertainty_tests import ErrorBars, ReliabilityQuality
 
 OWN = ("surrogate", "reconstruction")  # predictions that are no baselines
 
@@ -120,7 +120,7 @@ class Evaluation:
             one of twice the length.
         seconds: Wall time of the evaluation loop.
         error_bars: Quality of the error bars, `None` without calibration.
-        trust: Quality of the trust scores, `None` without calibration.
+        reliability: Quality of the expected errors, `None` without calibration.
         stress: Results of the stress tests, `None` if they were not run.
         folder: Directory of the report, `None` if none was written.
     """
@@ -144,7 +144,7 @@ class Evaluation:
     semigroup: dict[str, dict[str, float]]
     seconds: float
     error_bars: ErrorBars | None = None
-    trust: TrustQuality | None = None
+    reliability: ReliabilityQuality | None = None
     stress: StressResult | None = None
     folder: Path | None = None
 
@@ -199,14 +199,14 @@ class Evaluation:
         }
         if self.intervals:
             metrics |= {"intervals": self.intervals, "semigroup": self.semigroup}
-        if self.error_bars and self.trust:
+        if self.error_bars and self.reliability:
             metrics["error_bars"] = asdict(self.error_bars)
-            metrics["trust"] = asdict(self.trust)
+            metrics["reliability"] = asdict(self.reliability)
         if stress:
             metrics["closed_loop"]["mixed"] = stress.mixed
             metrics["long"] = stress.long
             if stress.corrupted:
-                metrics["trust"]["wrong"] = stress.corrupted
+                metrics["reliability"]["corrupted"] = stress.corrupted
         return metrics
 
     def to_json(self) -> str:

@@ -13,7 +13,6 @@ import numpy as np
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import EvaluationContext
 from astrokeras.evaluation.coupling_tests import single_steps, valid_input
-from astrokeras.models.metadata import LEAST_TRUST
 from astrokeras.prediction.tracer_rollout import log10
 
 MIXED = 0.1  # share of another tracer that each receives at every step
@@ -167,14 +166,14 @@ class CorruptedInputTest:
         initial, physical, time = self.context.inputs(block)
         valid = np.arange(1, time.shape[1]) < block.length[:, None]
         for name, given in self._corrupt(initial, physical).items():
-            *_, trust = self.context.emulate(
+            *_, reliable = self.context.emulate(
                 *given,
                 time,
                 species=[self.context.surrogate.species[0]],
                 conserve=False,
-                return_trust=True,
+                return_reliable=True,
             )
-            flagged = trust[:, 1:][valid] < LEAST_TRUST
+            flagged = ~reliable[:, 1:][valid]
             counts = self.counts.setdefault(name, np.zeros(2))
             counts += flagged.sum(), flagged.size
 

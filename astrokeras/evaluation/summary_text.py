@@ -92,8 +92,8 @@ def _coupling_sentences(evaluation: Evaluation) -> list[str]:
 
 
 def _uncertainty_sentences(evaluation: Evaluation) -> list[str]:
-    bars, trust = evaluation.error_bars, evaluation.trust
-    if bars is None or trust is None:
+    bars, quality = evaluation.error_bars, evaluation.reliability
+    if bars is None or quality is None:
         return []
     low, high = bars.coverage_range
     thirds = ", ".join(f"{third:.1%}" for third in bars.thirds)
@@ -103,11 +103,11 @@ def _uncertainty_sentences(evaluation: Evaluation) -> list[str]:
         f"75 % for {bars.species_held:.1%} of the species. Their interval score is "
         f"{format_value(bars.score)} dex, that of a constant width "
         f"{format_value(bars.score_constant)} dex.",
-        f"{_percent(trust.flagged)} of states are flagged (trust below 0.5), including "
-        f"{_percent(trust.flagged_large)} of those with errors above 0.3 dex and "
-        f"{_percent(trust.flagged_good)} of those with errors below the median. The "
-        f"AUROC is {format_value(trust.auroc)}; the mean error of the states that are "
-        f"not flagged is {format_value(trust.remaining)} dex.",
+        f"{_percent(quality.unreliable)} of states are not reliable, including "
+        f"{_percent(quality.unreliable_large)} of those with errors above 0.3 dex and "
+        f"{_percent(quality.unreliable_good)} of those with errors below the median. "
+        f"The AUROC of the expected error is {format_value(quality.auroc)}; the mean "
+        f"error of reliable states is {format_value(quality.reliable_dex)} dex.",
     ]
 
 

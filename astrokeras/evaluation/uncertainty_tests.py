@@ -1,4 +1,4 @@
-"""Uncertainty tests: coverage of error bars, and quality of trust scores."""
+"""Uncertainty tests: coverage of error bars, and quality of expected errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
-from astrokeras.models.metadata import COVERAGE, LEAST_TRUST
+from astrokeras.models.metadata import COVERAGE
 from astrokeras.prediction.tracer_rollout import log10
 
 LARGE = 0.3  # dex, the error of a state that should be flagged
 HELD = 0.75  # coverage that nearly every species should reach
 SENT = np.linspace(0.0, 0.9, 19)  # shares of states that are sent to the solver
+LEAST_SHARE = 0.01  # of the states, in a factor of two of the expected error
 DRAWS = 1000  # bootstrap samples
 
 
@@ -42,25 +43,28 @@ class ErrorBars:
 
 
 @dataclass(frozen=True)
-class TrustQuality:
-    """Quality of the trust scores; a state is flagged if its score is below 0.5.
+class ReliabilityQuality:
+    """Quality of the expected errors, and of the verdict "reliable" on each state.
 
     Attributes:
-        auroc: Area under the ROC curve of the score, for errors above 0.3 dex.
-        flagged: Share of all states that are flagged.
-        flagged_large: Share flagged of the states with an error above 0.3 dex.
-        flagged_good: Share flagged of the states with an error below the median.
-        remaining: Mean error of the states that are not flagged, dex.
-        curve: `dex` that remains if the share `sent` of states, those of least trust
-            first, is sent to the solver.
-        reliability_threshold: Error that the scores were calibrated for, dex.
+        auroc: Area under the ROC curve of the expected error, for errors above 0.3 dex.
+        unreliable: Share of all states that are not reliable.
+        unreliable_large: The same share of the states with an error above 0.3 dex.
+        unreliable_good: The same share of the states with an error below the median.
+        reliable_dex: Mean error of the reliable states, dex.
+        calibration: For each factor of two in the expected error that holds 1 % of the
+            states: mean `expected` error and mean `dex`, and the `share` of states.
+        curve: `dex` that remains if the share `sent` of states, those of the largest
+            expected error first, is sent to the solver.
+        reliability_threshold: Largest expected error of a reliable state, dex.
     """
 
     auroc: float | None
-    flagged: float
-    flagged_large: float | None
-    flagged_good: float | None
-    remaining: float | None
+    unreliable: float
+    unreliable_large: float | None
+    unreliable_good: float | None
+    reliable_dex: float | None
+    calibration: dict[str, list[float]]
     curve: dict[str, list[float]]
     reliability_threshold: float
 
@@ -125,45 +129,69 @@ class ErrorBarTest:
         )
 
 
-class TrustTest:
-    """Collects error and trust score of every state: two numbers each.
+class ReliabilityTest:
+    """Collects error, expected error and reliability of every state.
 
     Args:
-        reliability_threshold: Error that the scores were calibrated for, dex.
+        reliability_threshold: Largest expected error of a reliable state, dex.
     """
 
     def __init__(self, reliability_threshold: float):
         self.reliability_threshold = reliability_threshold
         self.errors: list[np.ndarray] = []
-        self.scores: list[np.ndarray] = []
+        self.expected: list[np.ndarray] = []
+        self.reliable: list[np.ndarray] = []
 
     def update(self, block: Tracers, prediction: Prediction) -> None:
-        """Add solved tracers and their prediction with trust scores."""
-        assert prediction.trust is not None
+        """Add solved tracers and their prediction with expected errors."""
+        assert prediction.expected_error is not None
+        assert prediction.reliable is not None
         valid = np.arange(block.time.shape[1]) < block.length[:, None]
         valid[:, 0] = False
         truth = log10(block.abundances[valid])
         error = np.abs(log10(prediction.abundances[valid]) - truth).mean(-1)
         self.errors.append(error)
-        self.scores.append(prediction.trust[valid])
+        self.expected.append(prediction.expected_error[valid])
+        self.reliable.append(prediction.reliable[valid])
 
-    def result(self) -> TrustQuality:
-        """Return how well the scores separate large errors from small ones."""
-        error, trust = np.concatenate(self.errors), np.concatenate(self.scores)
-        error, trust = error[np.isfinite(error)], trust[np.isfinite(error)]
-        flagged, large = trust < LEAST_TRUST, error > LARGE
-        good = error < np.median(error)
-        order = np.argsort(trust, kind="stable")  # the least trusted first
+    def result(self) -> ReliabilityQuality:
+        """Return how well expected errors are calibrated and find large errors."""
+        lists = (self.errors, self.expected, self.reliable)
+        error, expected, reliable = map(np.concatenate, lists)
+        finite = np.isfinite(error)
+        error, sent = error[finite], ~reliable[finite]
+        # An expected error that is not finite is the largest.
+        expected = np.where(np.isfinite(expected), expected, np.inf)[finite]
+        large, good = error > LARGE, error < np.median(error)
+        order = np.argsort(-expected, kind="stable")
         remaining = [error[order[int(share * len(order)) :]].mean() for share in SENT]
-        return TrustQuality(
-            auroc=auroc(-trust, large),
-            flagged=float(flagged.mean()),
-            flagged_large=float(flagged[large].mean()) if large.any() else None,
-            flagged_good=float(flagged[good].mean()) if good.any() else None,
-            remaining=float(error[~flagged].mean()) if not flagged.all() else None,
+        return ReliabilityQuality(
+            auroc=auroc(expected, large),
+            unreliable=float(sent.mean()),
+            unreliable_large=_mean(sent[large]),
+            unreliable_good=_mean(sent[good]),
+            reliable_dex=_mean(error[~sent]),
+            calibration=_calibration(expected, error),
             curve={"sent": SENT.tolist(), "dex": [float(dex) for dex in remaining]},
             reliability_threshold=self.reliability_threshold,
         )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _calibration(expected: np.ndarray, error: np.ndarray) -> dict[str, list[float]]:
+    """Return mean expected and true errors by factors of two in the former."""
+    octave = np.floor(np.log2(np.maximum(expected, 1e-9)))
+    found: dict[str, list[float]] = {"expected": [], "dex": [], "share": []}
+    for each in np.unique(octave[np.isfinite(octave)]):
+        inside = octave == each
+        if inside.mean() >= LEAST_SHARE:
+            found["expected"].append(float(expected[inside].mean()))
+            found["dex"].append(float(error[inside].mean()))
+            found["share"].append(float(inside.mean()))
+    return found
 
 
 def auroc(score: np.ndarray, positive: np.ndarray) -> float | None:

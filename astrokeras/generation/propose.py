@@ -40,8 +40,8 @@ class Proposal:
         left_out: Number of tracers of the file that could not be chosen.
         expected: Expected error of the chosen tracers, mean over states, dex.
         expected_rest: The same of the other tracers of the pool; NaN if there are none.
-        trusted: Share of trusted states in the pool.
-        trusted_tracers: Share of tracers in the pool that are trusted in every state.
+        reliable: Share of reliable states in the pool.
+        reliable_tracers: Share of tracers in the pool that are reliable in every state.
         warnings: Lines about values of the file outside the training ranges.
     """
 
@@ -51,8 +51,8 @@ class Proposal:
     left_out: int
     expected: float
     expected_rest: float
-    trusted: float
-    trusted_tracers: float
+    reliable: float
+    reliable_tracers: float
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -176,8 +176,8 @@ def propose(
         left_out=store.tracers - pool,
         expected=float(expected.mean()),
         expected_rest=float(others / rest) if rest else np.nan,
-        trusted=totals.trusted / totals.states,
-        trusted_tracers=totals.trusted_tracers / pool,
+        reliable=totals.reliable / totals.states,
+        reliable_tracers=totals.reliable_tracers / pool,
         warnings=lines,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers
-from astrokeras.models.metadata import LEAST_TRUST
+from astrokeras.models.status import is_reliable
 from astrokeras.models.trust_assessment import assess_trust, scale_parameters
 from astrokeras.prediction.tracer_rollout import complete
 
@@ -21,7 +21,7 @@ class RolloutSummary:
         rows: Row numbers in the file, (n,).
         steps: Number of states after state 0, (n,).
         expected: Expected error, mean over states, dex, (n,).
-        trusted: Share of states that are trusted, (n,).
+        reliable: Share of states that are reliable, (n,).
         positions: Scaled latents and parameters of some states, see
             `Trust.positions`, (n, POSITIONS, L + P).
     """
@@ -29,7 +29,7 @@ class RolloutSummary:
     rows: np.ndarray
     steps: np.ndarray
     expected: np.ndarray
-    trusted: np.ndarray
+    reliable: np.ndarray
     positions: np.ndarray
 
     def __len__(self) -> int:
@@ -60,23 +60,23 @@ class PoolTotals:
         tracers: Number of trajectories.
         states: Number of states after state 0.
         expected: Sum of the expected errors, dex.
-        trusted: Number of trusted states.
-        trusted_tracers: Number of trajectories that are trusted in every state.
+        reliable: Number of reliable states.
+        reliable_tracers: Number of trajectories that are reliable in every state.
     """
 
     tracers: int = 0
     states: int = 0
     expected: float = 0.0
-    trusted: float = 0.0
-    trusted_tracers: int = 0
+    reliable: float = 0.0
+    reliable_tracers: int = 0
 
     def add(self, summary: RolloutSummary) -> None:
         """Add trajectories."""
         self.tracers += len(summary)
         self.states += int(summary.steps.sum())
         self.expected += float(summary.expected.sum())
-        self.trusted += float((summary.trusted * summary.steps).sum())
-        self.trusted_tracers += int((summary.trusted == 1).sum())
+        self.reliable += float((summary.reliable * summary.steps).sum())
+        self.reliable_tracers += int((summary.reliable == 1).sum())
 
 
 def summarise_rollouts(
@@ -106,10 +106,10 @@ def summarise_rollouts(
         assessment = assess_trust(
             surrogate, initial, physical, years, latents, spread, physical_violation
         )
-    expected, score = assessment.expected[:count, 1:], assessment.trust[:count, 1:]
+    expected, status = assessment.expected[:count, 1:], assessment.status[:count, 1:]
     worst = trust.value("error_range")[1]
     expected = np.where(np.isfinite(expected), expected, worst)
-    trusted = score >= LEAST_TRUST
+    reliable = is_reliable(status)
 
     last = given.length - 1  # the last state of each tracer
     valid = np.arange(expected.shape[1]) < last[:, None]
@@ -124,6 +124,6 @@ def summarise_rollouts(
         rows=given.rows,
         steps=last,
         expected=expected.mean(1, where=valid),
-        trusted=trusted.mean(1, where=valid),
+        reliable=reliable.mean(1, where=valid),
         positions=positions,
     )

@@ -1,4 +1,4 @@
-"""Trust model: error bars and trust scores from a rollout's latents and inputs."""
+"""Trust model: expected errors and error bars of the states of a rollout."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,11 +19,11 @@ SMALL = 0.01
 BLOCK = 4096
 """States whose distances are computed at once."""
 PARAMETER_DEX = 0.1
-"""Distance of a parameter from its range, dex, that is still trusted."""
+"""Distance of a parameter from its range, dex, that is still reliable."""
 TOTALS_DEX = 0.02
-"""Distance of an element total from its trained range, dex, that is still trusted."""
+"""Distance of an element total from its trained range, dex, that is still reliable."""
 UNREPAIRED = 1e-5
-"""Relative error of a conserved element total that is still trusted."""
+"""Relative error of a conserved element total that is still reliable."""
 RISKS = (
     "expected_error",
     "parameters",
@@ -34,12 +34,12 @@ RISKS = (
     "t_max",
     "conservation",
 )
-"""Risks of a state, each a multiple of the largest value that is still trusted."""
+"""Risks of a state, each a multiple of the largest value that is still reliable."""
 
 
 @register
 class Trust(keras.layers.Layer):
-    """Expected error, error bars and a trust score of the states of rollouts.
+    """Expected error, error bars and risks of the states of rollouts.
 
     The expected error of a state (mean over species, dex) is a log-linear model of the
     distances of the state and of earlier states to the nearest training state, the
@@ -47,14 +47,13 @@ class Trust(keras.layers.Layer):
     species' interval is a multiple of the expected error. Both are calibrated on
     held-out simulations, see `training.calibration`.
 
-    The risk of a state is the largest of its `RISKS`: the expected error relative to
+    A state has `RISKS`: the expected error relative to
     `reliability_threshold`, the largest distances of parameters and of states so far
     relative to those of the calibration, parameters outside their ranges relative to
     0.1 dex, element totals of the input outside the trained range relative to 0.02 dex,
     the reconstruction error of state 0, time beyond `t_max`, and element totals that
     conservation could not restore relative to 1e-5. A distance or an excursion counts
-    for the rest of the rollout. The trust score is `1 / (1 + risk)`; states below 0.5
-    should be solved instead.
+    for the rest of the rollout. A state with a risk above 1 is not reliable.
 
     All methods use NumPy on a rollout's latents and agree on every backend. The fitted
     numbers are weights, so that the model file holds them.
@@ -65,7 +64,7 @@ class Trust(keras.layers.Layer):
         species: Number of species.
         elements: Number of elements.
         references: Number of training states from which distances are measured.
-        reliability_threshold: Largest expected error that is still trusted, dex.
+        reliability_threshold: Largest expected error that is still reliable, dex.
         **kwargs: Base layer arguments.
     """
 
@@ -140,6 +139,12 @@ class Trust(keras.layers.Layer):
             nearest(setting, self.value("settings")),
             nearest(positions, self.value("states")),
         )
+
+    def distance_of_parameters(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the largest distance so far of scaled parameters, `(N, T)`."""
+        setting = (scaled - self.value("centre")) @ self.value("whitening")
+        far = nearest(setting.astype("float32"), self.value("settings"))
+        return np.maximum.accumulate(far, axis=1)
 
     def features(
         self,

@@ -1,4 +1,4 @@
-"""Batched evolution of checked inputs: abundances, error bars, trust and status."""
+"""Batched evolution of checked inputs: abundances, errors and status."""
 
 import warnings
 from collections.abc import Callable
@@ -8,15 +8,25 @@ from typing import Any
 import numpy as np
 
 from astrokeras.data.tracers.labelled_arrays import as_numbers
-from astrokeras.errors import InputError, UnphysicalWarning
+from astrokeras.errors import InputError, UnphysicalWarning, UnreliableWarning
 from astrokeras.models.compiled_functions import equal_batches
 from astrokeras.models.input_checks import TracerInputs
-from astrokeras.models.metadata import LEAST_TRUST
 from astrokeras.models.physical_emulator import PhysicalEmulator
 from astrokeras.models.requested_outputs import RequestedOutputs
-from astrokeras.models.status import Status, status_of_ranges
-from astrokeras.models.trust_assessment import TrustAssessment, assess_trust
+from astrokeras.models.status import (
+    MEANINGS,
+    Status,
+    count_bits,
+    is_reliable,
+)
+from astrokeras.models.trust_assessment import (
+    TrustAssessment,
+    assess_trust,
+    status_before_rollout,
+)
 
+UNRELIABLE_SHARE = 0.05
+"""Largest share of states that are not reliable without a warning."""
 UNPHYSICAL = 1e-3
 """Largest relative error of a conserved element total in a physical state."""
 
@@ -25,19 +35,19 @@ UNPHYSICAL = 1e-3
 class EvolvedTracers:
     """Outputs of N tracers at K states.
 
-    Tracers that were not evolved are NaN and have trust 0.
+    Tracers that were not evolved are NaN.
 
     Attributes:
         abundances: (N, K, requested species).
         sigma: Error bars, dex, of the same shape; of no size if not requested.
-        trust: Trust scores, (N, K).
+        expected_error: Expected errors, dex, (N, K); NaN if not computed.
         status: Status bits, (N, K).
         unphysical: Whether each state is unphysical, (N, K).
     """
 
     abundances: np.ndarray
     sigma: np.ndarray
-    trust: np.ndarray
+    expected_error: np.ndarray
     status: np.ndarray
     unphysical: np.ndarray
 
@@ -50,7 +60,7 @@ class EvolvedTracers:
         return cls(
             np.full(shape, np.nan, "float32"),
             np.full(shape if requested.sigma else (tracers, 0, 0), np.nan, "float32"),
-            np.zeros(shape[:2], "float32"),
+            np.full(shape[:2], np.nan, "float32"),
             np.zeros(shape[:2], "uint8"),
             np.zeros(shape[:2], bool),
         )
@@ -63,17 +73,34 @@ class EvolvedTracers:
     def blank(self, rejected: np.ndarray) -> None:
         """Blank the rejected tracers, whose rows hold another tracer's evolution."""
         rows = rejected > 0
-        self.abundances[rows] = self.sigma[rows] = np.nan
-        self.trust[rows] = self.unphysical[rows] = 0
+        for values in (self.abundances, self.sigma, self.expected_error):
+            values[rows] = np.nan
+        self.unphysical[rows] = False
         self.status[rows] = rejected[rows, None]
+
+    def warn_unreliable(self, stacklevel: int) -> None:
+        """Warn if more than `UNRELIABLE_SHARE` of the states are not reliable."""
+        bad = ~is_reliable(self.status)
+        if not bad.size or bad.mean() <= UNRELIABLE_SHARE:
+            return
+        reasons = "; ".join(
+            f"{count}: {MEANINGS[Status[name.upper()]]}"
+            for name, count in count_bits(self.status[bad]).items()
+        )
+        line = (
+            f"{int(bad.sum())} of {bad.size} states are not reliable ({reasons}); "
+            "return_reliable=True says which, `covers` answers beforehand; solve them "
+            "(fallback=), or train on tracers like these."
+        )
+        warnings.warn(line, UnreliableWarning, stacklevel=stacklevel + 1)
 
     def warn_unphysical(self, stacklevel: int) -> None:
         """Warn of unphysical states, if there are any."""
         if self.unphysical.any():
             line = (
-                f"{int(self.unphysical.sum())} of {self.trust.size} states are "
+                f"{int(self.unphysical.sum())} of {self.status.size} states are "
                 "unphysical: not finite, not positive, or element totals are off by "
-                f"more than {UNPHYSICAL:g}; they have trust 0, see `return_trust`."
+                f"more than {UNPHYSICAL:g}; see `return_status`."
             )
             warnings.warn(line, UnphysicalWarning, stacklevel=stacklevel + 1)
 
@@ -88,7 +115,7 @@ def evolve(
     """Return the evolution of tracers, computed in batches of one shape.
 
     Args:
-        surrogate: The `Surrogate`, calibrated if trust is requested.
+        surrogate: The `Surrogate`, calibrated if the reliability is requested.
         inputs: The checked tracers.
         requested: The outputs.
         batch_size: Tracers evolved at once.
@@ -128,29 +155,26 @@ def _evolve_batch(
     later = states > 0
     evolved.abundances[:, ~later] = requested.select(initial)[:, None]
     evolved.sigma[:, ~later[: evolved.sigma.shape[1]]] = 0.0
-    evolved.trust[:] = 1.0
-    if requested.status:
-        evolved.status[:] = status_of_ranges(surrogate.metadata, *batch)[:, states]
     index = (states[later] - 1).astype("int32")
     years = np.diff(time).astype("float32")
     sigma = None
     # The trust model's weights, too, are read while no other thread runs the surrogate.
     # Values that are not finite are found below, whatever NumPy's error state is.
     with surrogate.functions.lock, np.errstate(all="ignore"):
+        evolved.status[:] = status_before_rollout(surrogate, *batch)[:, states]
         abundances, violation, assessment = _roll_out(
             surrogate, (initial, physical, years), index, requested
         )
         if assessment is not None and requested.sigma:
             sigma = surrogate.trust.sigma(assessment.expected[:, states[later]])
     if assessment is not None:
-        evolved.trust[:] = np.nan_to_num(assessment.trust[:, states])
+        evolved.expected_error[:] = assessment.expected[:, states]
         evolved.status[:] |= assessment.status[:, states]
     if index.size:
         evolved.abundances[:, later], sigma = requested.add_up(abundances, sigma)
         if sigma is not None:
             evolved.sigma[:, later] = sigma
         evolved.unphysical[:, later] = ~(violation <= UNPHYSICAL)
-        evolved.trust[evolved.unphysical] = 0.0
         evolved.status[evolved.unphysical] |= np.uint8(Status.TOTALS)
     return evolved
 
@@ -174,8 +198,8 @@ def _roll_out(
         later states, and the assessment of all states, `None` if not requested.
     """
     steps = inputs[2].shape[1]
-    if not (index.size or (requested.trust and steps)):
-        if not requested.trust:
+    if not (index.size or (requested.reliability and steps)):
+        if not requested.reliability:
             return None, None, None
         # There is nothing to roll out, but state 0 is assessed.
         latents = np.zeros((len(inputs[0]), 0, surrogate.emulator.latents), "float32")
@@ -188,9 +212,9 @@ def _roll_out(
         None if requested.states is None else decoded,
         requested.columns,
         requested.conserve,
-        requested.trust,
+        requested.reliability,
     )
-    if not requested.trust:
+    if not requested.reliability:
         return abundances, violation, None
     latents, decoded_spread = for_trust
     spread, unrepaired = np.zeros((2, *inputs[2].shape), "float32")
@@ -206,17 +230,17 @@ def apply_fallback(
     fallback: Callable[..., Any],
     species: tuple[str, ...],
 ) -> None:
-    """Replace the tracers that have a state of low trust by the caller's solver.
+    """Replace the tracers that have an unreliable state by the caller's solver.
 
-    Solved states have sigma 0 and trust 1. The solver does not receive tracers with
-    invalid input.
+    Solved states have sigma and expected error 0. The solver does not receive tracers
+    with invalid input.
 
     Raises:
         InputError: If it returns another shape or an impossible abundance.
     """
     solvable = inputs.rejected & np.uint8(Status.INPUT) == 0
-    low_trust = (evolved.trust < LEAST_TRUST).any(1)
-    rows = np.flatnonzero(low_trust & solvable)
+    unreliable = ~is_reliable(evolved.status).all(1)
+    rows = np.flatnonzero(unreliable & solvable)
     if not len(rows):
         return
     returned = fallback(*inputs.rows(rows))
@@ -235,6 +259,5 @@ def apply_fallback(
         )
     states = slice(None) if requested.states is None else requested.states
     evolved.abundances[rows] = requested.select(solved[:, states])
-    evolved.trust[rows] = 1.0
     evolved.status[rows] = Status.SOLVED
-    evolved.sigma[rows] = 0.0
+    evolved.sigma[rows] = evolved.expected_error[rows] = 0.0

@@ -24,8 +24,6 @@ PARAMETER_MARGIN = 1e-4
 """Relative margin of parameter ranges, which allows for rounding."""
 INITIAL_MARGIN_DEX = 0.05
 """Margin of initial abundances around the trained range."""
-LEAST_TRUST = 0.5
-"""States with a lower trust score should be solved instead."""
 COVERAGE = 0.9
 """Fraction of the errors that lie within the error bars."""
 
@@ -57,7 +55,7 @@ class SurrogateMetadata:
         conserve: Whether rollouts keep the element totals of their initial state.
         residual_decay_length: e-folding latent path length of the initial
             reconstruction residual; 0 for no residual.
-        calibrated: Whether the surrogate returns error bars and trust scores.
+        calibrated: Whether the surrogate returns error bars and expected errors.
         version: Version of the format.
         provenance: `provenance.json` of the run, empty if it was not read.
         figures: `metrics.json` of the run, empty if it was not read.

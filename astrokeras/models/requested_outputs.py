@@ -22,8 +22,7 @@ class RequestedOutputs:
         states: Numbers of the states, (K,); `None` for all T+1.
         conserve: Whether all states have the element totals of state 0.
         sigma: Whether error bars are returned.
-        trust: Whether trust scores are computed.
-        status: Whether the status is returned.
+        reliability: Whether expected errors and the whole status are computed.
     """
 
     columns: tuple[int, ...] | None
@@ -31,8 +30,7 @@ class RequestedOutputs:
     states: np.ndarray | None
     conserve: bool
     sigma: bool = False
-    trust: bool = False
-    status: bool = False
+    reliability: bool = False
 
     def select(self, abundances: np.ndarray) -> np.ndarray:
         """Return the requested species of all, `(..., S)` to `(..., requested)`."""

@@ -31,6 +31,16 @@ class Status(IntFlag):
 
 UNRELIABLE = 63
 """All bits that speak against a state."""
+MEANINGS = {
+    Status.PARAMETER: "a parameter lies outside the trained range",
+    Status.TIME: "a time step or the age lies outside the trained range",
+    Status.UNLIKE: "unlike training",
+    Status.ERROR: "the expected error is above the threshold",
+    Status.TOTALS: "element totals could not be restored, or unphysical",
+    Status.INPUT: "invalid input",
+    Status.SOLVED: "solved by the fallback",
+}
+"""What each bit says of a state."""
 
 RISKS = {
     "expected_error": Status.ERROR,
@@ -43,6 +53,17 @@ RISKS = {
     "conservation": Status.TOTALS,
 }
 """The bit that each of `layers.trust_model.RISKS` sets where it is too large."""
+
+
+def is_reliable(status: np.ndarray) -> np.ndarray:
+    """Return where a status has no bit of `UNRELIABLE`, bool of the same shape."""
+    return (status & np.uint8(UNRELIABLE)) == 0
+
+
+def count_bits(status: np.ndarray) -> dict[str, int]:
+    """Return how many states have each bit that occurs, by the bit's name."""
+    counts = {bit.name: int((status & np.uint8(bit) > 0).sum()) for bit in MEANINGS}
+    return {str(name).lower(): count for name, count in counts.items() if count}
 
 
 def status_of_ranges(

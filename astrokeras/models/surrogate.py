@@ -1,4 +1,4 @@
-"""The surrogate: a trained emulator in physical units, with its metadata and trust."""
+"""The surrogate: a trained emulator in physical units that knows its limits."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,8 @@ from astrokeras.models.requested_outputs import (
     choose_columns,
     choose_states,
 )
+from astrokeras.models.status import is_reliable
+from astrokeras.models.trust_assessment import covered
 from astrokeras.system import arguments
 from astrokeras.system.old_names import SURROGATE, rename_keys
 
@@ -56,7 +58,7 @@ class Surrogate(PhysicalEmulator):
             reconstruction residual (root mean square, in units of the latents'
             spread); 0 adds no residual.
         trust: The fitted `Trust` (or its serialised configuration), which provides
-            error bars and trust scores; `None` if the surrogate is not calibrated.
+            error bars and expected errors; `None` if the surrogate is not calibrated.
         version: Version of the format.
         **kwargs: Base model arguments.
 
@@ -147,9 +149,10 @@ class Surrogate(PhysicalEmulator):
         strict: bool = False,
         conserve: bool | None = None,
         return_sigma: bool = False,
-        return_trust: bool = False,
-        fallback: Callable[..., Any] | None = None,
+        return_expected_error: bool = False,
+        return_reliable: bool = False,
         return_status: bool = False,
+        fallback: Callable[..., Any] | None = None,
         on_error: str = "raise",
     ) -> Any:
         """Evolve tracers.
@@ -166,14 +169,13 @@ class Surrogate(PhysicalEmulator):
                 `(N, T, 3, P)`: mean, first and last value of each (arithmetic mean for
                 densities, geometric mean for the others). A surrogate of one fixed time
                 step uses the mean alone.
-            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step. Each
-                tracer has its own times, and each interval its own length within
-                `dt_range`.
+            time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step;
+                intervals may differ within `dt_range`.
             species: Names of the requested species, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only the requested species are decoded, unless
-                element totals are conserved, which takes all species.
-            state_indices: Numbers of the requested states, 0 to T or negative from the
-                end.
+                element totals are conserved or the surrogate is calibrated: both take
+                all species.
+            state_indices: Numbers of the requested states, 0 to T, or negative ones.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training ranges is an error and not a warning.
             conserve: Whether every state receives the element totals of its tracer's
@@ -181,36 +183,34 @@ class Surrogate(PhysicalEmulator):
             return_sigma: Whether to return error bars: 90 % of errors
                 |log10 p - log10 x| lie within 1.645 sigma, in dex, of the shape of the
                 abundances.
-            return_trust: Whether to return trust scores, `(N, T+1 or
-                len(state_indices))`, 1 to 0: states below 0.5 should be solved instead.
-                See `layers.trust_model.Trust`. Unphysical states have trust 0:
-                abundances that are not finite or not positive, or conserved element
-                totals that are off by more than 1e-3. Without `return_trust` and
-                `return_status`, a warning counts them.
+            return_expected_error: Whether to return the expected error of each state,
+                `(N, T+1 or len(state_indices))`, mean over species, dex; 0 for state 0.
+            return_reliable: Whether to return which states are reliable, bool of the
+                same shape: no bit of the status speaks against them. Other states
+                should be solved instead.
+            return_status: Whether to return the status, uint8 of the same shape: a sum
+                of bits, see `models.status.Status`. 0 is fine; 1 a parameter outside
+                the trained range, 2 the time, 4 unlike training, 8 an expected error
+                above the threshold, 16 unphysical (element totals not restored,
+                abundances not finite or not positive), 32 invalid input, 64 solved by
+                the fallback. Without calibration it covers ranges and physics alone.
             fallback: Your solver, `fallback(initial, physical, time)` with `(n, S)`,
                 `(n, T, ...)` and years `(n, T+1)` of the tracers that have a requested
-                state of trust below 0.5. It returns abundances `(n, T+1, S)`, which
-                replace the prediction, with sigma 0 and trust 1.
-            return_status: Whether to return the status, `(N, T+1 or
-                len(state_indices))`, uint8: a sum of bits, see `models.status.Status`.
-                0 is fine; 1 a parameter outside the trained range, 2 the time, 4 unlike
-                training, 8 a large expected error, 16 element totals not restored, 32
-                invalid input, 64 solved by the fallback. Without calibration the status
-                covers the ranges alone.
+                state that is not reliable. It returns abundances `(n, T+1, S)`, which
+                replace the prediction, with sigma and expected error 0.
             on_error: `"raise"`, or `"flag"`: tracers with invalid values or intervals
-                are returned as NaN, with trust 0 and their status; the others are
-                evolved.
+                are returned as NaN with their status; the others are evolved.
 
         Returns:
             Abundances, `(N, T+1 or len(state_indices), S or len(species))`, float32;
-            with `return_sigma`, `return_trust` or `return_status` a tuple that holds
-            the requested arrays in this order.
+            with `return_sigma`, `return_expected_error`, `return_reliable` or
+            `return_status` a tuple that holds the requested arrays in this order.
 
         Raises:
             InputError: For shapes that disagree, values that are masked, not finite or
                 not physical, labels and units that do not match, unknown species, or
-                time steps outside `dt_range`; for error bars or trust of a surrogate
-                that is not calibrated.
+                time steps outside `dt_range`; for error bars, expected errors or
+                reliability of a surrogate that is not calibrated.
         """
         batch_size = arguments.whole("batch_size", batch_size, low=1)
         flag = arguments.choice("on_error", on_error, "raise", "flag") == "flag"
@@ -219,19 +219,20 @@ class Surrogate(PhysicalEmulator):
             strict=strict,
             conserve=conserve,
             return_sigma=return_sigma,
-            return_trust=return_trust,
+            return_expected_error=return_expected_error,
+            return_reliable=return_reliable,
             return_status=return_status,
         )
-        needs_trust = return_sigma or return_trust or fallback is not None
-        self._check_calibration(needs_trust, fallback)
+        asked = return_sigma or return_expected_error or return_reliable
+        asked = asked or fallback is not None
+        self._check_calibration(asked, fallback)
         inputs = check_tracers(self.metadata, initial, physical, time, flag)
         requested = RequestedOutputs(
             *choose_columns(self.species, species),
             choose_states(state_indices, inputs.time.shape[1] - 1),
             conserve,
             sigma=return_sigma,
-            trust=needs_trust or (return_status and self.metadata.calibrated),
-            status=return_status,
+            reliability=asked or (return_status and self.metadata.calibrated),
         )
         report = OutOfRangeReport(self.metadata)
         report.add(*inputs.valid())
@@ -242,29 +243,49 @@ class Surrogate(PhysicalEmulator):
         evolved = evolve(self, inputs, requested, batch_size)
         if fallback is not None:
             apply_fallback(evolved, inputs, requested, fallback, self.species)
-        elif not (return_trust or return_status):
+        elif not (return_reliable or return_status):
             evolved.warn_unphysical(stacklevel=2)
+            if self.metadata.calibrated:
+                evolved.warn_unreliable(stacklevel=2)
         outputs = [evolved.abundances]
-        outputs += [evolved.sigma] * return_sigma
-        outputs += [evolved.trust] * return_trust
-        outputs += [evolved.status] * return_status
+        outputs += [evolved.sigma] * bool(return_sigma)
+        outputs += [evolved.expected_error] * bool(return_expected_error)
+        outputs += [is_reliable(evolved.status)] * bool(return_reliable)
+        outputs += [evolved.status] * bool(return_status)
         return tuple(outputs) if len(outputs) > 1 else outputs[0]
 
+    def covers(self, initial: Any, physical: Any, time: Any) -> np.ndarray:
+        """Return which states can be reliable, before any rollout.
+
+        A state is covered if state 0, the parameters up to the state and its time lie
+        inside the training ranges and, with calibration, the parameters are not too far
+        from those of training. Tracers with invalid values are not covered.
+
+        Returns:
+            Bool, `(N, T)`, one for each state after state 0.
+
+        Raises:
+            InputError: For shapes, masks and labels that `emulate` refuses too.
+        """
+        return covered(
+            self, check_tracers(self.metadata, initial, physical, time, True)
+        )
+
     def _check_calibration(self, needed: bool, fallback: Any) -> None:
-        """Raise InputError if trust is needed and the surrogate is not calibrated."""
+        """Raise InputError if calibration is needed and there is none."""
         if fallback is not None:
             arguments.function("fallback", fallback)
         if needed and not self.metadata.calibrated:
             raise InputError(
-                "this surrogate is not calibrated and has neither error bars nor trust "
-                "scores; train it with a validation split, or request neither."
+                "this surrogate is not calibrated and has neither error bars nor "
+                "expected errors; train it with a validation split, or request neither."
             )
 
     def initial_condition(self, name: str) -> np.ndarray:
         """Return the named initial abundances, `(S,)`.
 
         Raises:
-            InputError: If there are none of this name; the message lists the names.
+            InputError: If none has this name; the message lists the names.
         """
         return self.metadata.initial_condition(name)
 

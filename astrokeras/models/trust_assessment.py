@@ -1,12 +1,17 @@
-"""Trust assessment: expected errors and trust scores of a surrogate's rollouts."""
+"""Trust assessment: expected errors and status of a surrogate's rollouts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from astrokeras.models.metadata import LEAST_TRUST
+from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
-from astrokeras.models.status import status_of_risks
+from astrokeras.models.status import (
+    Status,
+    is_reliable,
+    status_of_ranges,
+    status_of_risks,
+)
 
 
 @dataclass
@@ -17,21 +22,16 @@ class TrustAssessment:
         expected: Expected error of each state, mean over species, dex, (N, T+1); 0 for
             state 0, which is given.
         risks: Risks of each state in the order of `layers.trust_model.RISKS`, as
-            multiples of the largest value that is still trusted, (N, T+1, risks).
+            multiples of the largest value that is still reliable, (N, T+1, risks).
     """
 
     expected: np.ndarray
     risks: np.ndarray
 
     @property
-    def trust(self) -> np.ndarray:
-        """Trust score of each state, 1 to 0, (N, T+1)."""
-        return 1.0 / (1.0 + self.risks.max(-1))
-
-    @property
     def status(self) -> np.ndarray:
-        """Status of each state, (N, T+1); not 0 for states of low trust."""
-        return status_of_risks(~(1.0 / (1.0 + self.risks) >= LEAST_TRUST))
+        """Status of each state, (N, T+1); not 0 where a risk is above 1, or NaN."""
+        return status_of_risks(~(self.risks <= 1.0))
 
 
 def assess_trust(
@@ -76,6 +76,34 @@ def assess_trust(
         unrepaired,
     )
     return TrustAssessment(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
+
+
+def status_before_rollout(
+    surrogate: PhysicalEmulator,
+    initial: np.ndarray,
+    physical: np.ndarray,
+    time: np.ndarray,
+) -> np.ndarray:
+    """Return the status that follows from the inputs alone, (N, T+1) uint8.
+
+    Besides the training ranges it knows, with calibration, how far the parameters are
+    from those of training. The arguments are those of `status_of_ranges`.
+    """
+    status = status_of_ranges(surrogate.metadata, initial, physical, time)
+    trust = surrogate.trust
+    if trust is not None:
+        far = trust.distance_of_parameters(scale_parameters(surrogate, physical))
+        status[:, 1:][far > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
+    return status
+
+
+def covered(surrogate: PhysicalEmulator, inputs: TracerInputs) -> np.ndarray:
+    """Return which states `Surrogate.covers`, (N, T) bool."""
+    status = np.repeat(inputs.rejected[:, None], inputs.time.shape[1], axis=1)
+    good = np.flatnonzero(inputs.rejected == 0)
+    with surrogate.functions.lock:
+        status[good] = status_before_rollout(surrogate, *inputs.rows(good))
+    return is_reliable(status)[:, 1:]
 
 
 def scale_parameters(surrogate: PhysicalEmulator, physical: np.ndarray) -> np.ndarray:

@@ -200,29 +200,29 @@ def plot_reconstruction(
 
 
 def plot_remaining_error(
-    sent: Sequence[float], dex: Sequence[float], flagged: float
+    sent: Sequence[float], dex: Sequence[float], unreliable: float
 ) -> Figure:
-    """Plot the error that remains if the least trusted states are solved instead.
+    """Plot the error that remains if unreliable states are solved instead.
 
     Args:
         sent: Shares of states sent to the solver.
         dex: Mean error of the other states.
-        flagged: Share of states with a trust score below 0.5.
+        unreliable: Share of states that are not reliable.
     """
     figure = new_figure(8, 4.2)
     axes = figure.add_subplot()
     axes.plot(sent, dex, "o-", color=LOOK["surrogate"][0], ms=4, lw=2.2)
-    axes.axvline(flagged, color="0.5", ls="--", lw=1.2)
+    axes.axvline(unreliable, color="0.5", ls="--", lw=1.2)
     axes.annotate(
-        " trust below 0.5",
-        (flagged, 0.95),
+        " not reliable",
+        (unreliable, 0.95),
         xycoords=("data", "axes fraction"),
         va="top",
         color="0.35",
         fontsize=9,
     )
     axes.set(
-        xlabel="share of states sent to the solver, the least trusted first",
+        xlabel="share of states sent to the solver, largest expected error first",
         ylabel="error of the others (dex)",
         xlim=(0, 0.92),
         ylim=(0, None),

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -15,15 +16,11 @@ import numpy as np
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.models.out_of_range import OutOfRangeReport
-from astrokeras.prediction.file_status import (
-    STATUS,
-    find_status,
-)
+from astrokeras.models.status import MEANINGS, count_bits, is_reliable
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
-from astrokeras.prediction.tracer_rollout import read_given, roll_out_with_trust
+from astrokeras.prediction.tracer_rollout import read_given, roll_out_with_status
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
     check_steps,
@@ -34,6 +31,10 @@ from astrokeras.system import arguments
 from astrokeras.system.atomic_files import hash_file
 from astrokeras.system.close_names import suggest
 
+STATUS = "a sum of bits, 0 fine: " + "; ".join(
+    f"{int(bit)} {meaning}" for bit, meaning in MEANINGS.items()
+)
+"""Meaning of the dataset `status` of a predicted file."""
 COMPRESSION: dict[str, int | None] = {"gzip": 1, "none": None}
 
 
@@ -45,20 +46,16 @@ class Prediction:
         path: The file.
         tracers: Number of tracers.
         states: Predicted states, without state 0 and states beyond a tracer's length.
-        fine: States with status 0.
-        outside: States with status 1.
-        not_finite: States with status 2.
-        doubtful: States with status 3.
+        reliable: Reliable states; without calibration, those inside the ranges.
+        status: Number of states with each bit of `models.status.Status`, by its name.
         warnings: A line for each training range that is left.
     """
 
     path: Path
     tracers: int
     states: int
-    fine: int
-    outside: int
-    not_finite: int
-    doubtful: int
+    reliable: int
+    status: dict[str, int]
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -84,9 +81,8 @@ def predict(
 
     The whole input is checked first and then predicted in batches; memory does not grow
     with the file. Finished batches are kept in a folder beside the file until all are
-    finished, so that an interrupted prediction can be resumed. The result has a dataset
-    `status` with a value for each state and, from a calibrated surrogate, `trust`, see
-    `Surrogate.emulate`.
+    finished, so that an interrupted prediction can be resumed. The result has datasets
+    `status` and `expected_error` with a value for each state, see `Surrogate.emulate`.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
@@ -141,7 +137,7 @@ def predict(
             "tracers at once": size,
             "compression": compression,
         }
-        counts = np.zeros(4, dtype=np.int64)
+        states, reliable, bits = 0, 0, Counter[str]()
         with output.opened(signature, resume), ExitStack() as stack:
             surrogate = target.load()
             if target.sha256() != signature["surrogate"]:
@@ -156,25 +152,23 @@ def predict(
                         status = file["status"][:]
                 else:
                     with _open_writer(path, store, target, compression) as writer:
-                        status = _write_block(
-                            writer, surrogate, given, columns, size, target.metadata
-                        )
+                        status = _write_block(writer, surrogate, given, columns, size)
                 valid = np.arange(store.states) < given.length[:, None]
-                counts += np.bincount(status[:, 1:][valid[:, 1:]], minlength=4)
+                found = status[:, 1:][valid[:, 1:]]
+                states += found.size
+                reliable += int(is_reliable(found).sum())
+                bits.update(count_bits(found))
                 if advance:
                     advance(int(given.rows[-1]) + 1, store.tracers)
             with _open_writer(output.out, store, target, compression) as writer:
                 for number in range(-(-store.tracers // size)):
                     writer.append_file(output.block(number))
-    fine, outside, not_finite, doubtful = counts.tolist()
     return Prediction(
         path=output.out,
         tracers=store.tracers,
-        states=int(counts.sum()),
-        fine=fine,
-        outside=outside,
-        not_finite=not_finite,
-        doubtful=doubtful,
+        states=states,
+        reliable=reliable,
+        status=dict(bits),
         warnings=lines,
     )
 
@@ -185,15 +179,11 @@ def _write_block(
     given: Tracers,
     columns: np.ndarray,
     size: int,
-    metadata: SurrogateMetadata,
 ) -> np.ndarray:
     """Predict some tracers, write them and return their status."""
-    predicted, trust = roll_out_with_trust(surrogate, given, columns, size)
-    status = find_status(given, predicted, columns, metadata, trust)
-    valid = np.arange(predicted.shape[1]) < given.length[:, None]
-    predicted[~valid] = trust[~valid] = np.nan
+    predicted, expected, status = roll_out_with_status(surrogate, given, columns, size)
     given.abundances = predicted
-    writer.append(given, status=status, trust=trust)
+    writer.append(given, status=status, expected_error=expected)
     return status
 
 
@@ -268,7 +258,7 @@ def _open_writer(
         states=store.states,
         attributes=attributes,
         compression=COMPRESSION[compression],
-        extra={"status": "u1", "trust": "f4"},
+        extra={"status": "u1", "expected_error": "f4"},
     )
 
 

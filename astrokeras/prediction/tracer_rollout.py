@@ -29,14 +29,14 @@ def batch_size(wanted: int, tracers: int, states: int, species: int) -> int:
 def roll_out(
     surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
 ) -> np.ndarray:
-    """Return the predicted abundances of tracers, see `roll_out_with_trust`."""
+    """Return the predicted abundances of tracers, see `roll_out_with_status`."""
     return _roll_out(surrogate, tracers, columns, size, {})[0]
 
 
-def roll_out_with_trust(
+def roll_out_with_status(
     surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return predicted abundances and trust scores of tracers, from their state 0.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return abundances, expected errors and status of tracers, from their state 0.
 
     Batches with fewer tracers than `size` are filled up, so that one shape is compiled.
 
@@ -47,16 +47,23 @@ def roll_out_with_trust(
         size: Tracers in a batch.
 
     Returns:
-        Abundances, (n, T+1, S) float32, including state 0, and trust scores, (n, T+1),
-        NaN if the surrogate is not calibrated. States beyond a tracer's length have no
-        meaning.
+        Abundances, (n, T+1, S) float32, including state 0; expected errors, dex,
+        (n, T+1), NaN if the surrogate is not calibrated; and the bits of
+        `models.status.Status`, (n, T+1). States beyond a tracer's length are NaN, and
+        their status is 0.
     """
+    options = {"return_status": True}
     if getattr(surrogate, "trust", None) is None:
-        predicted = roll_out(surrogate, tracers, columns, size)
-        return predicted, np.full(predicted.shape[:2], np.nan, "float32")
-    options = {"return_trust": True}
-    predicted, trust = _roll_out(surrogate, tracers, columns, size, options)
-    return predicted, trust
+        predicted, status = _roll_out(surrogate, tracers, columns, size, options)
+        expected = np.full(status.shape, np.nan, "float32")
+    else:
+        options["return_expected_error"] = True
+        parts = _roll_out(surrogate, tracers, columns, size, options)
+        predicted, expected, status = parts
+    beyond = np.arange(status.shape[1]) >= tracers.length[:, None]
+    predicted[beyond] = expected[beyond] = np.nan
+    status[beyond] = 0
+    return predicted, expected, status
 
 
 def _roll_out(

@@ -9,7 +9,11 @@ from astrokeras.system.atomic_files import read_json
 from astrokeras.system.close_names import suggest
 from astrokeras.system.folder_replacement import KEPT, recover
 from astrokeras.system.input_paths import check_input, refuse_unexpanded
-from astrokeras.system.old_names import rename_configuration, rename_stage
+from astrokeras.system.old_names import (
+    rename_configuration,
+    rename_metrics,
+    rename_stage,
+)
 from astrokeras.system.package_data import resource
 
 
@@ -75,7 +79,7 @@ class Run:
         """Return the figures in `metrics.json`, empty if there are none yet."""
         if not self.metrics.is_file():
             return {}
-        return read_json(self.metrics, "remove it, or evaluate again")
+        return rename_metrics(read_json(self.metrics, "remove it, or evaluate again"))
 
 
 def _rename_stages(record: Any) -> None:

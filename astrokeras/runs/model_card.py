@@ -61,7 +61,7 @@ def _limits(metadata: SurrogateMetadata) -> str:
             f"- held fixed in training: {', '.join(metadata.fixed) or 'nothing noted'}",
             f"- initial conditions: {', '.join(metadata.initial_conditions)}",
             f"- abundances below {metadata.floor:g} are treated as equal",
-            "- outside these ranges predictions have a warning and a low trust score",
+            "- outside these ranges predictions have a warning and are not reliable",
             f"- {conserved}",
             "- charge is not conserved, as it is not by the solver",
         ]
@@ -103,21 +103,21 @@ def _figures(metrics: Mapping[str, Any]) -> str:
 
 
 def _reliability(metrics: Mapping[str, Any]) -> list[str]:
-    """Return lines on coupled rollouts, error bars and trust, if they were measured."""
+    """Return lines on coupled rollouts and reliability, if they were measured."""
     lines = []
     if "closed_loop" in metrics:
         lines.append(
             "- re-encoded at every step, as a grid code does: "
             f"{metrics['closed_loop']['dex']:.4g} dex"
         )
-    if "trust" in metrics:
-        bars, trust = metrics["error_bars"], metrics["trust"]
-        rest = "no state is trusted"
-        if trust["remaining"] is not None:
-            rest = f"the others have a mean error of {trust['remaining']:.4g} dex"
+    if "reliability" in metrics:
+        bars, quality = metrics["error_bars"], metrics["reliability"]
+        rest = "no state is reliable"
+        if quality["reliable_dex"] is not None:
+            rest = f"the others have a mean error of {quality['reliable_dex']:.4g} dex"
         lines += [
             f"- 90 % error bars cover {bars['coverage']:.1%}",
-            f"- trust below 0.5: {trust['flagged']:.1%} of the states; {rest}",
+            f"- not reliable: {quality['unreliable']:.1%} of the states; {rest}",
         ]
     return lines
 

@@ -25,6 +25,16 @@ STAGE = EMULATOR | {
 """Keys of a stage's settings, in checkpoints, `config.yaml` and `provenance.json`."""
 CONFIGURATION = {"members": "ensemble_size", "tolerance": "reliability_threshold"}
 """Keys at the root of a configuration, in the same files."""
+METRICS = {"trust": "reliability"}
+RELIABILITY = {
+    "flagged": "unreliable",
+    "flagged_large": "unreliable_large",
+    "flagged_good": "unreliable_good",
+    "remaining": "reliable_dex",
+    "wrong": "corrupted",
+    "tolerance": "reliability_threshold",
+}
+"""Keys of `metrics.json`, and of its figures of reliability."""
 
 
 def rename_keys(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
@@ -46,6 +56,14 @@ def rename_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
     for stage in ("autoencoder", "emulator"):
         if isinstance(renamed.get(stage), Mapping):
             renamed[stage] = rename_stage(renamed[stage])
+    return renamed
+
+
+def rename_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a `metrics.json` under its new names."""
+    renamed = rename_keys(metrics, METRICS)
+    if isinstance(renamed.get("reliability"), Mapping):
+        renamed["reliability"] = rename_keys(renamed["reliability"], RELIABILITY)
     return renamed
 
 

@@ -1,4 +1,4 @@
-"""Calibration of error bars and trust scores on held-out simulations."""
+"""Calibration of error bars and expected errors on held-out simulations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ EVERY = 3  # stride in states for quantiles, as neighbours in time are correlate
 LEAST_ERROR = 1e-3  # lower limit of the error, dex
 # Lower limit of the half-width in expected errors, for species always at the floor.
 LEAST_WIDTH = 0.01
-# States are trusted up to this quantile of the distances of good calibration states.
+# States are reliable up to this quantile of the distances of good calibration states.
 QUANTILE = 0.965
 # Largest reconstruction error of an input, in 99th percentiles of that of true states.
 RECONSTRUCTION = 2.0
@@ -53,7 +53,7 @@ class Calibration:
 
 
 def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
-    """Fit the error bars and trust scores of a surrogate.
+    """Fit the error bars and expected errors of a surrogate.
 
     Args:
         surrogate: A trained `Surrogate`.
@@ -68,7 +68,7 @@ def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
         if not len(rows):
             report(
                 "No simulations for calibration: the surrogate has no error bars and "
-                "no trust scores."
+                "no expected errors."
             )
             return None
         trust = Trust(
@@ -176,7 +176,7 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
 
 
 def _fit(trust: Trust, rollouts: Calibration) -> None:
-    """Fit the expected error, the half-widths of intervals and the limits of trust.
+    """Fit the expected error, the half-widths of intervals and the largest distances.
 
     The intervals are conformal (Vovk et al. 2005) by simulation: intervals fitted to
     all simulations but one cover the fraction `COVERAGE` of the errors in that one, on

@@ -116,7 +116,7 @@ def combine(members: Sequence[Run], run: Run) -> Surrogate:
 def calibrate_surrogate(
     config: Config, source: Path, run: Run, surrogate: Surrogate | None = None
 ) -> None:
-    """Add error bars and trust scores to `surrogate.keras`, unless it has them.
+    """Add error bars and expected errors to `surrogate.keras`, unless it has them.
 
     Args:
         config: Configuration of the training.

@@ -63,7 +63,7 @@ def train(
         overwrite: Whether an existing run of this name may be replaced. It is kept in
             the folder until the new run is finished.
         device: `cpu` or `gpu`; by default a GPU if there is one.
-        calibrated: Whether the surrogate gets error bars and trust scores.
+        calibrated: Whether the surrogate gets error bars and expected errors.
 
     Returns:
         The run.

@@ -62,14 +62,14 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     for key, value in expected.items():
         assert figures[key] == pytest.approx(value, rel=1e-6), key
 
-    # One may be so bad that none of its states is trusted.
+    # One may be so bad that none of its states is reliable.
     copy = Run(shutil.copytree(run, tmp_path / "bad"))
     figures["error_bars"] = {"coverage": 0.9}
-    figures["trust"] = {"flagged": 1.0, "remaining": None}
+    figures["reliability"] = {"unreliable": 1.0, "reliable_dex": None}
     copy.metrics.write_text(json.dumps(figures))
     write_card(copy)
     assert (
-        "100.0% of the states; no state is trusted"
+        "100.0% of the states; no state is reliable"
         in (copy.path / "card.md").read_text()
     )
 

@@ -21,14 +21,14 @@ def path(tmp_path):
 
 @pytest.fixture
 def trusting():
-    """A calibrated stand-in, whose scores do not depend on the length of a rollout."""
+    """A calibrated stand-in, whose states beyond the fifth are not reliable."""
 
-    def score(initial, physical):
+    def expected(initial, physical):
         return np.tile(
-            np.where(np.arange(physical.shape[1] + 1) > 5, 0.4, 0.6), (len(initial), 1)
+            np.where(np.arange(physical.shape[1] + 1) > 5, 0.3, 0.1), (len(initial), 1)
         )
 
-    return Trusting(np.full(len(SPECIES), 0.1), score, error=0.05)
+    return Trusting(np.full(len(SPECIES), 0.1), expected, error=0.05)
 
 
 def test_report_is_complete_and_self_contained(path, trusting, tmp_path):
@@ -70,7 +70,7 @@ def test_stress_tests_join_report_table_and_json_if_they_ran(
         assert ("parameters mixed between tracers" in text) == stress
         assert "90 % error bars cover" in text
     stored = json.loads(found.to_json())
-    assert ("long" in stored) == ("wrong" in stored["trust"]) == stress
+    assert ("long" in stored) == ("corrupted" in stored["reliability"]) == stress
 
 
 def test_everything_is_escaped(path):

@@ -76,11 +76,11 @@ def test_each_kind_of_corruption_is_what_its_name_says(tmp_path, rng, wrong):
         abundances=np.repeat(initial, 9, axis=1).astype("f4"),
     )
 
-    def score(initial, physical):
+    def expected(initial, physical):
         seen = SEEN[wrong](initial, physical)
-        return np.tile(np.where(seen, 0.1, 0.9)[:, None], (1, 9))
+        return np.tile(np.where(seen, 0.9, 0.1)[:, None], (1, 9))
 
-    found = run_tests(tmp_path / "t.h5", Trusting(np.ones(S), score)).corrupted
+    found = run_tests(tmp_path / "t.h5", Trusting(np.ones(S), expected)).corrupted
 
     # Some tracers of a block of five may be mixed with themselves.
     assert found[wrong] > (0.6 if wrong == "mixed" else 0.85)

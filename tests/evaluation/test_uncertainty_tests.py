@@ -1,18 +1,20 @@
-"""Coverage, scores and flags of a surrogate whose errors and scores are known."""
+"""Coverage, calibration and reliability of a surrogate with known errors."""
 
 import json
+import math
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from standin import SPECIES, StandIn, Trusting, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
-from astrokeras.evaluation.context import EvaluationContext, Rollout
+from astrokeras.evaluation.context import EvaluationContext, Prediction, Rollout
 from astrokeras.evaluation.evaluate import evaluate
 from astrokeras.evaluation.uncertainty_tests import (
     ErrorBarTest,
-    TrustTest,
+    ReliabilityTest,
     auroc,
     standard_error,
 )
@@ -35,20 +37,23 @@ def store(tmp_path):
 
 
 def run_tests(store, surrogate):
-    """Return quality of error bars and trust over blocks of five tracers."""
+    """Return quality of error bars and reliability over blocks of five tracers."""
     limits = surrogate.metadata
     context = EvaluationContext(store, store.rows(), np.arange(4), surrogate, limits, 5)
-    tests = [ErrorBarTest(surrogate.value("constant_width")), TrustTest(0.2)]
+    tests = [ErrorBarTest(surrogate.value("constant_width")), ReliabilityTest(0.2)]
     rollout = Rollout.whole(context.roll_out, tests)
     for block in context.blocks():
         rollout.update(block)
     return [one.result() for one in tests]
 
 
+THRESHOLD = 0.2  # dex
+
+
 def by_time(initial, physical):
-    """Trusted for five steps, but every second tracer, which starts poor, for seven."""
+    """Reliable for five steps, every second tracer, which starts poor, for seven."""
     last = np.where(initial.max(1) < 1e-5, 7.5, 5.5)
-    return 1 / (1 + np.arange(physical.shape[1] + 1) / last[:, None])
+    return THRESHOLD * np.arange(physical.shape[1] + 1) / last[:, None]
 
 
 @pytest.fixture
@@ -59,10 +64,10 @@ def found(store):
 
 @pytest.fixture
 def states():
-    """Step and trust of every valid state after the first."""
+    """Step and expected error of every valid state after the first."""
     steps = np.concatenate([np.arange(1, n + 1) for n in STEPS])
     last = np.repeat(np.where(np.arange(12) % 2, 7.5, 5.5), STEPS)
-    return steps, 1 / (1 + steps / last)
+    return steps, THRESHOLD * steps / last
 
 
 def test_auroc_counts_pairs_and_halves_ties(rng):
@@ -109,7 +114,7 @@ def test_the_range_of_the_coverage_is_by_simulation(found):
 
 
 def test_states_at_the_floor_are_not_counted(tmp_path):
-    """Their errors are not known; trust counts them as it counts all."""
+    """Their errors are not known; reliability counts them as all."""
     tracers = write_tracers(tmp_path / "t.h5")
     tracers.abundances[:, 1:, 3] = 1e-20
     write_tracers(tmp_path / "t.h5", abundances=tracers.abundances)
@@ -132,27 +137,83 @@ def test_the_interval_score_is_width_and_penalty(found, states):
     assert bars.score_constant == pytest.approx(score(np.full(S, 0.3)), rel=1e-4)
 
 
-def test_trust_is_judged_by_what_it_flags(found, states):
-    steps, trust = states
-    error, flagged = ERROR * steps, trust < 0.5
+def test_reliability_is_judged_by_what_it_flags(found, states):
+    steps, expected = states
+    error, flagged = ERROR * steps, expected > THRESHOLD
     large = error > 0.3  # from state 6 on
 
     _, judged = found
     assert 0.5 < flagged[large].mean() < 1
-    assert judged.flagged == pytest.approx(flagged.mean())
-    assert judged.flagged_large == pytest.approx(flagged[large].mean())
-    assert judged.flagged_good == 0
-    assert judged.remaining == pytest.approx(error[~flagged].mean(), rel=1e-4)
-    pairs = trust[~large][:, None] - trust[large]
-    expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
-    assert 0.9 < expected < 1
-    assert judged.auroc == pytest.approx(expected)
+    assert judged.unreliable == pytest.approx(flagged.mean())
+    assert judged.unreliable_large == pytest.approx(flagged[large].mean())
+    assert judged.unreliable_good == 0
+    assert judged.reliable_dex == pytest.approx(error[~flagged].mean(), rel=1e-4)
+    pairs = expected[large] - expected[~large][:, None]
+    area = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
+    assert 0.9 < area < 1
+    assert judged.auroc == pytest.approx(area)
     assert judged.reliability_threshold == 0.2
 
 
-def test_the_curve_sends_the_least_trusted_first(found, states):
-    steps, trust = states
-    order = np.lexsort((np.arange(len(trust)), trust.astype("f4")))
+def calibrated_by_hand(expected, error):
+    """Mean expected and true errors of each factor of two with 1 % of the states."""
+    octaves = {}
+    for e, dex in zip(expected, error, strict=True):
+        if math.isfinite(e):
+            octaves.setdefault(math.floor(math.log2(e)), []).append((e, dex))
+    table = {"expected": [], "dex": [], "share": []}
+    for _, pairs in sorted(octaves.items()):
+        if 100 * len(pairs) >= len(expected):
+            table["expected"].append(sum(e for e, _ in pairs) / len(pairs))
+            table["dex"].append(sum(dex for _, dex in pairs) / len(pairs))
+            table["share"].append(len(pairs) / len(expected))
+    return table
+
+
+def approximately(table):
+    return {name: pytest.approx(values, rel=1e-4) for name, values in table.items()}
+
+
+def test_the_calibration_compares_expected_and_true_errors(found, states):
+    steps, expected = states
+    table = calibrated_by_hand(expected, ERROR * steps)
+
+    assert len(table["share"]) == 5
+    assert sum(table["share"]) == pytest.approx(1)
+    assert found[1].calibration == approximately(table)
+
+
+def test_the_calibration_leaves_out_rare_and_infinite_expectations(rng):
+    expected = 10.0 ** rng.uniform(-2, 0, 300).astype("f4")
+    expected[:2] = 30.0  # 0.7 % of the states
+    expected[2:5] = np.inf, np.nan, 40.0
+    true = rng.uniform(0.01, 0.5, 300)
+    abundances = np.full((1, 301, 1), 1e-5)
+    predicted = abundances.copy()
+    predicted[0, 1:, 0] *= 10.0**true
+    block = SimpleNamespace(
+        time=np.zeros((1, 301)), length=np.array([301]), abundances=abundances
+    )
+    reliable = np.ones((1, 301), bool)
+    test = ReliabilityTest(THRESHOLD)
+    state_0 = np.zeros((1, 1), "f4")
+    expected_error = np.concatenate([state_0, expected[None]], axis=1)
+    test.update(block, Prediction(predicted, None, expected_error, reliable))
+
+    result = test.result()
+
+    table = calibrated_by_hand(expected, true)
+    assert max(table["expected"]) < 1
+    assert result.calibration == approximately(table)
+    # What is not finite goes to the solver first.
+    assert result.curve["dex"][1] == pytest.approx(
+        np.delete(true, np.argsort(-np.nan_to_num(expected, nan=np.inf))[:15]).mean()
+    )
+
+
+def test_the_curve_sends_the_largest_expected_errors_first(found, states):
+    steps, expected = states
+    order = np.lexsort((np.arange(len(expected)), -expected.astype("f4")))
     error = ERROR * steps[order]
 
     curve = found[1].curve
@@ -170,8 +231,8 @@ def test_without_calibration_there_is_nothing_to_test(tmp_path):
     found = evaluate(StandIn(), tmp_path / "t.h5", report=False)
 
     assert found.error_bars is None
-    assert found.trust is None
-    assert not {"error_bars", "trust"} & set(found.metrics)
+    assert found.reliability is None
+    assert not {"error_bars", "reliability"} & set(found.metrics)
 
 
 def test_json_is_plain(found):

@@ -38,7 +38,7 @@ def surrogate():
 
 
 def make_calibrated():
-    """Return one that trusts some states of the tiny tracers and knows its errors."""
+    """Return one to which some states of the tiny tracers are reliable."""
     rng = np.random.default_rng(0)
     surrogate = make_surrogate(rng).replace(trust=make_trust(rng))
     totals = make_tracers().abundances[0, 0].astype("f8") @ surrogate.stoichiometry
@@ -70,18 +70,18 @@ def write_tracks(path, species=(), **changes):
 
 
 def expected_by_hand(surrogate):
-    """Expected errors (n, T) and trusted states (n, T) of the tiny tracers."""
+    """Expected errors (n, T) and reliable states (n, T) of the tiny tracers."""
     tracers = make_tracers()
-    _, sigma, trust = surrogate.emulate(
+    _, sigma, reliable = surrogate.emulate(
         tracers.abundances[:, 0],
         tracers.physical,
         STEP,
         return_sigma=True,
-        return_trust=True,
+        return_reliable=True,
     )
     widths = surrogate.trust.value("half_width")
     expected = NORMAL * sigma[:, 1:, 0] / widths[0]
-    return expected, trust[:, 1:] >= 0.5
+    return expected, reliable[:, 1:]
 
 
 def random_positions(rng, count=40, positions=3, dimensions=4):
@@ -262,14 +262,16 @@ class TestRollouts:
             given = module.read_given(store, slice(0, 20), start=start(surrogate))
         return summarise_rollouts(surrogate, given, ALL, size)
 
-    def test_expected_errors_and_trust_are_those_of_emulate(self, surrogate, tracks):
+    def test_expected_errors_and_reliability_are_those_of_emulate(
+        self, surrogate, tracks
+    ):
         paths = self.follow(surrogate, tracks)
 
-        expected, trusted = expected_by_hand(surrogate)
-        assert 0.2 < trusted.mean() < 0.8
+        expected, reliable = expected_by_hand(surrogate)
+        assert 0.2 < reliable.mean() < 0.8
         valid = np.ones(expected.shape, bool)
         valid[-1, 8:] = False
-        for found, states in ((paths.expected, expected), (paths.trusted, trusted)):
+        for found, states in ((paths.expected, expected), (paths.reliable, reliable)):
             np.testing.assert_allclose(found, states.mean(1, where=valid), rtol=1e-3)
         np.testing.assert_array_equal(paths.steps, [*[12] * 19, 8])
 
@@ -296,7 +298,7 @@ class TestRollouts:
         paths = self.follow(surrogate, tracks)
 
         np.testing.assert_allclose(paths.expected, 0.5, rtol=1e-6)
-        assert (paths.trusted == 0).all()
+        assert (paths.reliable == 0).all()
         assert np.isfinite(paths.positions).all()
 
 
@@ -327,15 +329,16 @@ def test_the_chosen_are_written_as_they_were(surrogate, tracks):
     for name in ("physical", "time", "length", "simulation"):
         np.testing.assert_array_equal(getattr(written, name), getattr(pool, name)[rows])
 
-    expected, trusted = expected_by_hand(surrogate)
+    expected, reliable = expected_by_hand(surrogate)
     valid = np.ones(expected.shape, bool)
     valid[-1, 8:] = False
     each = expected.mean(1, where=valid)
     assert (done.chosen, done.pool, done.left_out) == (5, 20, 0)
     assert done.expected == pytest.approx(each[rows].mean(), rel=1e-3)
     assert done.expected_rest == pytest.approx(np.delete(each, rows).mean(), rel=1e-3)
-    assert done.trusted == pytest.approx(trusted[valid].mean())
-    assert done.trusted_tracers == pytest.approx((trusted | ~valid).all(1).mean())
+    assert done.reliable == pytest.approx(reliable[valid].mean())
+    whole = (reliable | ~valid).all(1)
+    assert done.reliable_tracers == pytest.approx(whole.mean())
 
 
 def test_the_most_useful_come_first_whatever_the_batch(surrogate, tracks):

@@ -1,8 +1,8 @@
-"""Expected errors, error bars and trust against NumPy, and through a surrogate."""
+"""Expected errors, error bars and risks against NumPy, and through a surrogate."""
 
 import numpy as np
 import pytest
-from surrogates import make_surrogate, make_trust, to_numpy
+from surrogates import emulate_with_risks, make_surrogate, make_trust, to_numpy
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 import astrokeras
@@ -15,10 +15,16 @@ from astrokeras.layers.trust_model import (
     spread_out,
 )
 from astrokeras.models.ensemble import Ensemble
+from astrokeras.models.status import Status
 from astrokeras.models.trust_assessment import TrustAssessment
 
 L, P, S, E = 3, len(PARAMETERS), len(SPECIES), 3
 TOLERANCE = 0.2
+JUDGED = {
+    "return_sigma": True,
+    "return_expected_error": True,
+    "return_reliable": True,
+}
 
 
 def fine(count=2, steps=5):
@@ -36,8 +42,8 @@ def fine(count=2, steps=5):
     }
 
 
-def trust_of(layer, given):
-    return TrustAssessment(given["expected"], layer.risks(**given)).trust
+def status_of(layer, given):
+    return TrustAssessment(given["expected"], layer.risks(**given)).status
 
 
 def test_nearest_is_the_smallest_of_all_distances(rng, monkeypatch):
@@ -122,43 +128,46 @@ def test_sigma_is_a_multiple_of_the_expected_error_for_each_species(rng):
     assert (sigma.shape, sigma.dtype) == ((2, 5, S), np.float32)
 
 
-def test_what_nothing_speaks_against_is_trusted(rng):
-    trust = trust_of(make_trust(rng), fine())
+def test_what_nothing_speaks_against_has_status_0(rng):
+    layer = make_trust(rng)
 
-    assert trust.shape == (2, 6)
-    assert (trust[:, 1:] > 0.5).all()
+    status = status_of(layer, fine())
+
+    assert (status.shape, status.dtype) == ((2, 6), np.uint8)
+    assert not status.any()
     # State 0 is given: its totals and its reconstruction alone can be wrong.
-    np.testing.assert_allclose(trust[:, 0], 1 / (1 + 0.2 / 0.3), rtol=1e-5)
+    risks = layer.risks(**fine())[:, 0]
+    np.testing.assert_allclose(risks.max(-1), 0.2 / 0.3, rtol=1e-5)
 
 
-# By how much each of `RISKS` is raised in which argument, and the risk it makes.
+# By how much each of `RISKS` is raised in which argument, the risk it makes, its bit.
 RAISED = {
-    "expected_error": ("expected", 1.1 * TOLERANCE, 1.1),
-    "parameters": ("far_setting", 3.0, 1.5),
-    "states": ("far_state", 6.0, 1.5),
-    "parameter_ranges": ("outside", 0.15, 1.5),
-    "totals": ("totals", 10.0 ** (-1 + 0.03), 1.5),
-    "reconstruction": ("reconstruction", 0.6, 2.0),
-    "t_max": ("late", 1.25, 1.25),
-    "conservation": ("unrepaired", 3e-5, 3.0),
+    "expected_error": ("expected", 1.1 * TOLERANCE, 1.1, Status.ERROR),
+    "parameters": ("far_setting", 3.0, 1.5, Status.UNLIKE),
+    "states": ("far_state", 6.0, 1.5, Status.UNLIKE),
+    "parameter_ranges": ("outside", 0.15, 1.5, Status.PARAMETER),
+    "totals": ("totals", 10.0 ** (-1 + 0.03), 1.5, Status.UNLIKE),
+    "reconstruction": ("reconstruction", 0.6, 2.0, Status.UNLIKE),
+    "t_max": ("late", 1.25, 1.25, Status.TIME),
+    "conservation": ("unrepaired", 3e-5, 3.0, Status.TOTALS),
 }
 
 
 @pytest.mark.parametrize("name", RISKS)
 def test_each_risk_alone_is_enough(rng, name):
     layer, given = make_trust(rng), fine()
-    argument, value, risk = RAISED[name]
+    argument, value, risk, bit = RAISED[name]
     whole = argument in ("totals", "reconstruction")  # of state 0 and so of all
     where = {"totals": 0, "reconstruction": ...}.get(argument, slice(2, None))
     given[argument][1, where] = value
 
     found = layer.risks(**given)
-    trust = trust_of(layer, given)
+    status = status_of(layer, given)
 
     first = 0 if whole else 3  # the third interval leads to state 3
-    assert (trust[0] > 0.5).all()
-    assert (trust[1, :first] > 0.5).all()
-    assert (trust[1, first:] < 0.5).all()
+    assert not status[0].any()
+    assert not status[1, :first].any()
+    assert (status[1, first:] == bit).all()
     np.testing.assert_allclose(found[1, first:, RISKS.index(name)], risk, rtol=1e-4)
 
 
@@ -170,22 +179,31 @@ def test_totals_below_the_trained_ones_are_as_bad_as_those_above(rng):
 
 
 @pytest.mark.parametrize("off", [np.nan, np.inf])
-def test_what_is_not_a_number_is_not_trusted_at_all(rng, off):
+def test_what_is_not_a_number_is_an_infinite_risk(rng, off):
     layer, given = make_trust(rng), fine()
     given["unrepaired"][1, 2] = off
 
-    assert trust_of(layer, given)[1, 3] == 0
+    assert layer.risks(**given)[1, 3].max() == np.inf
+    assert status_of(layer, given)[1, 3] == Status.TOTALS
+
+
+def test_a_risk_that_is_not_a_number_is_flagged(rng):
+    layer, given = make_trust(rng), fine()
+    given["expected"][1, 2] = np.nan
+
+    assert status_of(layer, given)[1].tolist() == [0, 0, 0, Status.ERROR, 0, 0]
 
 
 def test_parameters_outside_once_speak_against_all_later_states(rng):
     layer, given = make_trust(rng), fine()
     given["outside"][1, 2] = 0.15
 
-    trust = trust_of(layer, given)
+    status = status_of(layer, given)
 
-    assert (trust[1, :3] > 0.5).all()
-    assert (trust[1, 3:] < 0.5).all()
-    assert (np.diff(trust[:, 1:], axis=1) <= 0).all()
+    assert not status[1, :3].any()
+    assert (status[1, 3:] == Status.PARAMETER).all()
+    risks = layer.risks(**given)[:, 1:].max(-1)
+    assert (np.diff(risks, axis=1) >= 0).all()
 
 
 @pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
@@ -211,12 +229,12 @@ class TestThroughASurrogate:
         tracers = make_tracers(simulations=3)
         return tracers.abundances[:, 0], tracers.physical, STEP
 
-    def test_error_bars_and_trust_are_those_made_by_hand(self, surrogate):
+    def test_error_bars_and_reliability_are_those_made_by_hand(self, surrogate):
         initial, physical, step = self.given()
         physical[1, 4:6, 1] = surrogate.parameter_ranges["Radfield"][1] * 10**0.5
 
-        _, sigma, trust = surrogate.emulate(
-            initial, physical, step, return_sigma=True, return_trust=True
+        _, sigma, found, reliable, risks = emulate_with_risks(
+            surrogate, initial, physical, step, **JUDGED
         )
 
         layer, emulator = surrogate.trust, surrogate.emulator
@@ -233,7 +251,9 @@ class TestThroughASurrogate:
         expected = np.clip(expected, 0.01, 0.5)
         widths = expected[..., None] * layer.value("half_width")
         np.testing.assert_allclose(NORMAL * sigma[:, 1:], widths, rtol=1e-3)
+        np.testing.assert_allclose(found[:, 1:], expected, rtol=1e-3)
         assert (sigma[:, 0] == 0).all()
+        assert (found[:, 0] == 0).all()
 
         restored = np.log10(surrogate.reconstruct(initial) / initial)
         excess = np.zeros((6, 12))
@@ -248,31 +268,41 @@ class TestThroughASurrogate:
         ]
         assert {0, 1, 2, 3} <= set(np.argmax(each, axis=0).ravel().tolist())
         assert (np.diff(expected, axis=1) >= 0).all()
-        np.testing.assert_allclose(trust[:, 1:], 1 / (1 + np.max(each, 0)), rtol=1e-3)
-        start = np.max(each[-2:], 0)[:, 0]
-        np.testing.assert_allclose(trust[:, 0], 1 / (1 + start), rtol=1e-3)
+        worst, start = np.max(each, 0), np.max(each[-2:], 0)[:, :1]
+        worst = np.concatenate([start, worst], axis=1)
+        np.testing.assert_allclose(risks, worst, rtol=2e-3)
+        clear = np.abs(worst - 1) > 2e-3  # not at the limit, where rounding decides
+        assert clear.mean() > 0.9
+        np.testing.assert_array_equal(reliable[clear], worst[clear] < 1)
+        assert 0.2 < reliable.mean() < 0.8
 
-    def test_beyond_the_trained_duration_nothing_is_trusted(self, surrogate):
+    def test_beyond_the_trained_duration_nothing_is_reliable(self, surrogate):
         initial, physical, step = self.given()
         surrogate.trust.assign(error_range=[0.01, 0.02], largest=[1e3, 1e3, 1e3])
         longer = np.concatenate([physical, physical[:, -1:]], axis=1)
 
-        trust = surrogate.emulate(initial, longer, step, return_trust=True)[1]
+        _, reliable, risks = emulate_with_risks(
+            surrogate, initial, longer, step, return_reliable=True
+        )
 
-        assert (trust[:, :-1] > 0.5).all()
-        np.testing.assert_allclose(trust[:, -1], 1 / (1 + 13 / 12), rtol=1e-5)
+        assert reliable[:, :-1].all()
+        assert not reliable[:, -1].any()
+        np.testing.assert_allclose(risks[:, -1], 13 / 12, rtol=1e-5)
 
     def test_totals_that_cannot_be_restored_are_flagged(self, surrogate):
         surrogate.trust.assign(error_range=[0.01, 0.02], largest=[1e3, 1e3, 1e3])
         surrogate.conservation.steps = 1  # too few for what an untrained decoder says
-        states, trust = surrogate.emulate(*self.given(), return_trust=True)
+        states, status, risks = emulate_with_risks(
+            surrogate, *self.given(), return_status=True
+        )
 
         given = self.given()[0] @ surrogate.stoichiometry
         off = np.abs(states @ surrogate.stoichiometry / given[:, None] - 1).max(-1)
         assert (off[:, 1:] > 1e-4).all()
-        assert (trust[:, 1:] < 0.1).all()
-        free = surrogate.emulate(*self.given(), conserve=False, return_trust=True)[1]
-        assert (free > 0.5).all()
+        assert (risks[:, 1:] > 9).all()
+        assert (status[:, 1:] == Status.TOTALS).all()
+        free = surrogate.emulate(*self.given(), conserve=False, return_reliable=True)
+        assert free[1].all()
 
     def test_moving_parameters_are_judged_by_their_extremes(self, surrogate):
         initial, physical, step = self.given()
@@ -280,19 +310,19 @@ class TestThroughASurrogate:
         moving = np.repeat(physical[:, :, None], 3, axis=2)
         moving[2, 5, 1, 1] = surrogate.parameter_ranges["Radfield"][1] * 10**0.3
 
-        trust = surrogate.emulate(initial, moving, step, return_trust=True)[1]
+        reliable = surrogate.emulate(initial, moving, step, return_reliable=True)[1]
 
-        flagged = np.zeros(trust.shape, bool)
-        flagged[2, 6:] = True
-        np.testing.assert_array_equal(trust < 0.5, flagged)
+        expected = np.ones(reliable.shape, bool)
+        expected[2, 6:] = False
+        np.testing.assert_array_equal(reliable, expected)
 
-    def test_trust_does_not_depend_on_the_states_asked_for(self, surrogate, rng):
+    def test_nothing_depends_on_the_states_asked_for(self, surrogate, rng):
         pair = [make_surrogate(rng).emulator for _ in range(2)]
         ensemble = surrogate.replace(
             emulator=Ensemble(pair, name="ensemble"), trust=make_trust(rng, latents=6)
         )
         given = self.given()
-        options = {"return_sigma": True, "return_trust": True}
+        options = JUDGED | {"return_status": True}
         whole = ensemble.emulate(*given, **options)
 
         some = ensemble.emulate(
@@ -310,7 +340,7 @@ class TestThroughASurrogate:
         for name in surrogate.trust.numbers:
             ours, theirs = (one.trust.value(name) for one in (loaded, surrogate))
             np.testing.assert_array_equal(ours, theirs, name)
-        options = {"return_sigma": True, "return_trust": True}
+        options = JUDGED | {"return_status": True}
         pairs = (one.emulate(*self.given(), **options) for one in (loaded, surrogate))
         for ours, theirs in zip(*pairs, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4)

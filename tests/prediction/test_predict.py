@@ -17,8 +17,8 @@ from standin import (
 
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
+from astrokeras.models.status import Status
 from astrokeras.prediction import tracer_rollout
-from astrokeras.prediction.file_status import find_status
 from astrokeras.prediction.predict import predict
 
 
@@ -55,8 +55,9 @@ def test_writes_the_rollout_of_every_tracer(given, solved, batch):
     for name in ("physical", "time", "length", "tracer", "simulation", "split"):
         np.testing.assert_array_equal(content[name], getattr(tracers, name), name)
     assert content["status"].dtype == np.uint8
-    np.testing.assert_array_equal(content["status"] > 0, np.isnan(expected[..., 0]))
-    assert (done.tracers, done.states, done.fine) == (12, 12 * 8 - 2, 94)
+    assert not content["status"].any()
+    assert (done.tracers, done.states, done.reliable) == (12, 12 * 8 - 2, 94)
+    assert done.status == {}
     assert attributes["surrogate"] == "standin"
     assert attributes["astrokeras_version"]
     assert set(surrogate.batches) == {min(batch, 12)}
@@ -88,8 +89,8 @@ def test_outside_is_announced_and_flagged_from_there_on(given):
 
     status = read(given[1])[0]["status"]
     expected = np.zeros((12, 9), int)
-    expected[3, 5:] = expected[5, 3:] = expected[6, 2:] = expected[7] = 1
-    expected[-1, 7:] = 2
+    expected[3, 5:] = expected[5, 3:] = expected[6, 2:] = Status.PARAMETER
+    expected[7] = Status.UNLIKE
     np.testing.assert_array_equal(status, expected)
     assert len(warned) == len(done.warnings) == 3
     assert (
@@ -99,7 +100,8 @@ def test_outside_is_announced_and_flagged_from_there_on(given):
     assert "gasTemp = 0.25 to 0.5 K" in warned[1]
     assert "(2 of 12 tracers)" in warned[1]
     assert "CO = 0.9 in state 0 lies outside" in warned[2]
-    assert done.outside == 4 + 6 + 7 + 8
+    assert done.status == {"parameter": 4 + 6 + 7, "unlike": 8}
+    assert done.reliable == done.states - (4 + 6 + 7 + 8)
 
 
 def test_strict_refuses_before_writing(given):
@@ -118,14 +120,14 @@ def test_beyond_the_trained_duration_is_outside(given):
     run(given, warned=warned)
 
     status = read(given[1])[0]["status"]
-    assert (status[0] == (np.arange(30) > 20)).all()
+    assert (status[0] == Status.TIME * (np.arange(30) > 20)).all()
     assert "time reaches 2900 yr after state 0, training lasted 2000 yr" in warned[0]
 
 
 def test_what_is_not_finite_is_flagged(given):
     class Broken(StandIn):
-        def emulate(self, *args, **options):
-            predicted = super().emulate(*args, **options)
+        def evolve(self, *args):
+            predicted = super().evolve(*args)
             predicted[2, 5, 1] = np.nan
             predicted[3, 6, 1] = -1.0
             return predicted
@@ -134,47 +136,48 @@ def test_what_is_not_finite_is_flagged(given):
     done = run(given, Broken())
 
     status = read(given[1])[0]["status"]
-    assert (status[2, 5], status[3, 6], done.not_finite) == (2, 2, 2)
+    assert (status[2, 5], status[3, 6]) == (Status.TOTALS, Status.TOTALS)
+    assert (done.status, done.reliable) == ({"totals": 2}, 92)
     assert status[2, 6] == 0
 
 
-def test_what_is_not_trusted_is_flagged_unless_it_is_outside(given):
-    """The less the warmer: each tracer has its own scores."""
+def test_the_file_holds_expected_errors_and_every_reason(given):
+    """The larger the warmer: each tracer has its own expected errors."""
     physical = write_tracers(given[0]).physical
     physical[3, 4, 1] = 2e4  # Radfield, driving state 4 to state 5.
     write_tracers(given[0], physical=physical)
 
-    def score(initial, physical):
-        scores = np.ones((len(physical), 9), "float32")
-        scores[:, 1:] = 1 / (1 + np.log10(physical[..., 3]) / 2)
-        return scores
+    def expected_error(initial, physical):
+        expected = np.zeros((len(physical), 9), "float32")
+        expected[:, 1:] = np.log10(physical[..., 3]) / 10
+        return expected
 
-    done = run(given, Trusting(np.ones(len(SPECIES)), score), batch_size=5)
+    trusting = Trusting(np.ones(len(SPECIES)), expected_error)
+    done = run(given, trusting, batch_size=5)
 
     content, attributes = read(given[1])
-    expected = score(None, np.nan_to_num(physical, nan=1.0))
+    expected = expected_error(None, np.nan_to_num(physical, nan=1.0))
     expected[-1, 7:] = np.nan
-    assert content["trust"].dtype == np.float32
-    np.testing.assert_allclose(content["trust"], expected, rtol=1e-6)
-    status = np.where(expected < 0.5, 3, 0)
-    status[3, 5:] = 1
-    status[-1, 7:] = 2
-    assert {*status[3, 1:5], *status[2]} == {0, 3}
+    assert content["expected_error"].dtype == np.float32
+    np.testing.assert_allclose(content["expected_error"], expected, rtol=1e-6)
+    large = expected > 0.2
+    status = Status.ERROR * large
+    status[3, 5:] |= Status.PARAMETER
+    assert {*status[3], *status[2]} == {0, 1, 8, 9}
     np.testing.assert_array_equal(content["status"], status)
-    counts = (done.fine, done.outside, done.not_finite, done.doubtful)
-    valid = np.delete(status[:, 1:].ravel(), [-2, -1])
-    assert counts == tuple(np.bincount(valid, minlength=4))
-    assert "3 inside the ranges, with a trust score below 0.5" in attributes["status"]
+    assert done.status == {"parameter": 4, "error": large[:, 1:].sum()}
+    assert done.reliable == 94 - (status[:, 1:] > 0).sum()
+    assert "8 the expected error is above the threshold" in attributes["status"]
 
 
-def test_who_is_not_calibrated_knows_no_trust(given):
+def test_who_is_not_calibrated_expects_no_error(given):
     write_tracers(given[0])
     done = run(given)
 
     content, _ = read(given[1])
-    assert content["trust"].shape == content["status"].shape
-    assert np.isnan(content["trust"]).all()
-    assert (done.doubtful, (content["status"] == 3).sum()) == (0, 0)
+    assert content["expected_error"].shape == content["status"].shape
+    assert np.isnan(content["expected_error"]).all()
+    assert (done.status, content["status"].max()) == ({}, 0)
 
 
 @pytest.mark.parametrize("kind", ["name", "file"])
@@ -204,7 +207,7 @@ def test_initial_makes_up_for_missing_starts(given, kept):
     assert not given[1].exists()
     done = run(given, initial="poor", batch_size=5)
 
-    assert done.fine == 94
+    assert done.reliable == 94
     expected = solve(
         np.full((12, len(SPECIES)), 1e-7), np.nan_to_num(tracers.physical, nan=1.0)
     )
@@ -281,8 +284,5 @@ def test_wrong_arguments_are_refused(given, tmp_path):
 
 def test_json_is_plain(given):
     write_tracers(given[0])
-    assert json.loads(json.dumps(run(given).to_json()))["fine"] == 94
-
-
-def test_status_is_part_of_the_interface():
-    assert find_status.__doc__.startswith("Return the status of each state")
+    found = json.loads(json.dumps(run(given).to_json()))
+    assert (found["reliable"], found["status"]) == (94, {})

@@ -25,6 +25,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from surrogates import emulate_with_risks
 from tiny import SPECIES, make_tracers
 
 import astrokeras
@@ -184,10 +185,11 @@ def answer(tracers: Tracers) -> None:
         if surrogate.trust is None:
             values["abundances"] = surrogate.emulate(initial, physical, years)
         else:
-            asked = surrogate.emulate(
-                initial, physical, years, return_sigma=True, return_trust=True
+            *asked, risks = emulate_with_risks(
+                surrogate, initial, physical, years, return_sigma=True
             )
-            values |= zip(("abundances", "sigma", "trust"), asked, strict=True)
+            values |= zip(("abundances", "sigma"), asked, strict=True)
+            values["trust"] = 1 / (1 + risks)
         found |= {f"{name}_{key}": value for key, value in values.items()}
     np.savez("answers.npz", **found)
     shutil.copy("saved_models/whole/history.json", "whole_history.json")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from surrogates import emulate_with_risks
 from tiny import PARAMETERS, SPECIES, make_tracers
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
@@ -61,7 +62,7 @@ def make_surrogate() -> Surrogate:
 
 
 def make_trust(rng: np.random.Generator, elements: int) -> Trust:
-    """Return error bars and trust of no training."""
+    """Return a trust model of no training."""
     trust = Trust(LATENTS, 3, len(SPECIES), elements, REFERENCES)
     trust.assign(
         latent_scale=np.ones(LATENTS),
@@ -85,8 +86,8 @@ def main() -> None:
     surrogate.save(FOLDER / f"format{FORMAT}.keras")
     tracers = make_tracers()
     initial, physical = tracers.abundances[::5, 0], tracers.physical[::5, :4]
-    abundances, sigma, trust = surrogate.emulate(
-        initial, physical, YEARS, return_sigma=True, return_trust=True
+    abundances, sigma, risks = emulate_with_risks(
+        surrogate, initial, physical, YEARS, return_sigma=True
     )
     latents = surrogate.encode(initial)
     np.savez(
@@ -96,7 +97,7 @@ def main() -> None:
         years=YEARS,
         abundances=abundances,
         sigma=sigma,
-        trust=trust,
+        trust=1 / (1 + risks),
         latents=latents,
         decoded=surrogate.decode(latents),
     )

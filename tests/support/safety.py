@@ -7,7 +7,8 @@ within the trained ranges of the species, anywhere between the floor and 1, and 
 within the ranges with a thousandth of their species 0) with parameters in the trained
 box, up to three decades and up to twenty outside of it, in float32 and with the dense
 layers in bfloat16. Finite, positive, element totals within 1e-3 of those given: what
-is not must have trust 0. The sums are made in float64 here. Exit code 1 if one has not.
+is not must have status bit 16. The sums are made in float64 here. Exit code 1 if one
+has not.
 """
 
 import argparse
@@ -35,10 +36,10 @@ class Count:
     Attributes:
         states: All.
         not_finite, not_positive, off: Of those, what cannot be.
-        unflagged: What cannot be and has trust above 0.
-        trusted: Those of trust 0.5 and more.
-        not_a_score: Those whose trust is no number in [0, 1].
-        largest: Largest relative error of a total among the trusted.
+        unflagged: What cannot be and lacks the bit of unphysical states.
+        reliable: Those whose status speaks against nothing.
+        not_an_error: Those whose expected error is no positive number.
+        largest: Largest relative error of a total among the reliable.
     """
 
     states: int = 0
@@ -46,8 +47,8 @@ class Count:
     not_positive: int = 0
     off: int = 0
     unflagged: int = 0
-    trusted: int = 0
-    not_a_score: int = 0
+    reliable: int = 0
+    not_an_error: int = 0
     largest: float = 0.0
 
 
@@ -111,10 +112,15 @@ def add(
     """Evolve states by a step and count what comes of them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        said, scores = surrogate.emulate(
-            initial, physical, time, batch_size=len(initial), return_trust=True
+        said, expected, status = surrogate.emulate(
+            initial,
+            physical,
+            time,
+            batch_size=len(initial),
+            return_expected_error=True,
+            return_status=True,
         )
-    said, trust = said[:, 1].astype("f8"), scores[:, 1]
+    said, expected, status = said[:, 1].astype("f8"), expected[:, 1], status[:, 1]
     atoms = np.asarray(surrogate.stoichiometry, "f8")
     given = np.maximum(initial, surrogate.floor).astype("f4").astype("f8") @ atoms
     finite = np.isfinite(said).all(-1)
@@ -123,16 +129,16 @@ def add(
         error = np.abs(said @ atoms / given - 1).max(-1)
         kept = error <= OFF
     sure = finite & positive & (error <= OFF * ROUNDING)
-    trusted = trust >= 0.5
+    reliable = (status & (1 | 2 | 4 | 8 | 16 | 32)) == 0
     found.states += len(said)
     found.not_finite += int((~finite).sum())
     found.not_positive += int((~positive).sum())
     found.off += int((~kept).sum())
-    found.unflagged += int((~sure & (trust != 0)).sum())
-    found.trusted += int(trusted.sum())
-    found.not_a_score += int((~((trust >= 0) & (trust <= 1))).sum())
-    if trusted.any():
-        found.largest = max(found.largest, float(error[trusted].max()))
+    found.unflagged += int((~sure & (status & 16 == 0)).sum())
+    found.reliable += int(reliable.sum())
+    found.not_an_error += int((~(np.isfinite(expected) & (expected > 0))).sum())
+    if reliable.any():
+        found.largest = max(found.largest, float(error[reliable].max()))
 
 
 def main() -> None:
@@ -152,7 +158,7 @@ def main() -> None:
         one = astrokeras.load(chosen.run, precision=precision)
         began, states = time.perf_counter(), 0
         for kind, found in count(one, chosen.states, chosen.seed):
-            wrong += found.unflagged + found.not_a_score
+            wrong += found.unflagged + found.not_an_error
             states += found.states
             print(f"{precision}, {kind}: {json.dumps(asdict(found))}", flush=True)
         seconds = time.perf_counter() - began

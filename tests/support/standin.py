@@ -5,6 +5,7 @@ from score import ELEMENTS, composition
 
 from astrokeras.data.tracers.reader import Tracers, TracerWriter
 from astrokeras.models.metadata import SurrogateMetadata
+from astrokeras.models.status import Status, status_of_ranges
 
 SPECIES = ("H2", "H", "HE", "C+", "CO", "#CO", "#H2O", "@H2O", "#CH3OH", "O", "E-")
 PARAMETERS = ("Density", "Radfield", "Av", "gasTemp")
@@ -63,15 +64,32 @@ class StandIn:
     def elements(self):
         return ELEMENTS
 
-    def emulate(self, initial, physical, time, state_indices=None, batch_size=256):
+    def emulate(
+        self,
+        initial,
+        physical,
+        time,
+        state_indices=None,
+        batch_size=256,
+        return_status=False,
+    ):
+        states = self.evolve(initial, physical, time)
+        status = status_of_ranges(self.metadata, initial, physical, time)
+        bad = ~(np.isfinite(states) & (states > 0)).all(-1)
+        status[bad] |= np.uint8(Status.TOTALS)
+        if state_indices is not None:
+            states, status = states[:, state_indices], status[:, state_indices]
+        return (states, status) if return_status else states
+
+    def evolve(self, initial, physical, time):
+        """Return all states of tracers, (n, T+1, S)."""
         assert np.isfinite(initial).all()
         assert np.isfinite(physical).all()
         np.testing.assert_allclose(np.diff(time), self.step, rtol=1e-6)
         self.batches.append(len(initial))
         steps = np.arange(physical.shape[1] + 1)[:, None]
         drift = np.minimum(self.error * steps, 30.0)  # however long the rollout
-        states = solve(initial, physical) * np.float32(10.0) ** drift
-        return states if state_indices is None else states[:, state_indices]
+        return solve(initial, physical) * np.float32(10.0) ** drift
 
     def reconstruct(self, abundances):
         assert np.isfinite(abundances).all()
@@ -79,17 +97,20 @@ class StandIn:
 
 
 class Trusting(StandIn):
-    """A stand-in that is calibrated: with one error bar a species and known scores.
+    """A calibrated stand-in: an error bar for each species, known expected errors.
+
+    A state is reliable if its expected error is at most the threshold, whatever its
+    inputs. The status has the bits of the ranges, and that of a large expected error.
 
     Args:
         bars: Error bars of states 1 to T, dex, (S,).
-        score: Trust scores, `score(initial, physical)` to (n, T+1).
+        expected: Expected errors, dex, `expected(initial, physical)` to (n, T+1).
         **arguments: Of `StandIn`.
     """
 
-    def __init__(self, bars, score, **arguments):
+    def __init__(self, bars, expected, **arguments):
         super().__init__(**arguments)
-        self.bars, self.score = np.asarray(bars), score
+        self.bars, self.expected = np.asarray(bars), expected
         self.trust = self  # holds the threshold and the fitted numbers
         self.reliability_threshold = 0.2
 
@@ -107,12 +128,23 @@ class Trusting(StandIn):
         species=None,
         conserve=True,
         return_sigma=False,
-        return_trust=False,
+        return_expected_error=False,
+        return_reliable=False,
+        return_status=False,
     ):
-        states = super().emulate(initial, physical, time, state_indices, batch_size)
+        states, status = super().emulate(
+            initial, physical, time, state_indices, batch_size, return_status=True
+        )
         sigma = np.broadcast_to(self.bars, states.shape).copy()
         sigma[:, 0] = 0
-        extra = [sigma] * return_sigma + [self.score(initial, physical)] * return_trust
+        extra = [sigma] * return_sigma
+        if return_expected_error or return_reliable or return_status:
+            expected = self.expected(initial, physical).astype("float32")
+            reliable = expected <= np.float32(self.reliability_threshold)
+            extra += [expected] * return_expected_error + [reliable] * return_reliable
+            if return_status:
+                status[~reliable] |= np.uint8(Status.ERROR)
+                extra.append(status)
         return (states, *extra) if extra else states
 
 

@@ -1,11 +1,14 @@
 """Surrogates of ten species with random weights, for tests of the machinery."""
 
+from unittest import mock
+
 import numpy as np
 from keras import ops
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
 from astrokeras.layers.trust_model import Trust, feature_count
+from astrokeras.models import batched_evolution
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
@@ -117,3 +120,22 @@ def make_trust(rng, references=6, latents=L):
         largest=[2.0, 4.0, 0.3],
     )
     return layer
+
+
+def emulate_with_risks(surrogate, *given, **options):
+    """Return what `emulate` returns, and the largest risk of each state, (N, T+1).
+
+    Surrogates of former versions returned 1 / (1 + largest risk) as a trust score.
+    """
+    found, assess = [], batched_evolution.assess_trust
+
+    def recorded(*arguments):
+        found.append(assess(*arguments))
+        return found[-1]
+
+    with mock.patch.object(batched_evolution, "assess_trust", recorded):
+        outputs = surrogate.emulate(*given, **options)
+    if not isinstance(outputs, tuple):
+        outputs = (outputs,)
+    risks = np.concatenate([one.risks.max(-1) for one in found])
+    return *outputs, risks[: len(outputs[0])]

@@ -1,6 +1,7 @@
 """What callers pass is refused in one line, flagged, or computed whole."""
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import astrokeras
 from astrokeras.config import Config, SplitConfig, check
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.data.tracers.split import assign_split, make_split
-from astrokeras.errors import InputError
+from astrokeras.errors import InputError, OutsideBoxWarning, UnreliableWarning
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.trust_model import RISKS, Trust
 from astrokeras.losses import DexLoss
@@ -21,7 +22,12 @@ from astrokeras.models.status import Status, status_of_risks
 from astrokeras.system import arguments
 
 NAN = float("nan")
-ALL = {"return_sigma": True, "return_trust": True, "return_status": True}
+ALL = {
+    "return_sigma": True,
+    "return_expected_error": True,
+    "return_reliable": True,
+    "return_status": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,107 @@ def given():
     return tracers.abundances[:, 0].copy(), tracers.physical.copy(), STEP
 
 
+class TestCovers:
+    """Which states can be reliable, without a rollout."""
+
+    @pytest.fixture(autouse=True)
+    def no_rollout(self, surrogate, monkeypatch):
+        def refuse(*_):
+            raise AssertionError("covers rolled out")
+
+        monkeypatch.setattr(surrogate.functions, "rollout", refuse)
+
+    @pytest.fixture(params=[True, False], ids=["calibrated", "not"])
+    def either(self, request, surrogate):
+        return surrogate if request.param else surrogate.replace(trust=None)
+
+    def test_inside_everything_is_covered(self, either, given):
+        found = either.covers(*given)
+
+        assert (found.shape, found.dtype) == ((6, 12), bool)
+        assert found.all()
+
+    def test_a_parameter_outside_ends_the_coverage(self, either, given):
+        initial, physical, step = given
+        physical[3, 4, 1] = either.parameter_ranges["Radfield"][1] * 1.1
+        physical[2, 9, 0] = either.parameter_ranges["Density"][0] / 1.1
+
+        expected = np.ones((6, 12), bool)
+        expected[3, 4:] = expected[2, 9:] = False
+        np.testing.assert_array_equal(either.covers(*given), expected)
+        moving = np.repeat(physical[:, :, None], 3, axis=2)
+        moving[5, 7, 2, 2] = either.parameter_ranges["Av"][1] * 1.1
+        expected[5, 7:] = False
+        found = either.covers(initial, moving, step)
+        np.testing.assert_array_equal(found, expected)
+
+    def test_a_later_time_is_not_covered(self, either, given):
+        initial, physical, step = given
+        longer = np.concatenate([physical, physical[:, -1:]], axis=1)
+
+        found = either.covers(initial, longer, step)
+
+        assert found[:, :12].all()
+        assert not found[:, 12].any()  # 1300 years, of 1200 trained
+
+    def test_an_interval_of_another_length_is_not_covered(self, either, given):
+        time = np.tile(STEP * np.arange(13.0), (6, 1))
+        time[4, 3:] += 50.0
+
+        found = either.covers(*given[:2], time)
+
+        assert found.all(1).tolist() == [True, True, True, True, False, True]
+        assert not found[4].any()
+
+    def test_an_invalid_tracer_is_not_covered(self, either, given):
+        initial, physical, _ = given
+        initial[1, 3], physical[5, 2, 0] = np.nan, -1.0
+
+        found = either.covers(*given)
+
+        assert not found[[1, 5]].any()
+        assert found[[0, 2, 3, 4]].all()
+        assert not either.covers(initial * np.nan, *given[1:]).any()
+
+    def test_a_start_outside_is_not_covered(self, either, given):
+        narrow = either.replace(
+            species_ranges=[[1e-20] * len(SPECIES), [1e-3] * len(SPECIES)]
+        )
+        initial, *rest = given
+        initial[:] = 1e-4
+        initial[2, 4] = 0.1
+
+        found = narrow.covers(initial, *rest)
+
+        assert found.any(1).tolist() == [True, True, False, True, True, True]
+
+    def test_parameters_far_from_training_are_not_covered(self, surrogate, given):
+        """Distances in parameters are compared with the largest of calibration."""
+        trust, physical = surrogate.trust, given[1]
+        setting = (np.log10(physical) - trust.value("centre")) @ trust.value(
+            "whitening"
+        )
+        apart = setting[:, :, None] - trust.value("settings")
+        far = np.linalg.norm(apart, axis=-1).min(-1)
+        far = np.maximum.accumulate(far, axis=1)
+        limit = float(np.median(far)) + 1e-3
+        assert np.abs(far - limit).min() > 1e-5
+
+        trust.assign(largest=[limit, 1e3, 1e3])
+        found = surrogate.covers(*given)
+        trust.assign(largest=[1e3, 1e3, 1e3])
+
+        np.testing.assert_array_equal(found, far < limit)
+        assert 0.2 < found.mean() < 0.8
+
+    def test_what_is_no_tracer_is_refused(self, either, given):
+        with pytest.raises(InputError, match="physical has shape"):
+            either.covers(given[0], given[1][..., :2], STEP)
+
+    def test_nothing_is_covered_of_nothing(self, either, given):
+        assert either.covers(given[0][:0], given[1][:0], STEP).shape == (0, 12)
+
+
 class TestEmulate:
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -59,7 +166,8 @@ class TestEmulate:
             ("conserve", "no"),
             ("strict", 1),
             ("return_sigma", 2),
-            ("return_trust", "yes"),
+            ("return_expected_error", "yes"),
+            ("return_reliable", 0),
             ("return_status", None),
             ("on_error", "ignore"),
             ("on_error", ["flag"]),
@@ -101,11 +209,13 @@ class TestEmulate:
             initial[:tracers], physical[:tracers, :steps], step, **ALL
         )
 
-        x, sigma, trust, status = found
+        x, sigma, expected, reliable, status = found
         assert x.shape == sigma.shape == (tracers, steps + 1, len(SPECIES))
-        assert trust.shape == status.shape == (tracers, steps + 1)
+        assert {one.shape for one in (expected, reliable, status)} == {x.shape[:2]}
         np.testing.assert_array_equal(x[:, 0], initial[:tracers])
         assert not sigma[:, 0].any()
+        assert not expected[:, 0].any()
+        assert reliable.all()
         assert not status.any()
 
     def test_the_refused_tracers_are_named(self, surrogate, given):
@@ -135,10 +245,10 @@ class TestEmulate:
         fine = [1, 3, 4]
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours[fine], theirs[fine], rtol=1e-4)
-        x, sigma, trust, status = (one[[0, 2, 5]] for one in found)
-        assert np.isnan(x).all()
-        assert np.isnan(sigma).all()
-        assert not trust.any()
+        *numbers, reliable, status = (one[[0, 2, 5]] for one in found)
+        for one in numbers:
+            assert np.isnan(one).all()
+        assert not reliable.any()
         assert (status == np.array([[32], [32], [2]])).all()
 
     def test_nothing_but_refused_tracers(self, surrogate, given):
@@ -160,7 +270,7 @@ class TestEmulate:
             asked.append((x, t))
             return np.full((len(x), t.shape[1], len(SPECIES)), 0.1)
 
-        x, _, trust, status = surrogate.emulate(
+        x, sigma, expected, reliable, status = surrogate.emulate(
             initial, physical, time, on_error="flag", fallback=solve, **ALL
         )
 
@@ -169,7 +279,9 @@ class TestEmulate:
         np.testing.assert_array_equal(years, time[[5]])
         assert (x[5] == np.float32(0.1)).all()
         assert (status[5] == Status.SOLVED).all()
-        assert (trust[5] == 1).all()
+        assert not sigma[5].any()
+        assert not expected[5].any()
+        assert reliable[5].all()
         assert np.isnan(x[1]).all()
 
     def test_a_solver_that_returns_no_numbers_is_refused(self, surrogate, given):
@@ -195,15 +307,76 @@ class TestEmulate:
         uncalibrated = plain.emulate(initial, physical, step, return_status=True)[1]
         np.testing.assert_array_equal(uncalibrated, expected)
 
-    def test_little_trust_is_flagged(self, surrogate, given):
+    def test_a_large_expected_error_is_flagged(self, surrogate, given):
         surrogate.trust.assign(error_range=[0.3, 0.4])
-        _, trust, status = surrogate.emulate(
-            *given, return_trust=True, return_status=True
+        _, expected, reliable, status = surrogate.emulate(
+            *given,
+            return_expected_error=True,
+            return_reliable=True,
+            return_status=True,
         )
         surrogate.trust.assign(error_range=[0.01, 0.02])
 
         assert (status[:, 1:] == Status.ERROR).all()
-        np.testing.assert_array_equal(trust < 0.5, status > 0)
+        assert (expected[:, 1:] > 0.2).all()
+        np.testing.assert_array_equal(reliable, status == 0)
+
+    @pytest.mark.parametrize("uncalibrated", [False, True])
+    def test_more_than_a_twentieth_not_reliable_is_a_warning(
+        self, surrogate, given, uncalibrated
+    ):
+        """Of 6 x 13 = 78 states 3.9 may be unreliable."""
+        initial, physical, step = given
+        time = np.tile(step * np.arange(13.0), (6, 1))
+        outside = surrogate.parameter_ranges["Radfield"][1] * 1.5
+        asked = [{"return_reliable": True}, {"return_status": True}]
+        asked.append({"fallback": lambda x, p, t: np.full((*t.shape, 10), 0.1)})
+        few, many = physical.copy(), physical.copy()
+        few[0, -3:, 1] = many[0, -4:, 1] = outside
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OutsideBoxWarning)
+            surrogate.emulate(initial, few, time)  # warnings are errors here
+            for options in asked:
+                surrogate.emulate(initial, many, time, **options)
+            if uncalibrated:
+                surrogate.replace(trust=None).emulate(initial, many, time)
+                return
+            with pytest.warns(UnreliableWarning) as caught:
+                # In two batches.
+                surrogate.emulate(
+                    initial, many, time, return_expected_error=True, batch_size=4
+                )
+            with pytest.warns(UnreliableWarning) as later:
+                surrogate.emulate(initial, few, time, state_indices=[-1, 0])
+
+        (warning,) = (one for one in caught if one.category is UnreliableWarning)
+        line = str(warning.message)
+        assert line.startswith("4 of 78 states are not reliable (4: a parameter lies ")
+        assert "return_reliable=True" in line
+        assert "fallback" in line
+        assert "\n" not in line
+        assert warning.filename == __file__
+        (warning,) = (one for one in later if one.category is UnreliableWarning)
+        line = str(warning.message)
+        assert line.startswith("1 of 12 states are not reliable (1: a parameter lies ")
+
+    @pytest.mark.filterwarnings("ignore::astrokeras.OutsideBoxWarning")
+    def test_the_warning_names_every_reason(self, surrogate, given):
+        initial, physical, step = given
+        time = np.tile(step * np.arange(13.0), (6, 1))
+        time[5, 3:] += 50.0  # an interval of another length
+        initial[0, 2] = np.nan
+        surrogate.trust.assign(error_range=[0.3, 0.4])
+        with pytest.warns(UnreliableWarning) as caught:
+            surrogate.emulate(initial, physical, time, on_error="flag")
+        surrogate.trust.assign(error_range=[0.01, 0.02])
+
+        (warning,) = (one for one in caught if one.category is UnreliableWarning)
+        line = str(warning.message)
+        assert line.startswith("74 of 78 states are not reliable (")
+        assert "48: the expected error is above the threshold" in line
+        assert "13: invalid input" in line
+        assert "13: a time step or the age lies outside" in line
 
     @pytest.mark.torch
     def test_gradients_of_what_is_given_are_left_behind(self, surrogate, given):

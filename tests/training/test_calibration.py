@@ -1,4 +1,4 @@
-"""Error bars and trust of a trained surrogate, and how they are fitted."""
+"""Error bars and reliability of a trained surrogate, and how they are fitted."""
 
 import h5py
 import numpy as np
@@ -13,7 +13,7 @@ from astrokeras.errors import InputError
 from astrokeras.training.calibration import calibrate
 from astrokeras.training.train import train
 
-pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SIMULATIONS = 20
 # A tiny surrogate errs by 0.35 dex: so that what it expects of itself is fine here.
 SETTINGS = ("calibration=0.5", "reliability_threshold=3", "emulator.stride=1")
@@ -45,7 +45,14 @@ def given():
 
 
 def judged(surrogate, given, **options):
-    return surrogate.emulate(*given, return_sigma=True, return_trust=True, **options)
+    """Return abundances, error bars, expected errors and reliability."""
+    return surrogate.emulate(
+        *given,
+        return_sigma=True,
+        return_expected_error=True,
+        return_reliable=True,
+        **options,
+    )
 
 
 def test_training_never_saw_the_calibration_simulations(folder, run):
@@ -67,23 +74,30 @@ def test_training_never_saw_the_calibration_simulations(folder, run):
         assert sorted(apart.argmin(1)) == rows[name].tolist()
 
 
-def test_error_bars_and_trust_have_the_shapes_asked_for(surrogate, given):
-    whole, sigma, trust = judged(surrogate, given)
+def test_error_bars_and_reliability_have_the_shapes_asked_for(surrogate, given):
+    whole, sigma, expected, reliable = judged(surrogate, given)
 
     assert whole.shape == sigma.shape == (8, 13, len(SPECIES))
-    assert trust.shape == (8, 13)
-    assert {whole.dtype, sigma.dtype, trust.dtype} == {np.dtype("f4")}
+    assert expected.shape == reliable.shape == (8, 13)
+    assert {whole.dtype, sigma.dtype, expected.dtype} == {np.dtype("f4")}
+    assert reliable.dtype == bool
     assert (sigma[:, 0] == 0).all()
     assert (sigma[:, 1:] > 0).all()
-    assert ((trust > 0) & (trust <= 1)).all()
-    for option, expected in {"return_sigma": sigma, "return_trust": trust}.items():
+    assert (expected[:, 0] == 0).all()
+    assert (expected[:, 1:] > 0).all()
+    asked = {
+        "return_sigma": sigma,
+        "return_expected_error": expected,
+        "return_reliable": reliable,
+    }
+    for option, wanted in asked.items():
         found = surrogate.emulate(*given, **{option: True})[1]
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found, wanted)
     np.testing.assert_allclose(surrogate.emulate(*given), whole, rtol=1e-5)
 
 
 def test_asking_for_less_gives_parts_of_the_whole(surrogate, given):
-    whole, sigma, trust = judged(surrogate, given)
+    whole, sigma, *states = judged(surrogate, given)
 
     some = judged(
         surrogate, given, species=["CO", "$H2O"], state_indices=[-1, 0], batch_size=3
@@ -97,18 +111,19 @@ def test_asking_for_less_gives_parts_of_the_whole(surrogate, given):
     expected = (
         np.stack([whole[..., co], ice], axis=-1),
         np.stack([sigma[..., co], width], axis=-1),
-        trust,
+        *states,
     )
     for ours, theirs in zip(some, expected, strict=True):
         np.testing.assert_allclose(ours, theirs[:, [-1, 0]], rtol=1e-4)
 
 
 def test_state_0_alone_may_be_asked_for(surrogate, given):
-    states, sigma, trust = judged(surrogate, given, state_indices=[0])
+    states, sigma, expected, reliable = judged(surrogate, given, state_indices=[0])
 
     np.testing.assert_allclose(states[:, 0], given[0], rtol=1e-6)
     assert (sigma == 0).all()
-    np.testing.assert_allclose(trust, judged(surrogate, given)[2][:, :1], rtol=1e-5)
+    assert (expected == 0).all()
+    np.testing.assert_array_equal(reliable, judged(surrogate, given)[3][:, :1])
 
 
 def test_a_file_keeps_them(surrogate, given, tmp_path):
@@ -121,20 +136,20 @@ def test_a_file_keeps_them(surrogate, given, tmp_path):
     assert again.trust.reliability_threshold == 3
 
 
-def test_training_tracers_are_trusted(surrogate, given):
-    assert (judged(surrogate, given)[2] > 0.5).mean() > 0.8
+def test_training_tracers_are_reliable(surrogate, given):
+    assert judged(surrogate, given)[3].mean() > 0.8
 
 
-def test_shuffled_abundances_are_not_trusted(surrogate, given, rng):
+def test_shuffled_abundances_are_not_reliable(surrogate, given, rng):
     initial, *rest = given
     shuffled = rng.permuted(initial, axis=1)
 
-    assert (judged(surrogate, (shuffled, *rest))[2] < 0.5).all()
+    assert not judged(surrogate, (shuffled, *rest))[3].any()
 
 
 @pytest.mark.parametrize("beyond", ["below", "above"])
 @pytest.mark.parametrize("parameter", [0, 1, 2])
-def test_outside_the_box_nothing_is_trusted_from_there_on(
+def test_outside_the_box_nothing_is_reliable_from_there_on(
     surrogate, given, parameter, beyond
 ):
     initial, physical, step = given
@@ -143,15 +158,17 @@ def test_outside_the_box_nothing_is_trusted_from_there_on(
     edge = high * 10**0.25 if beyond == "above" else low / 10**0.25
     physical[:, 6, parameter] = edge
 
-    trust = judged(surrogate, (initial, physical, step))[2]
+    *_, expected, reliable = judged(surrogate, (initial, physical, step))
 
-    before = judged(surrogate, given)[2]
-    np.testing.assert_allclose(trust[:, :7], before[:, :7], rtol=1e-4)
-    assert (trust[:, 7:] < 0.5).all()
+    *_, before, reliable_before = judged(surrogate, given)
+    np.testing.assert_allclose(expected[:, :7], before[:, :7], rtol=1e-4)
+    np.testing.assert_array_equal(reliable[:, :7], reliable_before[:, :7])
+    assert reliable[:, :7].any()
+    assert not reliable[:, 7:].any()
 
 
 class TestFallback:
-    """A solver that takes what the surrogate should not be trusted with."""
+    """A solver that takes the tracers with states that are not reliable."""
 
     @pytest.fixture
     def doubtful(self, surrogate, given):
@@ -160,7 +177,7 @@ class TestFallback:
         physical = physical.copy()
         physical[[2, 5], -1, 0] = surrogate.parameter_ranges["Density"][1] * 3
         time = np.tile(step * np.arange(13.0), (8, 1))
-        flagged = (judged(surrogate, (initial, physical, time))[2] < 0.5).any(1)
+        flagged = ~judged(surrogate, (initial, physical, time))[3].all(1)
         assert flagged[[2, 5]].all()
         assert not flagged.all()
         return (initial, physical, time), flagged
@@ -181,7 +198,7 @@ class TestFallback:
         (call,) = calls
         for ours, theirs in zip(call, given, strict=True):
             np.testing.assert_allclose(ours, theirs[flagged], rtol=1e-6)
-        for one, value in zip(found, (1e-5, 0, 1), strict=True):
+        for one, value in zip(found, (1e-5, 0, 0, 1), strict=True):
             np.testing.assert_allclose(one[flagged], value, rtol=1e-6)
         for ours, theirs in zip(found, plain, strict=True):
             np.testing.assert_array_equal(ours[~flagged], theirs[~flagged])
@@ -201,11 +218,11 @@ class TestFallback:
     def test_states_that_are_not_asked_for_send_nobody(self, surrogate, doubtful):
         given, _ = doubtful
         calls = []
-        trust = judged(surrogate, given)[2][:, 3]
+        reliable = judged(surrogate, given)[3][:, 3]
 
         surrogate.emulate(*given, state_indices=[3], fallback=self.solver(calls))
 
-        assert sum(len(initial) for initial, *_ in calls) == (trust < 0.5).sum() < 2
+        assert sum(len(initial) for initial, *_ in calls) == (~reliable).sum() < 2
 
     @pytest.mark.parametrize(
         ("spoil", "message"),
@@ -222,7 +239,9 @@ class TestFallback:
             surrogate.emulate(*doubtful[0], fallback=lambda *args: spoil(solve(*args)))
 
 
-@pytest.mark.parametrize("option", ["return_sigma", "return_trust", "fallback"])
+@pytest.mark.parametrize(
+    "option", ["return_sigma", "return_expected_error", "return_reliable", "fallback"]
+)
 def test_who_is_not_calibrated_says_so(surrogate, given, option):
     plain = surrogate.replace(trust=None)
     with pytest.raises(InputError, match="this surrogate is not calibrated"):

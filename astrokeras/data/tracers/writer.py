@@ -30,7 +30,7 @@ def _check_extra(extra: Any) -> dict[str, str]:
     if not fine:
         raise InputError(
             f"extra is {arguments.shown(extra)}; give a dictionary from unused names "
-            'to numeric types, such as {"trust": "f4"}.'
+            'to numeric types, such as {"expected_error": "f4"}.'
         )
     return dict(extra)
 

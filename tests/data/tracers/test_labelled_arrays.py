@@ -480,8 +480,8 @@ class TestKinds:
             write(**{name: values})
 
     def test_a_further_dataset_must_be_there(self, write):
-        with pytest.raises(InputError, match="append received trust besides tracers"):
-            write({"trust": np.ones((N, T + 1))})
+        with pytest.raises(InputError, match="append received error besides tracers"):
+            write({"error": np.ones((N, T + 1))})
 
     def test_what_is_refused_adds_nothing_to_a_file(self, tmp_path):
         with TracerWriter(
