@@ -464,8 +464,8 @@ class TestFiles:
         assert not list(tmp_path.iterdir())
 
     def test_a_refused_block_adds_nothing(self, tmp_path):
-        tracers, wrong = make_tracers(), make_tracers()
-        wrong.split = wrong.split[:3]
+        tracers, wrong, odd = make_tracers(), make_tracers(), make_tracers()
+        wrong.split, odd.length = wrong.split[:3], 13.0
         with TracerWriter(
             tmp_path / "out.h5",
             species=SPECIES,
@@ -475,7 +475,7 @@ class TestFiles:
             attributes={},
         ) as writer:
             writer.append(tracers)
-            for bad in (wrong, "tracers"):
+            for bad in (wrong, odd, "tracers"):
                 with pytest.raises(InputError):
                     writer.append(bad)
         with TracerStore(tmp_path / "out.h5") as store:

@@ -177,7 +177,7 @@ class TracerWriter:
         """
         values = self._values(tracers, extra)
         check_space(self.path, sum(value.nbytes for value in values.values()))
-        first, self.count = self.count, self.count + len(tracers)
+        first, self.count = self.count, self.count + len(values["length"])
         for name, value in values.items():
             self.file[name].resize(self.count, axis=0)
             self.file[name][first:] = value
@@ -193,8 +193,10 @@ class TracerWriter:
                 f"{self.path}: append received {', '.join(extra) or 'nothing'} "
                 f"besides tracers; give {', '.join(self.extra) or 'only tracers'}."
             )
-        values = {}
-        for name, dtype in self.dtypes.items():
+        values: dict[str, np.ndarray] = {}
+        # The number of tracers is that of their lengths, which come first.
+        for name in ("length", *(name for name in self.dtypes if name != "length")):
+            dtype = self.dtypes[name]
             value = as_numbers(
                 f"{self.path}: {name}",
                 extra[name] if name in self.extra else getattr(tracers, name),
@@ -202,7 +204,8 @@ class TracerWriter:
                 columns=self.columns.get(name, ()),
                 units=self.units.get(name, ()),
             )
-            expected = (len(tracers), *self.file[name].shape[1:])
+            count = values["length"].size if values else value.size
+            expected = (count, *self.file[name].shape[1:])
             if value.shape != expected:
                 raise InputError(
                     f"{self.path}: {name} has shape {value.shape}; give an array of "
