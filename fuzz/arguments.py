@@ -402,7 +402,9 @@ class Caller:
             place = draw.rng.integers(3)
             given[place] = draw.anything()
         if draw.likely(0.1):
-            options[draw.one(*options, "fallback")] = draw.anything()
+            name, value = draw.one(*options, "fallback"), draw.anything()
+            # A function of the caller's may raise what it likes.
+            options[name] = None if callable(value) else value
         found = attempt(surrogate.emulate, *given, **options)
         if found is InputError:
             return "emulate refused"

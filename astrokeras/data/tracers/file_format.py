@@ -114,7 +114,10 @@ def check_structure(file: "h5py.File", need_abundances: bool = True) -> None:
 
 def decoded(value: Any) -> str:
     """Return an HDF5 string, or any other value, as a Python string."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    if not isinstance(value, bytes):
+        # h5py marks bytes that are not UTF-8 by surrogates.
+        value = str(value).encode("utf-8", "surrogateescape")
+    return value.decode("utf-8", "replace")
 
 
 def strings(dataset: "h5py.Dataset | Sequence[Any]") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from astrokeras.data.tracers import hdf5_sandbox
+from astrokeras.data.tracers.file_format import decoded
 from astrokeras.data.tracers.hdf5_sandbox import unreadable
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
@@ -88,10 +89,8 @@ def plain(value: Any) -> Any:
     """Convert an HDF5 attribute to a plain Python value."""
     if isinstance(value, h5py.Empty):
         return ""
-    if isinstance(value, str):  # h5py marks bytes that are not UTF-8 by surrogates
-        value = value.encode("utf-8", "surrogateescape")
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+    if isinstance(value, str | bytes):
+        return decoded(value)
     if isinstance(value, np.ndarray):
         return [plain(item) for item in value.tolist()]
     return value.item() if isinstance(value, np.generic) else value
