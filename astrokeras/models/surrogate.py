@@ -165,7 +165,8 @@ class Surrogate(PhysicalEmulator):
                 state t to state t + 1. If they vary within the intervals,
                 `(N, T, 3, P)`: mean, first and last value of each (arithmetic mean for
                 densities, geometric mean for the others). A surrogate of one fixed time
-                step uses the mean alone.
+                step uses the mean alone. If P lacks `NH2` and `NCO`, N(H2) = 0.5 N(H)
+                and N(CO) = 1e-5 N(H) are assumed, with a warning where this matters.
             time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step. Each
                 tracer has its own times, and each interval its own length within
                 `dt_range`.
@@ -233,6 +234,8 @@ class Surrogate(PhysicalEmulator):
             trust=needs_trust or (return_status and self.metadata.calibrated),
             status=return_status,
         )
+        if inputs.assumed:
+            warnings.warn(f"physical: {inputs.assumed}.", UserWarning, stacklevel=2)
         report = OutOfRangeReport(self.metadata)
         report.add(*inputs.valid())
         for line in report.lines():

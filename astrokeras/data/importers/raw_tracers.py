@@ -49,9 +49,12 @@ class RawTracers:
         self.name = table.name
         self.species = self.columns.species
         self.elements = self.columns.elements
-        self.parameters = tuple(config.parameters)
-        self.units = tuple(_units(config).values())
-        self.factors = _find_factors(config)
+        self.parameters = tuple(self.columns.parameters)
+        units = _units(config)
+        self.units = tuple(units[name] for name in self.parameters)
+        factors = _find_factors(config)
+        self.factors = np.array([factors[x] for x in ("Time", *self.parameters)])
+        self.source = config.source
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
         self.split: np.ndarray | None = None
@@ -162,7 +165,7 @@ class RawTracers:
 
     def _block(self, first: int, last: int) -> Tracers:
         columns = self.columns
-        read = [columns.time, *columns.parameters, *columns.abundances]
+        read = [columns.time, *columns.parameters.values(), *columns.abundances]
         noted = list(columns.noted.values())
         start = int(self._starts[first])
         stop = int(self._starts[last - 1] + self._rows[last - 1])
@@ -254,8 +257,8 @@ def _units(config: DatasetConfig) -> dict[str, str]:
     return {name: known.get(name, "") for name in config.parameters}
 
 
-def _find_factors(config: DatasetConfig) -> np.ndarray:
-    """Return the conversion factors of time and parameters, (1 + P,)."""
+def _find_factors(config: DatasetConfig) -> dict[str, float]:
+    """Return the conversion factors of time and parameters."""
     wanted = {"Time": "yr"} | _units(config)
     unknown = [name for name in config.raw_units if name not in wanted]
     if unknown:
@@ -265,4 +268,4 @@ def _find_factors(config: DatasetConfig) -> np.ndarray:
             f"{', '.join(wanted)}{suggest(unknown[0], wanted, remedy)}"
         )
     raw = wanted | dict(config.raw_units)
-    return np.array([factor(name, raw[name], unit) for name, unit in wanted.items()])
+    return {name: factor(name, raw[name], unit) for name, unit in wanted.items()}
