@@ -129,9 +129,8 @@ def predict(
     output = ResumableOutput(arguments.path("out", out))
     output.check(arguments.path("tracers", tracers), resume, overwrite)
     with TracerStore(tracers, need_abundances=False) as store:
-        given = len(store.parameters)
+        present = store.parameters
         columns = match_columns(store, target)
-        missing = store.parameters[given:]
         start = None if initial is None else read_initial_condition(initial, target)
         species = len(target.metadata.species)
         size = bounded(batch_size, store.tracers, store.states, species)
@@ -143,8 +142,9 @@ def predict(
             )
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
-        if set(COLUMNS) & set(missing) and (line := assumed_columns(store, size)):
-            warn(f"{store.path}: {line}.")
+        if set(COLUMNS) & {*store.parameters} - {*present}:
+            for line in assumed_columns(store, size):
+                warn(f"{store.path}: {line}.")
         signature = {
             "tracers": hash_file(store.path),
             "surrogate": target.sha256(),

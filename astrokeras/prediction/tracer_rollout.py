@@ -146,7 +146,7 @@ def read_given(
     return tracers
 
 
-def assumed_columns(store: TracerStore, size: int) -> str | None:
+def assumed_columns(store: TracerStore, size: int) -> list[str]:
     """Return a line on tracers whose assumed columns matter, if there are any.
 
     Args:
@@ -159,7 +159,8 @@ def assumed_columns(store: TracerStore, size: int) -> str | None:
         physical = store.physical(rows)
         valid = np.arange(store.states - 1) < store.length[rows, None] - 1
         light[rows] = (light_comes_through(physical, store.parameters) & valid).sum(1)
-    return columns_warning(light, store.length - 1)
+    line = columns_warning(light, store.length - 1)
+    return [line] if line else []
 
 
 def hold_last(values: np.ndarray, length: np.ndarray) -> np.ndarray:
