@@ -130,7 +130,7 @@ def _held(part: SourceTracers) -> dict[str, float | str]:
 def _check_filled(part: SourceTracers, name: str, filled: bool, other: str) -> None:
     """Raise InputError for a parameter that a source lacks and that is not filled."""
     if isinstance(part, RawTracers):
-        columns = {column.casefold(): column for column in part.table.columns}
+        columns = {column.casefold(): column for column in part.columns.noted}
         if name.casefold() in columns:
             raise InputError(
                 f"{part.name}: column {columns[name.casefold()]} is not among the "

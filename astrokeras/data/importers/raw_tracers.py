@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.column_roles import find_columns
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
@@ -225,6 +226,12 @@ class RawTracers:
                 counts = self.statistics.floored
                 counts[name] = counts.get(name, 0) + int(low.sum())
                 physical[low, index] = minimum
+            if name in COLUMNS and len(physical) and physical[:, index].max() <= 1:
+                raise InputError(
+                    f"{self.name}: {self.config.parameters[name]}, the column of the "
+                    f"parameter {name}, holds abundances, not column densities; "
+                    f"correct `dataset.parameters.{name}`."
+                )
         return physical
 
     def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:

@@ -66,7 +66,7 @@ def sources(tmp_path):
         source="grav",
         fixed=["zeta = 3", "dustTemp = gasTemp", "fc = 0.2"],
     )
-    eight = write(tmp_path / "eight.h5", ALL, [6, 7, 8], source="explore")
+    eight = write(tmp_path / "eight.h5", ALL[::-1], [6, 7, 8], source="explore")
     return [four, eight]
 
 
@@ -74,24 +74,26 @@ def test_what_a_file_lacks_is_filled(sources, out):
     report = import_tracers(sources, out, compose(["dataset=ism"]).dataset)
 
     (four, _), (eight, _), (joined, store) = map(read, [*sources, out])
-    assert store.parameters == ALL
-    assert store.units == tuple(PARAMETER_UNITS[name] for name in ALL)
+    assert store.parameters == (*ALL[:4], "NCO", "NH2", "zeta", "dustTemp")
+    assert store.units == tuple(PARAMETER_UNITS[name] for name in store.parameters)
     np.testing.assert_array_equal(joined.length, [7, 7, 7, 5, 5, 5])
     np.testing.assert_array_equal(joined.physical[:3, :, :4], four.physical)
-    np.testing.assert_array_equal(joined.physical[:3, :, 4], four.physical[..., 3])
-    assert (joined.physical[:3, :, 5] == 3).all()
+    np.testing.assert_array_equal(joined.physical[:3, :, 7], four.physical[..., 3])
+    assert (joined.physical[:3, :, 6] == 3).all()
     hydrogen = four.physical[..., 2] / 5.348e-22
-    np.testing.assert_allclose(joined.physical[:3, :, 6], hydrogen / 2, rtol=1e-6)
-    np.testing.assert_allclose(joined.physical[:3, :, 7], hydrogen / 1e5, rtol=1e-6)
+    np.testing.assert_allclose(joined.physical[:3, :, 5], hydrogen / 2, rtol=1e-6)
+    np.testing.assert_allclose(joined.physical[:3, :, 4], hydrogen / 1e5, rtol=1e-6)
     np.testing.assert_array_equal(joined.abundances[:3], four.abundances)
-    np.testing.assert_array_equal(joined.physical[3:, :4], eight.physical)
+    np.testing.assert_array_equal(
+        joined.physical[3:, :4], eight.physical[..., [7, 6, 5, 4, 0, 1, 2, 3]]
+    )
     np.testing.assert_array_equal(
         joined.abundances[3:, :5], eight.abundances[:, :, ::-1]
     )
     assert np.isnan(joined.abundances[3:, 5:]).all()
     filled = (
-        "four.h5: filled dustTemp = gasTemp, zeta = 3 (held fixed); "
-        "N(H2) = 0.5 N(H), N(CO) = 1e-5 N(H) (assumed)"
+        "four.h5: filled zeta = 3, dustTemp = gasTemp (held fixed); "
+        "N(CO) = 1e-5 N(H), N(H2) = 0.5 N(H) (assumed)"
     )
     assert filled in report.notes
     assert store.attributes["filled"] == [filled]
@@ -148,6 +150,21 @@ def test_a_column_that_is_not_read_is_not_assumed(tmp_path, out):
     six = write(tmp_path / "six.h5", ALL[:6], [1, 2])
     with pytest.raises(InputError, match=r"column zeta .*dataset\.parameters\.zeta="):
         import_tracers([path, six], out, settings(split=BY_NUMBER))
+
+
+def test_amidogen_of_a_raw_file_is_no_column(tmp_path, out):
+    frame = raw().assign(NH2=1e-9)
+    path = hdf(tmp_path / "raw.h5", frame)
+    config = compose(["dataset=ism"]).dataset
+    import_tracers(path, out, config)
+    with TracerStore(out) as store:
+        assert "NH2" in store.species
+        physical = store.read(slice(None)).physical
+    assert physical[..., store.parameters.index("NH2")].min() > 1e20
+
+    config.parameters["NH2"] = "NH2"
+    with pytest.raises(InputError, match="NH2, holds abundances"):
+        import_tracers(path, out, config)
 
 
 def test_a_parameter_that_cannot_be_filled_is_refused(tmp_path, out):
