@@ -25,7 +25,8 @@ def import_(
             help="Raw files: HDFStores of AstroChemNet (raw or cleaned), CSV output of "
             "UCLCHEM, Parquet, HDF5 with a dataset for each column, or tracer files; "
             "and overrides such as dataset.alignment=this, split.by=tracer or "
-            "raw_units.Density=g/cm3.",
+            "raw_units.Density=g/cm3. dataset=ism joins tracers of any interstellar "
+            "gas.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Tracer file to write.")],
@@ -45,7 +46,9 @@ def import_(
     """Convert raw files to one tracer file, split by simulation.
 
     Raw files without species become a file of tracks. dataset.raw_units gives the units
-    of raw columns that differ from those of the tracer file.
+    of raw columns that differ from those of the tracer file. Files may differ in their
+    parameters: what one lacks is filled with what it held fixed, else with dustTemp =
+    gasTemp, zeta = 1, N(H2) = 0.5 N(H) and N(CO) = 1e-5 N(H).
     """
     from astrokeras.cli.tables import render_import
     from astrokeras.config import compose
@@ -106,9 +109,10 @@ def split(
     by: Annotated[
         str,
         typer.Option(
-            metavar="simulation|tracer",
+            metavar="simulation|tracer|number",
             help="Unit that is not divided. Tracers of a simulation resemble each "
-            "other, so a split by tracer leaks training data into the test set.",
+            "other, so a split by tracer leaks training data into the test set. By "
+            "number, simulations that end in 8 are test and in 7 validation.",
         ),
     ] = "simulation",
     validation: Annotated[

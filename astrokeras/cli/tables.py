@@ -84,6 +84,11 @@ def render_import(report: ImportReport) -> list[str]:
     }
     for name, count in statistics.floored.items():
         counts[f"values of {name} raised to its minimum"] = count
+    if statistics.cut_states:
+        counts[
+            "states below dataset.cut_below left out: "
+            f"{statistics.cut_tracers} tracers cut, {statistics.cut_whole} left out"
+        ] = statistics.cut_states
     lines += [f"{count} {name}" for name, count in counts.items() if count]
     lines += report.notes
     return lines + [f"Warning: {text}" for text in report.warnings]

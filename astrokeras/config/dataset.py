@@ -9,7 +9,7 @@ from astrokeras.config.fields import one_of, ranged
 class SplitConfig:
     """How simulations are divided into training, validation and test sets."""
 
-    by: str = one_of("simulation", "simulation", "tracer")
+    by: str = one_of("simulation", "simulation", "tracer", "number")
     validation: float = ranged(0.15, 0, 0.9)
     test: float = ranged(0.15, 0, 0.9)
     seed: int = ranged(0, 0, 2**31)
@@ -35,6 +35,7 @@ class DatasetConfig:
     units: dict[str, str] = field(default_factory=dict)
     raw_units: dict[str, str] = field(default_factory=dict)
     minimum: dict[str, float] = field(default_factory=dict)
+    cut_below: dict[str, float] = field(default_factory=dict)
     drop: list[str] = field(default_factory=list)
     elements: list[str] = field(default_factory=list)
     floor: float = ranged(1e-20, 1e-30, 1e-6)

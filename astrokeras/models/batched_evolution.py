@@ -78,6 +78,11 @@ class EvolvedTracers:
         self.unphysical[rows] = False
         self.status[rows] = rejected[rows, None]
 
+    def outputs(self) -> tuple[np.ndarray, ...]:
+        """Return abundances, sigma, expected error, reliability and status."""
+        reliable = is_reliable(self.status)
+        return self.abundances, self.sigma, self.expected_error, reliable, self.status
+
     def warn_unreliable(self, stacklevel: int) -> None:
         """Warn if more than `UNRELIABLE_SHARE` of the states are not reliable."""
         bad = ~is_reliable(self.status)

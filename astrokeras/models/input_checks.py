@@ -5,6 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import (
+    COLUMNS,
+    columns_warning,
+    insert_columns,
+    lacks_columns,
+    light_comes_through,
+)
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.data.tracers.labelled_arrays import as_numbers
@@ -25,12 +32,14 @@ class TracerInputs:
         physical: Parameters, (N, T, P) or (N, T, 3, P).
         time: Years of the states, (N, T+1).
         rejected: Status bits of rejected tracers, 0 for valid ones, (N,).
+        assumed: Line on column densities that were assumed and matter, if any.
     """
 
     initial: np.ndarray
     physical: np.ndarray
     time: np.ndarray
     rejected: np.ndarray
+    assumed: str | None = None
 
     def rows(self, rows: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return abundances, parameters and years of some tracers."""
@@ -101,13 +110,20 @@ def check_tracers(
     """
     if isinstance(initial, str):
         initial = metadata.initial_condition(initial)
+    assumed = lacks_columns(metadata.parameters, physical)
     physical = shape_physical(metadata, physical)
     count, steps = physical.shape[:2]
     rejected = RejectedTracers(count, flag)
     check_physical(metadata, physical, rejected)
     initial = check_initial(metadata, initial, count, rejected)
     time = check_time(metadata, time, count, steps, rejected)
-    return TracerInputs(initial, physical, time, rejected.status)
+    line = None
+    if assumed:
+        valid = physical[rejected.status == 0]
+        light = light_comes_through(valid, metadata.parameters)
+        light = light.any(tuple(range(2, light.ndim))).sum(-1)
+        line = columns_warning(light, np.full_like(light, steps))
+    return TracerInputs(initial, physical, time, rejected.status, line)
 
 
 def shape_physical(metadata: SurrogateMetadata, physical: Any) -> np.ndarray:
@@ -115,7 +131,8 @@ def shape_physical(metadata: SurrogateMetadata, physical: Any) -> np.ndarray:
 
     Args:
         metadata: Of the surrogate.
-        physical: `(T, P)`, `(N, T, P)` or `(N, T, 3, P)`.
+        physical: `(T, P)`, `(N, T, P)` or `(N, T, 3, P)`. If P is smaller by two, the
+            columns `NH2` and `NCO` are missing and follow from the extinction.
 
     Returns:
         `(N, T, P)`, constant within an interval, or `(N, T, 3, P)`: mean, first and
@@ -124,9 +141,14 @@ def shape_physical(metadata: SurrogateMetadata, physical: Any) -> np.ndarray:
     Raises:
         InputError: For another shape.
     """
-    names, units = metadata.parameters, metadata.units
-    physical = as_numbers("physical", physical, columns=names, units=units)
+    given = names = metadata.parameters
+    if assumed := lacks_columns(metadata.parameters, physical):
+        given = tuple(name for name in names if name not in COLUMNS)
+    units = [metadata.units[names.index(name)] for name in given]
+    physical = as_numbers("physical", physical, columns=given, units=units)
     physical = physical[None] if physical.ndim == 2 else physical
+    if assumed:
+        physical = insert_columns(physical, names)
     constant = physical.ndim == 3 and physical.shape[2] == len(names)
     if not constant and physical.shape[2:] != (3, len(names)):
         raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import with_columns
 from astrokeras.data.tracers.file_format import STEP_MARGIN
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
@@ -51,7 +52,7 @@ class SurrogateMetadata:
         species_ranges: Lowest and highest trained abundance of each species, (2, S).
         initial_conditions: Named initial abundances, (S,) each.
         floor: Smallest abundance relative to H nuclei.
-        fixed: Quantities that were held fixed in the training data, as text.
+        fixed: Quantities that the training data held fixed, and assumed columns.
         conserve: Whether rollouts keep the element totals of their initial state.
         residual_decay_length: e-folding latent path length of the initial
             reconstruction residual; 0 for no residual.
@@ -120,7 +121,7 @@ class SurrogateMetadata:
                 for name, values in self.initial_conditions.items()
             },
             "floor": arguments.number("floor", self.floor),
-            "fixed": tuple(self.fixed),
+            "fixed": with_columns(tuple(self.fixed), parameters),
             "conserve": arguments.flag("conserve", self.conserve),
             "residual_decay_length": arguments.number(
                 "residual_decay_length", self.residual_decay_length, low=0
@@ -293,6 +294,5 @@ def _is_array(value: Any, shape: Sequence[int], low: float, high: float) -> bool
 
 def _is_range(value: Any) -> bool:
     """Return whether a value is a pair of positive numbers in ascending order."""
-    if not _is_array(value, (2,), 1e-300, math.inf):
-        return False
-    return bool(value[0] <= value[1]) and math.isfinite(value[0])
+    ascending = _is_array(value, (2,), 1e-300, math.inf) and value[0] <= value[1]
+    return bool(ascending) and math.isfinite(value[0])

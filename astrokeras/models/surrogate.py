@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import keras
@@ -23,7 +24,6 @@ from astrokeras.models.requested_outputs import (
     choose_columns,
     choose_states,
 )
-from astrokeras.models.status import is_reliable
 from astrokeras.models.trust_assessment import covered
 from astrokeras.system import arguments
 from astrokeras.system.old_names import SURROGATE, rename_keys
@@ -168,13 +168,13 @@ class Surrogate(PhysicalEmulator):
                 state t to state t + 1. If they vary within the intervals,
                 `(N, T, 3, P)`: mean, first and last value of each (arithmetic mean for
                 densities, geometric mean for the others). A surrogate of one fixed time
-                step uses the mean alone.
+                step uses the mean alone. If P lacks `NH2` and `NCO`, N(H2) = 0.5 N(H)
+                and N(CO) = 1e-5 N(H) are assumed, with a warning where this matters.
             time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step;
                 intervals may differ within `dt_range`.
             species: Names of the requested species, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only the requested species are decoded, unless
-                element totals are conserved or the surrogate is calibrated: both take
-                all species.
+                element totals are conserved, which takes all species.
             state_indices: Numbers of the requested states, 0 to T, or negative ones.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training ranges is an error and not a warning.
@@ -234,6 +234,8 @@ class Surrogate(PhysicalEmulator):
             sigma=return_sigma,
             reliability=asked or (return_status and self.metadata.calibrated),
         )
+        if inputs.assumed:
+            warnings.warn(f"physical: {inputs.assumed}.", UserWarning, stacklevel=2)
         report = OutOfRangeReport(self.metadata)
         report.add(*inputs.valid())
         for line in report.lines():
@@ -247,12 +249,9 @@ class Surrogate(PhysicalEmulator):
             evolved.warn_unphysical(stacklevel=2)
             if self.metadata.calibrated:
                 evolved.warn_unreliable(stacklevel=2)
-        outputs = [evolved.abundances]
-        outputs += [evolved.sigma] * bool(return_sigma)
-        outputs += [evolved.expected_error] * bool(return_expected_error)
-        outputs += [is_reliable(evolved.status)] * bool(return_reliable)
-        outputs += [evolved.status] * bool(return_status)
-        return tuple(outputs) if len(outputs) > 1 else outputs[0]
+        more = (return_sigma, return_expected_error, return_reliable, return_status)
+        outputs = tuple(compress(evolved.outputs(), (True, *more)))
+        return outputs if len(outputs) > 1 else outputs[0]
 
     def covers(self, initial: Any, physical: Any, time: Any) -> np.ndarray:
         """Return which states can be reliable, before any rollout.

@@ -13,14 +13,19 @@ from typing import Any
 import h5py
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.models.status import MEANINGS, count_bits, is_reliable
 from astrokeras.prediction.resumable_output import ResumableOutput
+from astrokeras.prediction.tracer_rollout import (
+    assumed_columns,
+    read_given,
+    roll_out_with_status,
+)
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
-from astrokeras.prediction.tracer_rollout import read_given, roll_out_with_status
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
     check_steps,
@@ -83,6 +88,8 @@ def predict(
     with the file. Finished batches are kept in a folder beside the file until all are
     finished, so that an interrupted prediction can be resumed. The result has datasets
     `status` and `expected_error` with a value for each state, see `Surrogate.emulate`.
+    If the surrogate takes the columns `NH2` and `NCO` and the file lacks them, those
+    that `Surrogate.emulate` assumes are used.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
@@ -98,7 +105,8 @@ def predict(
         overwrite: Whether to replace a file or an interrupted prediction.
         compression: "gzip" or "none", which writes several times faster.
         progress: Whether to show a progress bar on stderr.
-        warn: Called with a line for each training range that is left.
+        warn: Called with a line for each training range that is left, and where assumed
+            columns matter.
 
     Returns:
         The path of the file, its numbers of states by status, and the warnings.
@@ -118,6 +126,7 @@ def predict(
     output = ResumableOutput(arguments.path("out", out))
     output.check(arguments.path("tracers", tracers), resume, overwrite)
     with TracerStore(tracers, need_abundances=False) as store:
+        present = store.parameters
         columns = match_columns(store, target)
         start = None if initial is None else read_initial_condition(initial, target)
         species = len(target.metadata.species)
@@ -130,6 +139,9 @@ def predict(
             )
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
+        if set(COLUMNS) & {*store.parameters} - {*present}:
+            for line in assumed_columns(store, size):
+                warn(f"{store.path}: {line}.")
         signature = {
             "tracers": hash_file(store.path),
             "surrogate": target.sha256(),

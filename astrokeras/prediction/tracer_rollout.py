@@ -5,6 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import (
+    columns_warning,
+    light_comes_through,
+)
 from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.block import check_values
 from astrokeras.data.tracers.hdf5 import unreadable
@@ -147,6 +151,23 @@ def read_given(
             )
         check_values(store.path, tracers, store.species, store.parameters)
     return tracers
+
+
+def assumed_columns(store: TracerStore, size: int) -> list[str]:
+    """Return a line on tracers whose assumed columns matter, if there are any.
+
+    Args:
+        store: An open file, to which the columns were added.
+        size: Tracers that are read at once.
+    """
+    light = np.zeros(store.tracers, np.int64)
+    for first in range(0, store.tracers, size):
+        rows = slice(first, first + size)
+        physical = store.physical(rows)
+        valid = np.arange(store.states - 1) < store.length[rows, None] - 1
+        light[rows] = (light_comes_through(physical, store.parameters) & valid).sum(1)
+    line = columns_warning(light, store.length - 1)
+    return [line] if line else []
 
 
 def hold_last(values: np.ndarray, length: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Autoencoder, emulator and surrogate: ties, files, physical units, refusals."""
 
 import json
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -349,8 +350,33 @@ def test_metadata_are_read_without_keras(surrogate, tmp_path):
 
     assert metadata.species == SPECIES
     assert metadata.dt_range == (STEP, STEP)
-    assert metadata.fixed == ("zeta = 1",)
+    columns = "N(H2) = 0.5 N(H), N(CO) = 1e-5 N(H) assumed"
+    assert metadata.fixed == ("zeta = 1", columns)
     assert set(metadata.parameter_ranges) == set(PARAMETERS)
+
+
+def test_columns_that_are_missing_are_assumed(surrogate, tracers):
+    names = ("NH2", "Av", "NCO")
+    taking = surrogate.replace(
+        parameters=names,
+        units=("cm^-2", "mag", "cm^-2"),
+        parameter_ranges=dict.fromkeys(names, (1e-30, 1e30)),
+    )
+    taking.parameter_scaler.set_scales(np.array([21, 0.5, 16]), np.ones(3))
+    extinction = np.linspace(1, 9, 12, dtype="f4").reshape(1, 12, 1)
+    hydrogen = extinction / 5.348e-22
+    whole = np.concatenate([0.5 * hydrogen, extinction, 1e-5 * hydrogen], -1)
+    start = tracers.abundances[:1, 0]
+    # Light comes through below ln(1e4) / 3.02 = 3.05 mag: in 3 of 12 steps.
+    with pytest.warns(UserWarning, match=r"N\(H2\) = .* in 25% .*\(1 of 1"):
+        assumed = taking.emulate(start, extinction, STEP)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dark = taking.emulate(start, extinction + 4, STEP)
+        given = taking.emulate(start, whole, STEP)
+
+    np.testing.assert_allclose(assumed, given, rtol=1e-5)
+    assert not np.allclose(dark, given, rtol=1e-4, atol=0)
 
 
 def test_leaving_the_box_is_a_warning_or_an_error(surrogate, tracers):

@@ -65,6 +65,44 @@ def test_writes_the_rollout_of_every_tracer(given, solved, batch):
         assert store.read(store.rows()).abundances.shape == (12, 9, len(SPECIES))
 
 
+class TakesColumns(StandIn):
+    """Takes N(H2) and N(CO) too, which it ignores."""
+
+    def get_config(self):
+        config = super().get_config()
+        columns = {"NCO": [1e5, 1e30], "NH2": [1e10, 1e30]}
+        return config | {
+            "parameters": [*columns, *PARAMETERS],
+            "units": ["cm^-2"] * 2 + list(UNITS),
+            "parameter_ranges": columns | config["parameter_ranges"],
+        }
+
+    def emulate(self, initial, physical, time, **options):
+        first, second, extinction = physical[..., 0], physical[..., 1], physical[..., 4]
+        np.testing.assert_allclose(first, 2e-5 * second, rtol=1e-5)
+        np.testing.assert_allclose(second, extinction / 1.0696e-21, rtol=1e-5)
+        return super().emulate(initial, physical[..., 2:], time, **options)
+
+
+def test_columns_that_a_file_lacks_are_assumed(given):
+    tracers = write_tracers(given[0])
+    warned = []
+
+    run(given, TakesColumns(), warned)
+
+    valid = np.arange(8) < tracers.length[:, None] - 1
+    field = tracers.physical[..., 1] * np.exp(-3.02 * tracers.physical[..., 2])
+    light = (field > 1e-4) & valid
+    (line,) = [line for line in warned if "are assumed" in line]
+    assert f"in {light.sum() / valid.sum():.0%} of the time steps" in line
+    assert f"({light.any(1).sum()} of 12 tracers)" in line
+    plain = read(given[1])[0]["abundances"]
+    run((given[0], given[1].with_name("plain.h5")))
+    np.testing.assert_array_equal(
+        plain, read(given[1].with_name("plain.h5"))[0]["abundances"]
+    )
+
+
 def test_memory_bounds_the_batch(given, monkeypatch):
     write_tracers(given[0])
     monkeypatch.setattr(tracer_rollout, "BATCH_BYTES", 2 * 9 * len(SPECIES) * 4)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.csv_table import Table
@@ -61,7 +62,8 @@ class ColumnRoles:
         time: Column of the time.
         tracer: Column of the identifiers of the tracers, if any.
         simulation: Column of the identifiers of the simulations, if any.
-        parameters: Columns of the parameters, (P,).
+        parameters: Columns of the parameters, name to column; without those that the
+            table lacks and that an import can fill.
         species: Names in UCLCHEM's spelling, (S,); empty for a table of tracks.
         abundances: Columns of the species, (S,).
         noted: Dropped physical quantities, name to column; their ranges are recorded.
@@ -71,7 +73,7 @@ class ColumnRoles:
     time: int
     tracer: int | None
     simulation: int | None
-    parameters: tuple[int, ...]
+    parameters: dict[str, int]
     species: tuple[str, ...]
     abundances: tuple[int, ...]
     noted: dict[str, int]
@@ -104,7 +106,12 @@ def find_columns(
             "`dataset.parameters` is empty; name the raw column of each parameter."
         )
     wanted = {"Time": "Time"} | dict(config.parameters)
-    missing = [raw for raw in wanted.values() if raw.casefold() not in place]
+    can_be_filled = {*ASSUMED, *COLUMNS}
+    missing = [
+        raw
+        for name, raw in wanted.items()
+        if raw.casefold() not in place and name not in can_be_filled
+    ]
     if missing:
         remedy = "; correct the file or `dataset.parameters`."
         raise InputError(
@@ -114,8 +121,12 @@ def find_columns(
         )
     tracer = place.get("tracer", place.get("model"))
     simulation = place.get("simulation")
-    parameters = tuple(place[raw.casefold()] for raw in config.parameters.values())
-    taken = {place["time"], tracer, simulation, *parameters}
+    parameters = {
+        name: place[raw.casefold()]
+        for name, raw in config.parameters.items()
+        if raw.casefold() in place
+    }
+    taken = {place["time"], tracer, simulation, *parameters.values()}
     dropped = {name.strip().casefold() for name in config.drop}
     noted, species, abundances = {}, [], []
     for index, name in enumerate(names):

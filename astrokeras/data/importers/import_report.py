@@ -10,9 +10,13 @@ class ImportStatistics:
 
     Attributes:
         raised: Abundances in [-1e-12, floor) that were raised to the floor.
-        lowered: Abundances in (1, 1 + 1e-6] that were lowered to 1.
+        lowered: Abundances in (1, 1 + 1e-6] that were lowered to 1; of tracer files, in
+            (1, 1.0025].
         floored: Number of values of each parameter that were raised to its minimum.
         short: Tracers of a single state, which are left out.
+        cut_states: States left out by `dataset.cut_below`.
+        cut_tracers: Tracers shortened by it.
+        cut_whole: Tracers left out by it, which begin below.
         ranges: Minimum and maximum of each dropped column.
         equal: Parameters that equal each dropped column in all rows so far.
     """
@@ -21,6 +25,9 @@ class ImportStatistics:
     lowered: int = 0
     floored: dict[str, int] = field(default_factory=dict)
     short: int = 0
+    cut_states: int = 0
+    cut_tracers: int = 0
+    cut_whole: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     equal: dict[str, set[str]] = field(default_factory=dict)
 

@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import fill
 from astrokeras.chemistry.species import order_elements
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.alignment_check import TRACERS, alignment_warning
 from astrokeras.data.importers.column_roles import species_positions
+from astrokeras.data.importers.cutting import cut_attributes, cut_tracers
 from astrokeras.data.importers.import_report import ImportReport, ImportStatistics
+from astrokeras.data.importers.joining import (
+    JoinedParameters,
+    join_fixed,
+    join_parameters,
+    join_splits,
+)
+from astrokeras.data.importers.numbering import number_apart
 from astrokeras.data.importers.open_sources import (
     Source,
     SourceTracers,
@@ -25,7 +34,6 @@ from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers
 from astrokeras.data.tracers.file_format import STEP_MARGIN
 from astrokeras.data.tracers.initial_abundances import read_initial
-from astrokeras.data.tracers.split import make_split, split_attributes
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 from astrokeras.system.package_data import resource
@@ -48,7 +56,7 @@ def import_tracers(
     DataFrames, Parquet, HDF5 files with a dataset per column, and tracer files. Data
     are read in blocks of tracers, so that memory does not grow with the input. Tracers
     shorter than the longest are padded with NaN. Sources without species become a file
-    of tracks.
+    of tracks. Sources may have different parameters, see `joining`.
 
     Args:
         sources: One or several paths, DataFrames, or pairs of DataFrames (physics,
@@ -78,13 +86,13 @@ def import_tracers(
         parts = open_parts(sources, out, config, statistics, stack, tracks)
         report = ImportReport(out, 0, 0, len(parts[0].species), statistics)
         orders = [species_positions(p.species, parts[0].species, p.name) for p in parts]
-        _check_parameters(parts)
+        joined = join_parameters(parts, config, report)
         for part in parts:
             if isinstance(part, RawTracers):
                 if config.alignment == "this":
                     part.use_initial(_initial(config, part.species))
                 part.leave_out_short()
-        _renumber(parts, report.notes)
+        number_apart(parts, report.notes)
         report.tracers = sum(map(len, parts))
         report.states = max(part.states for part in parts)
         if not report.tracers:
@@ -92,9 +100,13 @@ def import_tracers(
                 f"{parts[0].name}: holds no tracer of at least two states; give data "
                 "with time steps."
             )
-        splits, attributes = _split(parts, config, split)
-        attributes |= _provenance(parts, config)
-        sample = _write(parts, orders, splits, attributes, config, report, progress)
+        splits, attributes = join_splits(parts, config, split)
+        attributes |= _provenance(parts, config) | cut_attributes(config)
+        if joined.filled:
+            attributes["filled"] = joined.filled
+        sample = _write(
+            parts, orders, joined, splits, attributes, config, report, progress
+        )
         if not parts[0].species:
             sample = []
             report.notes.append(NO_SPECIES)
@@ -132,108 +144,33 @@ def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     return read_initial(path, species, config.floor)
 
 
-def _check_parameters(parts: list[SourceTracers]) -> None:
-    first = parts[0]
-    for part in parts[1:]:
-        if (part.parameters, part.units) != (first.parameters, first.units):
-            mine = ", ".join(
-                map(" ".join, zip(part.parameters, part.units, strict=True))
-            )
-            theirs = ", ".join(
-                map(" ".join, zip(first.parameters, first.units, strict=True))
-            )
-            raise InputError(
-                f"{part.name}: has parameters {mine}, but {first.name} has {theirs}; "
-                "give them the same names in `dataset.parameters` and `dataset.units`."
-            )
-
-
-def _renumber(parts: list[SourceTracers], notes: list[str]) -> None:
-    """Renumber tracers and simulations whose identifiers occur in several sources."""
-    known: set[tuple[int, int]] = set()
-    # Sources without identifiers are numbered after all others.
-    for part in sorted(parts, key=lambda part: not part.numbered):
-        keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
-        if known and isinstance(part, RawTracers) and not part.numbered:
-            part.tracer = part.tracer + 1 + max(tracer for _, tracer in known)
-            if part.columns.simulation is None:
-                highest = max(simulation for simulation, _ in known)
-                part.simulation = part.simulation + 1 + highest
-            keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
-        elif known & keys:
-            if part.split is not None:
-                raise InputError(
-                    f"{part.name}: holds tracers that another file holds too, but a "
-                    "split must contain each tracer once; import only one of the files."
-                )
-            # The files number from zero, so equal numbers mean different tracers.
-            part.tracer = part.tracer + 1 + max(tracer for _, tracer in known)
-            highest = max(simulation for simulation, _ in known)
-            part.simulation = np.where(
-                part.simulation == file_format.NO_SIMULATION,
-                file_format.NO_SIMULATION,
-                part.simulation + 1 + highest,
-            )
-            if part.numbered:
-                notes.append(
-                    f"{part.name}: its tracers have the numbers of another file's; "
-                    "they are renumbered as different tracers, from "
-                    f"{part.tracer.min()} on."
-                )
-            keys = set(zip(part.simulation.tolist(), part.tracer.tolist(), strict=True))
-        known |= keys
-
-
-def _split(
-    parts: list[SourceTracers], config: DatasetConfig, wanted: bool
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Return the split of the sources, or a new one, and its attributes."""
-    simulation = np.concatenate([part.simulation for part in parts])
-    given = [part.split for part in parts if part.split is not None]
-    if len(given) == len(parts):
-        return _inherit(parts, simulation, np.concatenate(given))
-    if given:
-        raise InputError(
-            f"{parts[0].name} and others: some have a split and some have none; import "
-            "only raw files, so that one split is made for all."
-        )
-    if not wanted:
-        return np.full(len(simulation), file_format.UNASSIGNED, np.uint8), {}
-    name = parts[0].name + " and others" * (len(parts) > 1)
-    return make_split(simulation, config.split, name), split_attributes(config.split)
-
-
-def _inherit(
-    parts: list[SourceTracers], simulation: np.ndarray, split: np.ndarray
-) -> tuple[np.ndarray, dict[str, Any]]:
-    stored = next(part for part in parts if isinstance(part, StoredTracers))
-    attributes = stored.store.split_attributes
-    known = simulation != file_format.NO_SIMULATION
-    if attributes.get("split_by", "simulation") == "simulation":
-        pairs = np.unique(np.stack([simulation, split], axis=1)[known], axis=0)
-        ids, count = np.unique(pairs[:, 0], return_counts=True)
-        if (count > 1).any():
-            raise InputError(
-                f"{parts[-1].name}: simulation {ids[count.argmax()]} is in one split "
-                "here and in another in an earlier file; import files of one split."
-            )
-    return split, attributes
-
-
 def _provenance(parts: list[SourceTracers], config: DatasetConfig) -> dict[str, Any]:
+    """Return the origin of the tracers: of the dataset, else of the tracer files."""
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+    def origin(*names: str) -> dict[str, Any]:
+        stored = [part.store for part in parts if isinstance(part, StoredTracers)]
+        return {
+            name: getattr(config, name)
+            or "; ".join(
+                dict.fromkeys(
+                    str(store.attributes[name])
+                    for store in stored
+                    if store.attributes.get(name)
+                )
+            )
+            for name in names
+        }
+
     about = {
-        **{name: getattr(config, name) for name in ("source", "licence", "citation")},
+        **origin("source", "licence", "citation"),
         "files": [Path(part.name).name for part in parts],
         "alignment": config.alignment,
         "created": created,
     }
     if not parts[0].species:
         return about
-    chemistry = {
-        name: getattr(config, name)
-        for name in ("network", "solver", "tolerances", "floor")
-    }
+    chemistry = origin("network", "solver", "tolerances") | {"floor": config.floor}
     elements = order_elements({e for part in parts for e in part.elements})
     return about | chemistry | {"elements": list(elements)}
 
@@ -241,6 +178,7 @@ def _provenance(parts: list[SourceTracers], config: DatasetConfig) -> dict[str, 
 def _write(
     parts: list[SourceTracers],
     orders: list[list[int]],
+    joined: JoinedParameters,
     splits: np.ndarray,
     attributes: dict[str, Any],
     config: DatasetConfig,
@@ -248,20 +186,22 @@ def _write(
     progress: Callable[[int, int], None] | None,
 ) -> list[Tracers]:
     """Write all tracers and return an even sample of them for the alignment check."""
-    first = parts[0]
     sample: list[Tracers] = []
-    every = max(1, report.tracers // TRACERS)
+    total = report.tracers
+    every = max(1, total // TRACERS)
     done = 0
+    counts = np.zeros(len(file_format.SPLITS), np.int64)
     with TracerWriter(
         report.path,
-        species=first.species,
-        parameters=first.parameters,
-        units=first.units,
+        species=parts[0].species,
+        parameters=joined.names,
+        units=joined.units,
         states=report.states,
         attributes=attributes,
     ) as writer:
-        for part, order in zip(parts, orders, strict=True):
+        for number, (part, order) in enumerate(zip(parts, orders, strict=True)):
             offset = done
+            columns = joined.order(number, part)
             for block in part.blocks():
                 n = len(block)
                 place = slice(done - offset, done - offset + n)
@@ -270,26 +210,25 @@ def _write(
                 block.split = splits[done : done + n]
                 if order != list(range(len(order))):
                     block.abundances = block.abundances[:, :, order]
-                writer.append(block.padded(report.states))
+                filled = fill(block.physical, joined.fillings[number])
+                block.physical = filled[..., columns]
                 if isinstance(part, RawTracers):
                     chosen = np.arange(-done % every, n, every)
                     sample += [block.take(chosen)] if len(chosen) else []
+                block = cut_tracers(block, joined.names, config, report.statistics)
+                writer.append(block.padded(report.states))
+                counts += np.bincount(block.split, minlength=256)[: len(counts)]
                 done += n
                 if progress is not None:
-                    progress(done, report.tracers)
-        fixed, varied = report.statistics.fixed()
-        report.fixed = fixed + [
-            f for p in parts if isinstance(p, StoredTracers) for f in p.fixed
-        ]
-        report.fixed = list(dict.fromkeys(report.fixed))
+                    progress(done, total)
+        report.tracers = writer.count
+        if not report.tracers:
+            raise InputError(
+                f"{parts[0].name}: every tracer begins below `dataset.cut_below`; "
+                "lower the limit."
+            )
+        report.fixed = join_fixed(parts, joined.names, report)
         writer.file.attrs["fixed"] = report.fixed
-    if varied:
-        report.warnings.append(
-            f"{', '.join(varied)}: varies, but is not a parameter of the dataset, so "
-            "that a surrogate cannot depend on it. Add it to `dataset.parameters`."
-        )
-    names = enumerate(file_format.SPLITS)
-    report.split = {name: int((splits == code).sum()) for code, name in names}
-    if (splits == file_format.UNASSIGNED).any():
-        report.split = {}
+    if (splits != file_format.UNASSIGNED).all():
+        report.split = dict(zip(file_format.SPLITS, counts.tolist(), strict=True))
     return sample

@@ -17,7 +17,7 @@ from astrokeras.data.importers.parquet_table import (
     is_parquet,
 )
 from astrokeras.data.importers.raw_tracers import RawTracers
-from astrokeras.data.tracers.block import Tracers
+from astrokeras.data.tracers.block import Tracers, check_values
 from astrokeras.data.tracers.hdf5 import open_hdf5
 from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
 from astrokeras.data.tracers.reader import TracerStore
@@ -27,22 +27,37 @@ from astrokeras.system.input_paths import check_input
 Source = Any
 """A path, a DataFrame, or UCLCHEM's pair of DataFrames."""
 
+ROUNDED_UP = 1.0025
+"""Highest abundance of a tracer file: files may be rounded to steps of 0.002 dex."""
+
 
 class StoredTracers:
-    """Tracers of a file that already has the tracer format."""
+    """Tracers of a file that already has the tracer format.
+
+    Args:
+        store: The open file.
+        statistics: Counts to which this source adds.
+        physics: Whether to leave out species.
+
+    Raises:
+        InputError: If the file holds only initial states.
+    """
 
     numbered = True
 
-    def __init__(self, store: TracerStore, physics: bool = False):
+    def __init__(
+        self, store: TracerStore, statistics: ImportStatistics, physics: bool = False
+    ):
         if store.has_abundances and not (store.solved or physics):
             raise InputError(
                 f"{store.path}: holds only initial states; import solved tracers."
             )
         self.store, self.name = store, str(store.path)
+        self.statistics = statistics
         self.species = () if physics or not store.has_abundances else store.species
         self.parameters, self.units = store.parameters, store.units
         self.elements = store.elements if self.species else ()
-        self.fixed = store.listed("fixed")
+        self.source = str(store.attributes.get("source", ""))
         self.tracer, self.simulation = store.tracer.copy(), store.simulation.copy()
         self.split = store.split if store.has_split else None
         self.states = store.states
@@ -51,8 +66,13 @@ class StoredTracers:
         return len(self.tracer)
 
     def blocks(self) -> Iterator[Tracers]:
-        """Iterate over blocks of tracers."""
-        yield from self.store.blocks()
+        """Iterate over blocks of tracers; abundances that were rounded up become 1."""
+        for block in self.store.blocks(check=False):
+            high = (block.abundances > 1) & (block.abundances <= ROUNDED_UP)
+            self.statistics.lowered += int(high.sum())
+            block.abundances[high] = 1.0
+            check_values(self.name, block, self.store.species, self.parameters)
+            yield block
 
 
 SourceTracers = RawTracers | StoredTracers
@@ -119,7 +139,7 @@ def _open_file(
     file = stack.enter_context(open_hdf5(path))
     if layout == "tracers" or (layout == "auto" and "format" in file.attrs):
         store = stack.enter_context(TracerStore(path, need_abundances=False))
-        return [StoredTracers(store, physics)]
+        return [StoredTracers(store, statistics, physics)]
     keys = frame_keys(file)
     if layout == "columns" or (layout == "auto" and not keys and column_names(file)):
         return [raw(HDF5Table(file), single=True)]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.column_roles import find_columns
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
@@ -49,9 +50,12 @@ class RawTracers:
         self.name = table.name
         self.species = self.columns.species
         self.elements = self.columns.elements
-        self.parameters = tuple(config.parameters)
-        self.units = tuple(_units(config).values())
-        self.factors = _find_factors(config)
+        self.parameters = tuple(self.columns.parameters)
+        units = _units(config)
+        self.units = tuple(units[name] for name in self.parameters)
+        factors = _find_factors(config)
+        self.factors = np.array([factors[x] for x in ("Time", *self.parameters)])
+        self.source = config.source
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
         self.split: np.ndarray | None = None
@@ -162,7 +166,7 @@ class RawTracers:
 
     def _block(self, first: int, last: int) -> Tracers:
         columns = self.columns
-        read = [columns.time, *columns.parameters, *columns.abundances]
+        read = [columns.time, *columns.parameters.values(), *columns.abundances]
         noted = list(columns.noted.values())
         start = int(self._starts[first])
         stop = int(self._starts[last - 1] + self._rows[last - 1])
@@ -222,6 +226,12 @@ class RawTracers:
                 counts = self.statistics.floored
                 counts[name] = counts.get(name, 0) + int(low.sum())
                 physical[low, index] = minimum
+            if name in COLUMNS and len(physical) and physical[:, index].max() <= 1:
+                raise InputError(
+                    f"{self.name}: {self.config.parameters[name]}, the column of the "
+                    f"parameter {name}, holds abundances, not column densities; "
+                    f"correct `dataset.parameters.{name}`."
+                )
         return physical
 
     def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:
@@ -254,8 +264,8 @@ def _units(config: DatasetConfig) -> dict[str, str]:
     return {name: known.get(name, "") for name in config.parameters}
 
 
-def _find_factors(config: DatasetConfig) -> np.ndarray:
-    """Return the conversion factors of time and parameters, (1 + P,)."""
+def _find_factors(config: DatasetConfig) -> dict[str, float]:
+    """Return the conversion factors of time and parameters."""
     wanted = {"Time": "yr"} | _units(config)
     unknown = [name for name in config.raw_units if name not in wanted]
     if unknown:
@@ -265,4 +275,4 @@ def _find_factors(config: DatasetConfig) -> np.ndarray:
             f"{', '.join(wanted)}{suggest(unknown[0], wanted, remedy)}"
         )
     raw = wanted | dict(config.raw_units)
-    return np.array([factor(name, raw[name], unit) for name, unit in wanted.items()])
+    return {name: factor(name, raw[name], unit) for name, unit in wanted.items()}

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import Filling, fill, find_fillings
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import PER_STATE, PER_TRACER, Tracers, check_values
@@ -65,7 +66,7 @@ class TracerStore:
         self.species = file_format.strings(file["species"]) if "species" in file else ()
         self.parameters = file_format.strings(file["parameters"])
         self.units = file_format.strings(file["parameters"].attrs["units"])
-        self._added: list[float | int] = []
+        self._added: list[Filling] = []
         self.attributes = {k: plain(v) for k, v in file.attrs.items()}
         self.tracers, self.states = file["time"].shape
         self.has_abundances = "abundances" in file
@@ -159,23 +160,23 @@ class TracerStore:
                 held[name] = float(value)
         return held
 
-    def add_held(self, names: Iterable[str]) -> None:
-        """Add quantities that the file held fixed as further parameters.
+    def add_held(self, names: Iterable[str]) -> list[Filling]:
+        """Add parameters that the file lacks: held fixed, or the columns that shield.
 
         Args:
             names: Names of the required parameters; those that the file neither has
-                nor held fixed are left out.
+                nor held fixed are left out, except `NH2` and `NCO`, which follow from
+                the extinction.
+
+        Returns:
+            The parameters that were added.
         """
-        held = self.held()
-        for name in names:
-            if name in self.parameters or name not in held:
-                continue
-            value = held[name]
-            if isinstance(value, str):
-                value = self.parameters.index(value)
-            self._added.append(value)
-            self.parameters += (name,)
-            self.units += (file_format.PARAMETER_UNITS.get(name, ""),)
+        fillings = find_fillings(self.parameters, names, self.held(), assumed={})
+        self._added += fillings
+        self.parameters += tuple(filling.name for filling in fillings)
+        units = file_format.PARAMETER_UNITS
+        self.units += tuple(units.get(filling.name, "") for filling in fillings)
+        return fillings
 
     def physical(self, rows: slice | np.ndarray) -> np.ndarray:
         """Read the parameters of whole tracers, (n, T, P) float32.
@@ -188,11 +189,7 @@ class TracerStore:
             read = read_rows(self.file["physical"], index, PER_STATE["physical"])
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
-        added = [
-            read[..., x] if isinstance(x, int) else np.full_like(read[..., 0], x)
-            for x in self._added
-        ]
-        return np.concatenate([read, np.stack(added, -1)], -1) if added else read
+        return fill(read, self._added)
 
     def rows(self, split: str | None = None) -> np.ndarray:
         """Return the row numbers of a split.

@@ -15,6 +15,9 @@ from astrokeras.errors import InputError, WorkError
 from astrokeras.system import arguments
 from astrokeras.system.atomic_files import written_beside
 
+LAST_DIGITS = {"validation": 7, "test": 8}
+"""Last digits of the simulations of a split by number; all others are train."""
+
 
 def assign_split(
     groups: np.ndarray,
@@ -62,19 +65,48 @@ def assign_split(
     return split
 
 
+def split_by_number(
+    simulation: np.ndarray, name: str | os.PathLike[str] = "split"
+) -> np.ndarray:
+    """Split tracers by the last digit of the number of their simulation.
+
+    Numbers that end in 8 are test, in 7 validation, all others train, so that a
+    simulation keeps its place whatever other simulations a file holds.
+
+    Args:
+        simulation: Number of the simulation of each tracer, (N,).
+        name: The file, for messages.
+
+    Returns:
+        0 train, 1 validation, 2 test for each tracer, (N,) uint8.
+
+    Raises:
+        InputError: For a tracer without simulation.
+    """
+    if (simulation == NO_SIMULATION).any():
+        raise InputError(
+            f"{name}: holds tracers without simulation, so it cannot be split by "
+            "number; number the simulations, or use `dataset.split.by=tracer`."
+        )
+    split = np.full(len(simulation), SPLITS.index("train"), np.uint8)
+    for code, digit in LAST_DIGITS.items():
+        split[simulation % 10 == digit] = SPLITS.index(code)
+    return split
+
+
 def make_split(
     simulation: np.ndarray,
     config: SplitConfig,
     name: str | os.PathLike[str] = "split",
 ) -> np.ndarray:
-    """Split tracers by simulation, or by tracer if the configuration says so.
+    """Split tracers by simulation, by tracer or by number, as the configuration says.
 
     Splitting a simulation leaks training data into the test set: its tracers are nearly
     the same, and every test error is too small.
 
     Args:
         simulation: Identifier of the simulation of each tracer, (N,).
-        config: Fractions, seed, and whether to split by simulation or by tracer.
+        config: Fractions, seed, and the unit of the split.
         name: The file, for messages.
 
     Returns:
@@ -85,6 +117,8 @@ def make_split(
             configuration is out of range.
     """
     check(config, "dataset.split.")
+    if config.by == "number":
+        return split_by_number(simulation, name)
     if config.by == "tracer":
         groups = np.arange(len(simulation))
     else:
@@ -135,6 +169,8 @@ def _check_simulations(simulation: np.ndarray, name: str | os.PathLike[str]) -> 
 
 def split_attributes(config: SplitConfig) -> dict[str, Any]:
     """Return the root attributes that describe how a split was made."""
+    if config.by == "number":
+        return {"split_by": config.by}
     return {f"split_{key}": value for key, value in asdict(config).items()}
 
 
@@ -149,8 +185,8 @@ def split_file(
 
     Args:
         path: The tracer file.
-        config: Fractions, seed, and whether to split by simulation or by tracer;
-            70/15/15 by simulation if `None`.
+        config: Fractions, seed, and the unit of the split; 70/15/15 by simulation if
+            `None`.
         force: Whether an existing split is replaced. Models trained before have then
             seen tracers of the new test set.
 
@@ -180,6 +216,8 @@ def split_file(
                 if "split" in file:
                     del file["split"]
                 file.create_dataset("split", data=split)
+                for key in [key for key in file.attrs if key.startswith("split_")]:
+                    del file.attrs[key]
                 file.attrs.update(split_attributes(config))
         hdf5_sandbox.mark_verified(path)
     except OSError as error:

@@ -9,14 +9,13 @@ import contextlib
 import re
 from collections.abc import Sequence
 
+from astrokeras.chemistry.assumed_parameters import EXTINCTION
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
 HYDROGEN = 1.6735e-24  # g
 MEAN_MASS = 1.4 * HYDROGEN
 """Mass of gas per H nucleus, including helium and metals, g."""
-EXTINCTION = 5.348e-22
-"""Extinction of a column density of one H nucleus per cm^2, mag."""
 HABING_PER_DRAINE = 1.7
 """Draine's (1978) field in units of Habing's (1968)."""
 YEAR = 3.15576e7  # s

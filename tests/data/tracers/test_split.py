@@ -278,3 +278,11 @@ def test_the_sample_inherits_the_split_of_the_raw_files(sample_path, raw_folder)
     with TracerStore(sample_path) as store:
         expected = [split[one] for one in store.simulation]
         np.testing.assert_array_equal(store.split, expected)
+
+
+def test_a_split_by_number_goes_by_the_last_digit():
+    simulation = np.array([7, 17, 8, 1_000_008, 0, 123, 8])
+    split = make_split(simulation, SplitConfig(by="number"))
+    assert split.tolist() == [1, 1, 2, 2, 0, 0, 2]
+    with pytest.raises(InputError, match="tracers without simulation"):
+        make_split(np.array([7, -1]), SplitConfig(by="number"), "x.h5")
