@@ -23,7 +23,7 @@ def generate(
         list[str] | None,
         typer.Argument(
             metavar="[OVERRIDES]",
-            help="Overrides such as solver=network, solver.time_limit=60, "
+            help="Overrides such as solver=network, solver.cpu_limit=60, "
             "dataset=turbulent or dataset.raw_units.Density=g/cm3.",
         ),
     ] = None,
@@ -60,8 +60,8 @@ def generate(
 ) -> None:
     """Solve the chemistry along trajectories, in parallel.
 
-    Each tracer is solved in a process of its own. Tracers that fail are left out and
-    listed in OUT.failed.csv.
+    Each tracer is solved in a process of its own. Where the solver stalls, a tracer is
+    kept up to there; OUT.failed.csv lists the interval and the reason.
     """
     from astrokeras.config import compose_generation
     from astrokeras.generation.generate import generate
@@ -83,7 +83,11 @@ def generate(
             warn=lambda line: typer.echo(f"Warning: {line}", err=True),
         )
     if made.failures is not None:
-        typer.echo(f"{made.failed} tracers failed: {made.failures}", err=True)
+        typer.echo(
+            f"{made.stopped} tracers end early, {made.failed} failed and are left out: "
+            f"{made.failures}",
+            err=True,
+        )
     if as_json:
         typer.echo(json.dumps(made.to_json(), indent=2))
         return

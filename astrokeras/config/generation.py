@@ -13,12 +13,12 @@ class SolverConfig:
 
     kind: str = "uclchem"
     files: dict[str, str] = field(default_factory=dict)
-    reltol: float = ranged(1e-4, 1e-12, 1e-1)
-    abstol_factor: float = ranged(1e-8, 1e-20, 1)
-    abstol_min: float = ranged(1e-22, 1e-40, 1)
+    reltol: float = ranged(1e-6, 1e-12, 1e-1)
+    abstol_factor: float = ranged(1e-10, 1e-20, 1)
+    abstol_min: float = ranged(1e-24, 1e-40, 1)
     constants: dict[str, float] = field(default_factory=dict)
     options: dict[str, float] = field(default_factory=dict)
-    time_limit: float = ranged(600.0, 0.1, 1e6)
+    cpu_limit: float = ranged(300.0, 1, 1e6)
 
 
 @dataclass

@@ -37,6 +37,8 @@ PARAMETER_UNITS = {
     "gasTemp": "K",
     "dustTemp": "K",
     "zeta": "1.3e-17 s^-1",
+    "NH2": "cm^-2",
+    "NCO": "cm^-2",
 }
 
 # Kind ("f" floats, "i" integers, "s" strings) and axes of each dataset.
