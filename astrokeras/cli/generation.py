@@ -100,7 +100,8 @@ def tracks(
         str,
         typer.Argument(
             metavar="KIND",
-            help="collapse, turbulent, or a variant of your own in configs/tracks/.",
+            help="collapse, turbulent, explore, standard, or a variant of your own in "
+            "configs/tracks/.",
         ),
     ],
     out: Annotated[
@@ -121,20 +122,22 @@ def tracks(
     They hold times and physical parameters. Solve their chemistry with
     `astrokeras data generate`.
     """
-    from astrokeras.config import compose_tracks
+    from astrokeras.config import EvenTracksConfig, compose_tracks
     from astrokeras.system.atomic_files import check_out
     from astrokeras.system.progress import tracer_bar
-    from astrokeras.trajectories.make import make_tracks
+    from astrokeras.trajectories.make import count_tracks, make_tracks
 
     words = [f"tracks.{word.removeprefix('tracks.')}" for word in overrides or []]
     config = compose_tracks(kind, words)
     check_out(out, out.parent, overwrite)
     with tracer_bar("Making") as update:
         count = make_tracks(config, out, update)
-    years = config.steps * config.step
+    steps = f"{config.steps} steps"
+    if isinstance(config, EvenTracksConfig):
+        steps += f" of {config.step:g} yr ({config.steps * config.step:g} yr)"
     typer.echo(
-        f"{out}: {count} tracks of {config.simulations} simulations from number "
-        f"{config.first} on, {config.steps} steps of {config.step:g} yr ({years:g} yr)"
+        f"{out}: {count} tracks of {count_tracks(config)[0]} simulations from number "
+        f"{config.first} on, {steps}"
     )
 
 

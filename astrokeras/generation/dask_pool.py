@@ -202,6 +202,7 @@ def solve_one(config: SolverConfig, job: Job) -> Outcome:
     idle = _IDLE_HOSTS.setdefault(repr(config), [])
     host = idle.pop() if idle else SolverProcess(config)
     began = time.monotonic()
+    solved: np.ndarray | None
     try:
         solved, reason = host.solve(job.time, job.physical, job.initial), ""
         if np.shape(solved) != (len(job.time), len(host.species)):

@@ -239,6 +239,7 @@ def _write(
 ) -> None:
     """Write the solved tracers, in the order of the trajectories."""
     store = inputs.store
+    families = store.families()
     with TracerWriter(
         out,
         species=inputs.species,
@@ -259,3 +260,6 @@ def _write(
                 block.physical[i, length - 1 :] = np.nan
                 block.time[i, length:] = np.nan
             writer.append(block)
+        if families is not None:
+            kept = np.flatnonzero(~log.failed)
+            writer.add_families([families[row] for row in kept])

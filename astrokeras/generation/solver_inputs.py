@@ -187,7 +187,7 @@ class SolverInputs:
 
     def fixed(self) -> list[str]:
         """Return "name = value" for each parameter that the file lacks."""
-        return format_values(self.constant | self.equal | self.columns)
+        return format_values({**self.constant, **self.equal, **self.columns})
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the tracer file that describe its origin."""
