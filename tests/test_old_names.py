@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from astrokeras.config import Config, compose
+from astrokeras.config import Config, compose, compose_generation
 from astrokeras.data.pipeline.window_sampler import WindowSampler
 from astrokeras.layers.trust_model import Trust
 from astrokeras.models.emulator import Emulator
@@ -70,6 +70,7 @@ OLD_KEYS = {
     "members",
     "tolerance",
     "resident",
+    "time_limit",
 }
 OLD_ARGUMENTS = {
     Surrogate: {"box", "species_box", "starts", "step", "duration", "carry"},
@@ -123,7 +124,8 @@ def keys_of(values):
 
 def test_no_key_of_the_configuration_has_its_old_name():
     keys = set(keys_of(dataclasses.asdict(compose())))
-    new = old_names.STAGE | old_names.FIT | old_names.CONFIGURATION
+    keys |= set(keys_of(dataclasses.asdict(compose_generation())))
+    new = old_names.STAGE | old_names.FIT | old_names.SOLVER | old_names.CONFIGURATION
 
     assert keys & OLD_KEYS == set()
     assert set(new) == OLD_KEYS

@@ -23,7 +23,7 @@ def generate(
         list[str] | None,
         typer.Argument(
             metavar="[OVERRIDES]",
-            help="Overrides such as solver=network, solver.time_limit=60, "
+            help="Overrides such as solver=network, solver.cpu_limit=60, "
             "dataset=turbulent or dataset.raw_units.Density=g/cm3.",
         ),
     ] = None,
@@ -60,8 +60,8 @@ def generate(
 ) -> None:
     """Solve the chemistry along trajectories, in parallel.
 
-    Each tracer is solved in a process of its own. Tracers that fail are left out and
-    listed in OUT.failed.csv.
+    Each tracer is solved in a process of its own. Where the solver stalls, a tracer is
+    kept up to there; OUT.failed.csv lists the interval and the reason.
     """
     from astrokeras.config import compose_generation
     from astrokeras.generation.generate import generate
@@ -83,7 +83,11 @@ def generate(
             warn=lambda line: typer.echo(f"Warning: {line}", err=True),
         )
     if made.failures is not None:
-        typer.echo(f"{made.failed} tracers failed: {made.failures}", err=True)
+        typer.echo(
+            f"{made.stopped} tracers end early, {made.failed} failed and are left out: "
+            f"{made.failures}",
+            err=True,
+        )
     if as_json:
         typer.echo(json.dumps(made.to_json(), indent=2))
         return
@@ -96,7 +100,8 @@ def tracks(
         str,
         typer.Argument(
             metavar="KIND",
-            help="collapse, turbulent, or a variant of your own in configs/tracks/.",
+            help="collapse, turbulent, explore, standard, or a variant of your own in "
+            "configs/tracks/.",
         ),
     ],
     out: Annotated[
@@ -117,20 +122,22 @@ def tracks(
     They hold times and physical parameters. Solve their chemistry with
     `astrokeras data generate`.
     """
-    from astrokeras.config import compose_tracks
+    from astrokeras.config import EvenTracksConfig, compose_tracks
     from astrokeras.system.atomic_files import check_out
     from astrokeras.system.progress import tracer_bar
-    from astrokeras.trajectories.make import make_tracks
+    from astrokeras.trajectories.make import count_tracks, make_tracks
 
     words = [f"tracks.{word.removeprefix('tracks.')}" for word in overrides or []]
     config = compose_tracks(kind, words)
     check_out(out, out.parent, overwrite)
     with tracer_bar("Making") as update:
         count = make_tracks(config, out, update)
-    years = config.steps * config.step
+    steps = f"{config.steps} steps"
+    if isinstance(config, EvenTracksConfig):
+        steps += f" of {config.step:g} yr ({config.steps * config.step:g} yr)"
     typer.echo(
-        f"{out}: {count} tracks of {config.simulations} simulations from number "
-        f"{config.first} on, {config.steps} steps of {config.step:g} yr ({years:g} yr)"
+        f"{out}: {count} tracks of {count_tracks(config)[0]} simulations from number "
+        f"{config.first} on, {steps}"
     )
 
 

@@ -16,8 +16,11 @@ from astrokeras.config.dataset import DatasetConfig, SplitConfig
 from astrokeras.config.fields import ConfigError, check, check_field, dotted_keys
 from astrokeras.config.generation import (
     CollapseConfig,
+    EvenTracksConfig,
+    ExploreConfig,
     GenerationConfig,
     SolverConfig,
+    StandardConfig,
     TracksConfig,
     TurbulentConfig,
 )
@@ -41,12 +44,15 @@ __all__ = [
     "ConfigError",
     "DatasetConfig",
     "EmulatorConfig",
+    "EvenTracksConfig",
+    "ExploreConfig",
     "FitConfig",
     "GenerationConfig",
     "LossConfig",
     "RangeConfig",
     "SolverConfig",
     "SplitConfig",
+    "StandardConfig",
     "TracksConfig",
     "TrainingConfig",
     "TunerConfig",

@@ -12,8 +12,10 @@ from astrokeras.config.dataset import DatasetConfig
 from astrokeras.config.fields import ConfigError, check
 from astrokeras.config.generation import (
     CollapseConfig,
+    ExploreConfig,
     GenerationConfig,
     SolverConfig,
+    StandardConfig,
     TracksConfig,
     TurbulentConfig,
 )
@@ -42,7 +44,12 @@ GROUPS = {
     "tracks": TracksConfig,
 }
 SCHEMAS = {
-    "tracks": {"collapse_schema": CollapseConfig, "turbulent_schema": TurbulentConfig}
+    "tracks": {
+        "collapse_schema": CollapseConfig,
+        "turbulent_schema": TurbulentConfig,
+        "explore_schema": ExploreConfig,
+        "standard_schema": StandardConfig,
+    }
 }
 """Further schemas of groups whose variants have keys of their own."""
 ROOTS = {

@@ -103,7 +103,7 @@ def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
     _check_finite(value, key)
     choices = item.metadata.get("choices")
     # The type comes first: for an array, `in` would compare element by element.
-    if choices and not (isinstance(value, str | None) and value in choices):
+    if choices and not (type(value) in map(type, choices) and value in choices):
         allowed = ", ".join(str(choice) for choice in choices if choice is not None)
         raise ConfigError(
             f"{key} is {shown(value)}; allowed are: {allowed}{suggest(value, choices)}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from astrokeras.config.dataset import DatasetConfig
-from astrokeras.config.fields import interval, ranged
+from astrokeras.config.fields import interval, one_of, ranged
 
 
 @dataclass
@@ -13,12 +13,12 @@ class SolverConfig:
 
     kind: str = "uclchem"
     files: dict[str, str] = field(default_factory=dict)
-    reltol: float = ranged(1e-4, 1e-12, 1e-1)
-    abstol_factor: float = ranged(1e-8, 1e-20, 1)
-    abstol_min: float = ranged(1e-22, 1e-40, 1)
+    reltol: float = ranged(1e-6, 1e-12, 1e-1)
+    abstol_factor: float = ranged(1e-10, 1e-20, 1)
+    abstol_min: float = ranged(1e-24, 1e-40, 1)
     constants: dict[str, float] = field(default_factory=dict)
     options: dict[str, float] = field(default_factory=dict)
-    time_limit: float = ranged(600.0, 0.1, 1e6)
+    cpu_limit: float = ranged(300.0, 1, 1e6)
 
 
 @dataclass
@@ -36,17 +36,29 @@ class TracksConfig:
     `astrokeras.trajectories` makes the trajectories.
     """
 
-    simulations: int = ranged(120, 1, 1_000_000)
-    tracers: int = ranged(3, 1, 100)
     first: int = ranged(1000, 0, 2**40)
     steps: int = ranged(120, 1, 1_000_000)
-    step: float = ranged(500.0, 1e-3, 1e9)
-    seed: int = ranged(0, 0, 2**31)
     limits: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
-class CollapseConfig(TracksConfig):
+class DrawnTracksConfig(TracksConfig):
+    """The keys of trajectories that are drawn at random."""
+
+    simulations: int = ranged(120, 1, 1_000_000)
+    seed: int = ranged(0, 0, 2**31)
+
+
+@dataclass
+class EvenTracksConfig(DrawnTracksConfig):
+    """The keys of simulations of several tracers each, with equal steps."""
+
+    tracers: int = ranged(3, 1, 100)
+    step: float = ranged(500.0, 1e-3, 1e9)
+
+
+@dataclass
+class CollapseConfig(EvenTracksConfig):
     """Collapsing dense cores; see `astrokeras.trajectories.collapse`."""
 
     density: list[float] = interval(1e5, 4e6, 1, 1e12)
@@ -67,7 +79,7 @@ class CollapseConfig(TracksConfig):
 
 
 @dataclass
-class TurbulentConfig(TracksConfig):
+class TurbulentConfig(EvenTracksConfig):
     """Gas in supersonic turbulence; see `astrokeras.trajectories.turbulent`."""
 
     density: list[float] = interval(100.0, 3000.0, 1, 1e8)
@@ -83,3 +95,57 @@ class TurbulentConfig(TracksConfig):
     steepness: float = ranged(1.0, 0.01, 10)
     cooling: float = ranged(500.0, 0, 1e6)
     ray_energy: float = ranged(20.0, 0, 100)
+
+
+@dataclass
+class FamilyShares:
+    """Relative frequencies of the families of exploring tracks."""
+
+    walk: float = ranged(0.24, 0, 1)
+    collapse: float = ranged(0.12, 0, 1)
+    warmup: float = ranged(0.12, 0, 1)
+    shock: float = ranged(0.1, 0, 1)
+    static: float = ranged(0.07, 0, 1)
+    irradiation: float = ranged(0.07, 0, 1)
+    expansion: float = ranged(0.05, 0, 1)
+    box: float = ranged(0.23, 0, 1)
+
+
+@dataclass
+class ExploreConfig(DrawnTracksConfig):
+    """Gas of many kinds over wide ranges; see `astrokeras.trajectories.explore`."""
+
+    steps: int = ranged(60, 2, 100_000)
+    families: list[str] = field(
+        default_factory=lambda: list(FamilyShares.__dataclass_fields__)
+    )
+    shares: FamilyShares = field(default_factory=FamilyShares)
+    duration: list[float] = interval(2e3, 1e7, 1, 1e10)
+    shortest: float = ranged(10.0, 1e-3, 1e6)
+    quiet: float = ranged(0.55, 0, 1)
+    quiet_duration: list[float] = interval(1e3, 5e6, 1, 1e10)
+
+
+@dataclass
+class StandardConfig(TracksConfig):
+    """UCLCHEM's standard models; see `astrokeras.trajectories.standard`."""
+
+    models: list[str] = field(
+        default_factory=lambda: ["static4", "static5", "freefall", "hotcore", "cshock"]
+    )
+    temperature: float = ranged(10.0, 2.73, 1e3)
+    radfield: float = ranged(1.0, 1e-4, 1e6)
+    zeta: float = ranged(1.0, 1e-3, 1e5)
+    base_av: float = ranged(1.0, 1e-3, 1e4)
+    size: float = ranged(0.1, 1e-4, 1e3)
+    static_time: float = ranged(5e6, 1e3, 1e10)
+    initial_density: float = ranged(100.0, 1e-2, 1e10)
+    final_density: float = ranged(1e6, 1, 1e12)
+    collapse_time: float = ranged(6e6, 1e3, 1e10)
+    star_mass: int = one_of(10, 1, 5, 10, 15, 25, 60)
+    core_temperature: float = ranged(300.0, 10, 1e3)
+    core_time: float = ranged(1e6, 1e3, 1e10)
+    shock_velocity: float = ranged(20.0, 5, 50)
+    shock_density: float = ranged(1e4, 1e2, 1e8)
+    magnetic: float = ranged(1.0, 0.01, 10)
+    shock_time: float = ranged(1e6, 1e2, 1e10)

@@ -11,13 +11,15 @@ from typing import Any
 from astrokeras.system.old_names import (
     CONFIGURATION,
     FIT,
+    SOLVER,
     STAGE,
     rename_configuration,
+    rename_keys,
     rename_space,
     rename_stage,
 )
 
-_OLD_KEY = re.compile(rf"\b({'|'.join(STAGE | FIT | CONFIGURATION)})\b *:")
+_OLD_KEY = re.compile(rf"\b({'|'.join(STAGE | FIT | SOLVER | CONFIGURATION)})\b *:")
 
 
 @contextmanager
@@ -65,6 +67,8 @@ def _rename(group: str, stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a variant of a group, or the root, under the new names of its keys."""
     if group in ("autoencoder", "emulator"):
         return rename_stage(stored)
+    if group == "solver":
+        return rename_keys(stored, SOLVER)
     if group == "tuner" and isinstance(stored.get("space"), Mapping):
         return {**stored, "space": rename_space(stored["space"])}
     return rename_configuration(stored) if not group else dict(stored)

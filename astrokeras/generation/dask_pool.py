@@ -47,13 +47,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The solution of a tracer, or the reason why there is none.
+    """The solution of a tracer, or the reason why it is missing or ends early.
 
     Attributes:
         row: Row number in the file of trajectories.
         seconds: Wall time of the solver.
-        abundances: Solved states, (T+1, S) float32, `None` if the solver failed.
-        reason: Why the solver failed.
+        abundances: Solved states, (R, S) float32, R <= T+1; `None` if there are not
+            two of them.
+        reason: Why the solver failed or stopped.
     """
 
     row: int
@@ -200,31 +201,40 @@ def solve_one(config: SolverConfig, job: Job) -> Outcome:
     """
     idle = _IDLE_HOSTS.setdefault(repr(config), [])
     host = idle.pop() if idle else SolverProcess(config)
-    began, abundances = time.monotonic(), None
+    began = time.monotonic()
+    solved: np.ndarray | None
     try:
-        solved = host.solve(job.time, job.physical, job.initial)
-        reason = _find_fault(solved, job, host.species)
-        if not reason:
-            abundances = np.clip(solved, file_format.FLOOR, 1.0).astype(np.float32)
+        solved, reason = host.solve(job.time, job.physical, job.initial), ""
+        if np.shape(solved) != (len(job.time), len(host.species)):
+            reason = (
+                f"the solver returned the shape {np.shape(solved)}, not "
+                f"{(len(job.time), len(host.species))}, states and species"
+            )
+            solved = None
     except SolverError as error:
-        reason = str(error)
+        solved, reason = error.states, str(error)
+    seconds = time.monotonic() - began
     if host.process.poll() is None:
         idle.append(host)
-    return Outcome(job.row, time.monotonic() - began, abundances, reason)
+    abundances = None
+    if solved is not None:
+        count, fault = _count_valid(solved, job, host.species)
+        reason = fault or reason
+        if count > 1:
+            kept = np.clip(solved[:count], file_format.FLOOR, 1.0)
+            abundances = kept.astype(np.float32)
+    return Outcome(job.row, seconds, abundances, reason)
 
 
-def _find_fault(solved: np.ndarray, job: Job, species: tuple[str, ...]) -> str:
-    """Return the fault of a solution, empty if there is none."""
-    if np.shape(solved) != (len(job.time), len(species)):
-        return (
-            f"the solver returned the shape {np.shape(solved)}, not "
-            f"{(len(job.time), len(species))}, states and species"
-        )
+def _count_valid(
+    solved: np.ndarray, job: Job, species: tuple[str, ...]
+) -> tuple[int, str]:
+    """Return the number of states before the first fault, and the fault, if any."""
     valid = (solved >= file_format.LOWEST) & (solved <= file_format.HIGHEST)
     if valid.all():
-        return ""
+        return len(solved), ""
     state, column = np.argwhere(~valid)[0]
-    return (
+    return int(state), (
         f"the abundance of {species[column]} is {solved[state, column]:g} after "
         f"{job.time[state]:g} years"
     )

@@ -22,7 +22,9 @@ from astrokeras.solvers.solver import find_file
 from astrokeras.system import arguments
 from astrokeras.system.atomic_files import hash_file, written_beside
 
-FAILURE_COLUMNS = ("tracer", "simulation", "row", "seconds", "reason")
+FAILURE_COLUMNS = ("tracer", "simulation", "row", "interval", "seconds", "reason")
+OLD_COLUMNS = ("tracer", "simulation", "row", "seconds", "reason")
+"""Columns of lists that earlier versions wrote."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,17 @@ class Generation:
     Attributes:
         path: The tracer file.
         solved: Number of tracers in it.
-        failed: Number of tracers that the solver failed on; they are left out.
-        failures: CSV file that lists them with reasons, `None` if there are none.
+        stopped: Number of these that the solver did not follow to their end; they are
+            kept up to there.
+        failed: Number of tracers without a single interval; they are left out.
+        failures: CSV file that lists those that stopped or failed, with the interval
+            and the reason, `None` if there are none.
         seconds: Total core time of the solver.
     """
 
     path: Path
     solved: int
+    stopped: int
     failed: int
     failures: Path | None
     seconds: float
@@ -66,8 +72,9 @@ def generate(
     """Solve the chemistry along every trajectory of a file and write a tracer file.
 
     All inputs are checked before the first tracer is solved. Each tracer is solved in a
-    process of its own, within a time limit. A failure is recorded and the other tracers
-    are solved. Solved tracers survive any interruption.
+    process of its own, within a limit of CPU time. Where the solver fails, the tracer
+    is kept up to there, the reason is recorded and the other tracers are solved. Solved
+    tracers survive any interruption.
 
     Args:
         tracks: A tracer file, of whose abundances only state 0 is used, or a table that
@@ -90,8 +97,9 @@ def generate(
 
     Raises:
         InputError: If the file is malformed, holds values that the solver does not
-            accept, or the solver is not installed, naming file, tracer, row and value;
-            as `ResumableOutput` for an interrupted generation.
+            accept or initial abundances whose charges do not add up, or the solver is
+            not installed, naming file, tracer, row and value; as `ResumableOutput` for
+            an interrupted generation.
         WorkError: If every tracer failed, or the scheduler has ended.
     """
     arguments.flags(split=split, resume=resume, overwrite=overwrite)
@@ -103,6 +111,7 @@ def generate(
     with opened_tracks(tracks, config.dataset, warn) as store:
         with SolverProcess(config.solver) as host:
             inputs = SolverInputs(store, host, config, initial, Path(tracks))
+        inputs.check_starts()
         splits, split_facts = _choose_split(inputs, split)
         signature = {
             "tracks": hash_file(inputs.path),
@@ -118,18 +127,19 @@ def generate(
             with ResultsLog(path, store.tracers, len(inputs.species)) as log:
                 _solve(inputs, config, log, scheduler, workers, progress)
                 if log.failed.all():
-                    _, reason = next(log.failures())
                     raise WorkError(
                         f"{inputs.path}: no tracer could be solved; the first: "
-                        f"{reason}."
+                        f"{log.reason(0)}."
                     )
-                failures = _write_failures(store, log, output.out)
+                stopped = (log.states > 0) & (log.states < store.length)
+                failures = _write_failures(store, log, stopped, output.out)
                 attributes = inputs.attributes() | split_facts
                 _write(inputs, log, output.out, splits, attributes)
                 failed = int(log.failed.sum())
                 return Generation(
                     output.out,
                     store.tracers - failed,
+                    int(stopped.sum()),
                     failed,
                     failures,
                     float(log.seconds.sum()),
@@ -139,7 +149,7 @@ def generate(
 def _solver_key(config: SolverConfig) -> dict[str, Any]:
     """Return the settings that must not change when a generation is resumed."""
     settings = asdict(config)
-    del settings["time_limit"]
+    del settings["cpu_limit"]
     settings["files"] = {
         key: hash_file(find_file(key, path)) for key, path in config.files.items()
     }
@@ -190,18 +200,20 @@ def _check_failures(path: Path) -> None:
     """Raise InputError if a file that is no list of failures would be replaced."""
     if not path.exists():
         return
-    header = ",".join(FAILURE_COLUMNS).encode()
-    if not path.is_file() or not path.read_bytes().startswith(header):
+    headers = tuple(",".join(x).encode() for x in (FAILURE_COLUMNS, OLD_COLUMNS))
+    if not path.is_file() or not path.read_bytes().startswith(headers):
         raise InputError(
             f"{path}: is no list of failed tracers, which has this name; move it "
             "away, or give another name."
         )
 
 
-def _write_failures(store: TracerStore, log: ResultsLog, out: Path) -> Path | None:
-    """Write the list of failed tracers, or remove an older one."""
-    path = _failures_path(out)
-    if not log.failed.any():
+def _write_failures(
+    store: TracerStore, log: ResultsLog, stopped: np.ndarray, out: Path
+) -> Path | None:
+    """Write the list of tracers that stopped or failed, or remove an older one."""
+    path, listed = _failures_path(out), np.flatnonzero(stopped | log.failed).tolist()
+    if not listed:
         path.unlink(missing_ok=True)
         return None
     with (
@@ -210,9 +222,11 @@ def _write_failures(store: TracerStore, log: ResultsLog, out: Path) -> Path | No
     ):
         writer = csv.writer(file)
         writer.writerow(FAILURE_COLUMNS)
-        for row, reason in log.failures():
+        for row in listed:
             ids = store.tracer[row], store.simulation[row], row
-            writer.writerow((*ids, f"{log.seconds[row]:.1f}", reason))
+            interval = max(int(log.states[row]) - 1, 0)
+            seconds = f"{log.seconds[row]:.1f}"
+            writer.writerow((*ids, interval, seconds, log.reason(row)))
     return path
 
 
@@ -225,6 +239,7 @@ def _write(
 ) -> None:
     """Write the solved tracers, in the order of the trajectories."""
     store = inputs.store
+    families = store.families()
     with TracerWriter(
         out,
         species=inputs.species,
@@ -239,6 +254,12 @@ def _write(
             block.split = splits[block.rows]
             shape = (len(block), store.states, len(inputs.species))
             block.abundances = np.full(shape, np.nan, np.float32)
-            for i, row in enumerate(block.rows):
-                block.abundances[i, : block.length[i]] = log.abundances(int(row))
+            block.length = log.states[block.rows].astype(np.int32)
+            for i, length in enumerate(block.length):
+                block.abundances[i, :length] = log.abundances(int(block.rows[i]))
+                block.physical[i, length - 1 :] = np.nan
+                block.time[i, length:] = np.nan
             writer.append(block)
+        if families is not None:
+            kept = np.flatnonzero(~log.failed)
+            writer.add_families([families[row] for row in kept])

@@ -59,9 +59,7 @@ class Reading:
             Years since the first state, (n+1,), and each parameter of the solver, (n,).
         """
         begin = first + self.shift
-        columns = inputs.physical(physical[begin : begin + n])
-        for name, factor in self.factors.items():
-            columns[name] = columns[name] * factor
+        columns = inputs.physical(physical[begin : begin + n], self.factors)
         for name, value in self.values.items():
             columns[name] = np.full(n, value)
         years = time[first : first + n + 1] - time[first]

@@ -4,13 +4,16 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 RECORD = struct.Struct("<4sqfIqI")
-"""Mark, row, seconds, states (0 for a failure), size and checksum of the content."""
+"""Mark, row, seconds, states (0 for a failure), size and checksum of the content.
+
+The content is the compressed abundances, if there are any, and the reason why there are
+not more, if there is one.
+"""
 MARK = b"\x8eakj"
 SYNC = 5.0
 """Seconds between two writes that also survive a power failure."""
@@ -30,12 +33,14 @@ class ResultsLog:
     Attributes:
         done: Whether a tracer has a record, (rows,) bool.
         failed: Whether its record is a failure, (rows,) bool.
+        states: Number of its solved states, (rows,); 0 for a failure.
         seconds: Wall time of the solver, (rows,).
     """
 
     def __init__(self, path: Path, rows: int, species: int):
         self.species = species
         self.failed = np.zeros(rows, bool)
+        self.states = np.zeros(rows, np.int64)
         self.seconds = np.zeros(rows, np.float32)
         self._position = np.full(rows, -1)
         self._synced = time.monotonic()
@@ -64,7 +69,7 @@ class ResultsLog:
 
     def _note(self, row: int, position: int, seconds: float, states: int) -> None:
         self._position[row], self.failed[row] = position, states == 0
-        self.seconds[row] = seconds
+        self.states[row], self.seconds[row] = states, seconds
 
     def add(
         self, row: int, seconds: float, abundances: np.ndarray | None, reason: str = ""
@@ -74,14 +79,14 @@ class ResultsLog:
         Args:
             row: Row number in the file of trajectories.
             seconds: Wall time of the solver.
-            abundances: Solved states, (T+1, S) float32; `None` if the solver failed.
-            reason: Why the solver failed.
+            abundances: Solved states, (R, S) float32, R <= T+1; `None` if there are
+                none.
+            reason: Why the solver failed or stopped.
         """
-        if abundances is None:
-            states, content = 0, reason.encode()
-        else:
+        states, content = 0, reason.encode()
+        if abundances is not None:
             states = len(abundances)
-            content = zlib.compress(abundances.astype("<f4").tobytes(), 1)
+            content = zlib.compress(abundances.astype("<f4").tobytes(), 1) + content
         head = MARK, row, seconds, states, len(content), zlib.crc32(content)
         position = self._file.tell()
         self._append(RECORD.pack(*head) + content, position)
@@ -106,15 +111,19 @@ class ResultsLog:
         return fields[3], os.pread(handle, fields[4], position + RECORD.size)
 
     def abundances(self, row: int) -> np.ndarray:
-        """Return the abundances of a solved tracer, (T+1, S) float32."""
+        """Return the abundances of a solved tracer, (R, S) float32."""
         states, content = self._read(row)
-        flat = np.frombuffer(zlib.decompress(content), "<f4")
+        flat = np.frombuffer(zlib.decompressobj().decompress(content), "<f4")
         return flat.reshape(states, self.species)
 
-    def failures(self) -> Iterator[tuple[int, str]]:
-        """Yield the row and the reason of each failure."""
-        for row in np.flatnonzero(self.failed).tolist():
-            yield row, self._read(row)[1].decode()
+    def reason(self, row: int) -> str:
+        """Return the reason why the solver failed or stopped; empty if it did not."""
+        states, content = self._read(row)
+        if states:
+            packed = zlib.decompressobj()
+            packed.decompress(content)
+            content = packed.unused_data
+        return content.decode()
 
     def close(self) -> None:
         """Close the file."""

@@ -17,9 +17,9 @@ from astrokeras.data.tracers.units import is_usual
 from astrokeras.errors import InputError
 from astrokeras.generation.dask_pool import Job
 from astrokeras.prediction.tracer_rollout import read_given
-from astrokeras.solvers.checks import check_tracks
+from astrokeras.solvers.checks import check_charge, check_tracks
 from astrokeras.solvers.process import SolverProcess
-from astrokeras.solvers.solver import Parameter
+from astrokeras.solvers.solver import ColumnShare, Parameter
 
 NETWORK = "network"
 """Name of the initial abundances of the network itself."""
@@ -54,21 +54,25 @@ class SolverInputs:
         self.species = solver.species
         self.solver_facts = solver.facts
         self.config = config
-        self.constant, self.equal = self._fill(solver)
+        self.constant: dict[str, float] = {}
+        self.equal: dict[str, str] = {}
+        self.columns: dict[str, ColumnShare] = {}
+        self._fill(solver)
         self.start, self.order = self._find_start(solver, initial)
+        self.given = f"initial abundances {NETWORK if initial is None else initial}"
         check_tracks(store, solver.parameters, solver.shortest, str(self.path))
 
-    def _fill(self, solver: SolverProcess) -> tuple[dict[str, float], dict[str, str]]:
-        """Return constants, and names of equal parameters, that the file lacks.
+    def _fill(self, solver: SolverProcess) -> None:
+        """Find a value for each parameter that the file lacks.
 
-        The configuration overrides the values that the file was solved with.
+        It is a constant, another parameter, or a column density in proportion to that
+        of H nuclei. The configuration overrides what the file was solved with.
         """
         self._check_names(solver)
         known, given = solver.parameters, self.config.solver.constants
         values = {name: parameter.default for name, parameter in known.items()}
         values |= self.store.held()
         values |= given
-        constants, equal = {}, {}
         for name in known:
             if name in self.store.parameters:
                 continue
@@ -79,12 +83,14 @@ class SolverInputs:
                     f"solver.constants.{name}=VALUE."
                 )
             if isinstance(value, str):
-                equal[name] = value
+                self.equal[name] = value
+                continue
+            if isinstance(value, ColumnShare):
+                self.columns[name] = value
                 continue
             where = "" if name in given else f"{self.path}: held fixed, "
             _check_constant(f"{where}solver.constants.{name}", value, known[name])
-            constants[name] = value
-        return constants, equal
+            self.constant[name] = value
 
     def _check_names(self, solver: SolverProcess) -> None:
         """Raise InputError for names or units that the solver does not accept."""
@@ -121,6 +127,19 @@ class SolverInputs:
             return np.maximum(solver.initial, 0.0), []
         return read_initial(initial, solver.species, floor=0.0), []
 
+    def check_starts(self) -> None:
+        """Raise InputError if initial abundances lack the electrons of their ions."""
+        names = self.species, self.config.dataset.elements
+        if self.start is not None:
+            check_charge(*names, self.start[None], [self.given])
+            return
+        for block in self.blocks():
+            starts = block.abundances[:, 0, self.order].astype(float)
+            where = [
+                f"{self.path}: tracer {tracer}, state 0" for tracer in block.tracer
+            ]
+            check_charge(*names, starts, where)
+
     def jobs(self, wanted: np.ndarray) -> Iterator[Job]:
         """Yield the tracers to solve, reading a few at a time.
 
@@ -145,19 +164,30 @@ class SolverInputs:
             rows = slice(first, min(first + BLOCK, self.store.tracers))
             yield read_given(self.store, rows, check=False, start=self.start)
 
-    def physical(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """Return each parameter of the solver, (T,), from those of a tracer, (T, P)."""
+    def physical(
+        self, values: np.ndarray, factors: Mapping[str, float] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return each parameter of the solver, (T,), from those of a tracer, (T, P).
+
+        Args:
+            values: The parameters of the file.
+            factors: Factors of some of these, by name.
+        """
         steps = values.astype(float)
         columns = dict(zip(self.store.parameters, steps.T, strict=True))
+        for name, factor in (factors or {}).items():
+            columns[name] = columns[name] * factor
         for name, value in self.constant.items():
             columns[name] = np.full(len(steps), value)
         for name, other in self.equal.items():
             columns[name] = columns[other]
+        for name, share in self.columns.items():
+            columns[name] = share.column(columns["Av"])
         return columns
 
     def fixed(self) -> list[str]:
         """Return "name = value" for each parameter that the file lacks."""
-        return format_values(self.constant) + format_values(self.equal)
+        return format_values({**self.constant, **self.equal, **self.columns})
 
     def attributes(self) -> dict[str, Any]:
         """Return the attributes of the tracer file that describe its origin."""
@@ -195,9 +225,9 @@ def _check_constant(name: str, value: float, limit: Parameter) -> None:
         )
 
 
-def format_values(values: Mapping[str, float | str]) -> list[str]:
+def format_values(values: Mapping[str, float | str | ColumnShare]) -> list[str]:
     """Return "name = value" for each value."""
     return [
-        f"{name} = {value if isinstance(value, str) else format(value, 'g')}"
+        f"{name} = {format(value, 'g') if isinstance(value, float | int) else value}"
         for name, value in values.items()
     ]

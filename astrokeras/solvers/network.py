@@ -33,7 +33,8 @@ RANGES = {
 class Network(Solver):
     """Solver of the reactions in a file, by backward differentiation (SciPy's `BDF`).
 
-    Rate coefficients are constant within each time step. The Jacobian is exact.
+    Rate coefficients are constant within each time step. The Jacobian is exact. H2
+    shields itself completely and dust alone shields CO, whatever `NH2` and `NCO` are.
 
     Args:
         config: Its `files` name `reactions` and `initial`, see `read_reactions` and
@@ -76,13 +77,16 @@ class Network(Solver):
         self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
     ) -> np.ndarray:
         """Integrate one tracer, see `Solver.solve`."""
-        states = np.full((len(time), len(self.species)), np.nan)
+        states = self.states
+        if states is None:
+            states = np.full((len(time), len(self.species)), np.nan)
         states[0] = initial
         for i, years in enumerate(np.diff(time)):
             here = {name: float(values[i]) for name, values in physical.items()}
-            states[i + 1], fault = self._step(states[i], years * YEAR, here)
+            after, fault = self._step(states[i], years * YEAR, here)
             if fault:
                 raise SolverError(f"{fault} after {time[i]:g} of {time[-1]:g} years")
+            states[i + 1] = after
         return states
 
     def _step(

@@ -1,4 +1,4 @@
-"""Processes that run solvers: a new process for each tracer, with a time limit.
+"""Processes that run solvers: a new process for each tracer, with limited CPU time.
 
 Solvers in Fortran keep state in their modules, print, crash and hang. Therefore a
 solver process imports the solver once and forks a child for each tracer, which takes
@@ -6,9 +6,11 @@ milliseconds.
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -25,8 +27,8 @@ from astrokeras.system.backend import THREAD_VARIABLES
 
 DESCRIBED = ("species", "parameters", "initial", "shortest", "facts")
 FACTS = ("solver", "network", "tolerances", "constants")
-GRACE = 10
-"""CPU time in seconds beyond the time limit after which an orphaned child ends."""
+PATIENCE = 20
+"""Wall time, relative to the CPU limit, after which a process that sleeps is killed."""
 
 
 def in_fresh_process(
@@ -40,7 +42,8 @@ def in_fresh_process(
     Args:
         function: The function; this process must have a single thread.
         *arguments: Its arguments.
-        limit: Seconds after which the forked process is killed.
+        limit: CPU seconds after which the forked process is killed, rounded up to whole
+            ones.
         parent: Connection; if it receives data or is closed, the forked process is
             killed.
 
@@ -56,16 +59,23 @@ def in_fresh_process(
     child.start()
     writer.close()
     try:
-        ready = wait([reader] if parent is None else [reader, parent], limit)
+        seconds = PATIENCE * limit
+        ready = wait([reader] if parent is None else [reader, parent], seconds)
         if parent in ready:
             raise SystemExit  # The caller no longer waits for the answer.
         if not ready:
-            raise SolverError(f"not done after {limit:g} s")
+            raise SolverError(
+                f"not done after {seconds:g} s, {PATIENCE} times solver.cpu_limit"
+            )
         try:
             failed, answer = reader.recv()
         except EOFError as error:
             child.join()
-            raise SolverError(f"its process ended with {child.exitcode}") from error
+            if child.exitcode == -signal.SIGXCPU:
+                reason = f"it took more than {limit:g} CPU seconds (solver.cpu_limit)"
+            else:
+                reason = f"its process ended with {child.exitcode}"
+            raise SolverError(reason) from error
     finally:
         child.kill()
         child.join()
@@ -79,8 +89,9 @@ def _answer(
     writer: Connection, limit: float, function: Callable[..., Any], arguments: Any
 ) -> None:
     """Send the result of a function, or the reason of its failure."""
-    seconds = int(limit) + GRACE
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    seconds = math.ceil(limit)
+    # The first limit ends the process by SIGXCPU, the second by SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     silence()
     try:
@@ -156,7 +167,8 @@ class SolverProcess:
         """Return the abundances of a tracer, see `Solver.solve`.
 
         Raises:
-            SolverError: If the solver fails, crashes, or exceeds its time limit.
+            SolverError: If the solver fails, crashes, or exceeds its CPU limit; it has
+                the states that were reached.
         """
         return self._ask((time, dict(physical), initial))
 
@@ -167,7 +179,7 @@ class SolverProcess:
         except (EOFError, OSError) as error:
             raise SolverError(f"the solver's process ended ({error})") from error
         if kind is not None:
-            raise kind(answer)
+            raise kind(*answer)
         return answer
 
     def close(self) -> None:
@@ -192,22 +204,29 @@ def _serve(connection: Connection) -> NoReturn:
             facts = {name: getattr(solver, name) for name in DESCRIBED}
             _check(facts)
         except (InputError, SolverError) as error:
-            connection.send((type(error), str(error)))
+            connection.send((type(error), (str(error),)))
             os._exit(2)
         except Exception as error:
             fault = f"solver.kind is {config.kind!r}: {type(error).__name__}: {error}"
-            connection.send((InputError, f"{fault}; correct the solver."))
+            connection.send((InputError, (f"{fault}; correct the solver.",)))
             os._exit(2)
         connection.send((None, facts))
         while True:
-            tracer = connection.recv()
+            time, physical, initial = connection.recv()
+            solver.prepare(len(time))
             try:
                 solved = in_fresh_process(
-                    solver.solve, *tracer, limit=config.time_limit, parent=connection
+                    solver.solve,
+                    *(time, physical, initial),
+                    limit=config.cpu_limit,
+                    parent=connection,
                 )
                 connection.send((None, solved))
             except SolverError as error:
-                connection.send((SolverError, str(error)))
+                states = solver.reached()
+                if len(states):
+                    states[0] = initial
+                connection.send((SolverError, (str(error), states)))
     os._exit(0)
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from astrokeras.chemistry.assumed_parameters import COLUMNS, EXTINCTION
 from astrokeras.config import SolverConfig
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError, WorkError
+from astrokeras.solvers.shared_states import complete_rows, shared_array
 from astrokeras.system.input_paths import check_input
 from astrokeras.system.package_data import resource
 
@@ -22,7 +24,34 @@ KINDS = {
 
 
 class SolverError(WorkError):
-    """Failure of a solver for a tracer; the message gives the reason."""
+    """Failure of a solver for a tracer; the message gives the reason.
+
+    Attributes:
+        states: The states that were reached, (R, S), the first of them the initial one;
+            `None` if there are none.
+    """
+
+    def __init__(self, message: str, states: np.ndarray | None = None):
+        super().__init__(message)
+        self.states = states
+
+
+@dataclass(frozen=True)
+class ColumnShare:
+    """Column density as a share of that of H nuclei, N(H) = Av / 5.348e-22 cm^-2.
+
+    Attributes:
+        share: The share.
+    """
+
+    share: float
+
+    def column(self, av: np.ndarray) -> np.ndarray:
+        """Return the column density for an extinction in mag, cm^-2."""
+        return self.share * av / EXTINCTION
+
+    def __str__(self) -> str:
+        return f"{self.share:g} N(H)"
 
 
 @dataclass(frozen=True)
@@ -33,14 +62,14 @@ class Parameter:
         unit: Unit as in tracer files.
         low: Smallest accepted value.
         high: Largest accepted value.
-        default: Its value if tracks lack it: a number, or the name of the parameter
-            that it equals; `None` if it is required.
+        default: Its value if tracks lack it: a number, the name of the parameter that
+            it equals, or a share of N(H); `None` if it is required.
     """
 
     unit: str
     low: float
     high: float
-    default: float | str | None = None
+    default: float | str | ColumnShare | None = None
 
 
 PARAMETERS = {
@@ -50,6 +79,12 @@ PARAMETERS = {
     "gasTemp": Parameter(PARAMETER_UNITS["gasTemp"], 2.73, 1e4),
     "dustTemp": Parameter(PARAMETER_UNITS["dustTemp"], 2.73, 2e3, default="gasTemp"),
     "zeta": Parameter(PARAMETER_UNITS["zeta"], 0.0, 1e6, default=1.0),
+    "NH2": Parameter(
+        PARAMETER_UNITS["NH2"], 0.0, 1e28, default=ColumnShare(COLUMNS["NH2"])
+    ),
+    "NCO": Parameter(
+        PARAMETER_UNITS["NCO"], 0.0, 1e28, default=ColumnShare(COLUMNS["NCO"])
+    ),
 }
 """Parameters of gas-grain solvers by name; a solver may accept other ranges."""
 
@@ -67,6 +102,8 @@ class Solver(ABC):
         shortest: Shortest accepted time step, years.
         facts: Provenance: `solver` (with its version), `network`, `tolerances`,
             `constants`.
+        states: Array that `solve` may fill state by state, (T+1, S): complete states
+            are kept if it fails or is stopped. `None` if nobody asked for it.
     """
 
     species: tuple[str, ...]
@@ -74,6 +111,19 @@ class Solver(ABC):
     initial: np.ndarray
     shortest: float = 0.0
     facts: Mapping[str, str]
+    states: np.ndarray | None = None
+
+    def prepare(self, states: int) -> None:
+        """Allocate what the process that calls `solve` next shares with this one.
+
+        Args:
+            states: Number of states of the tracer, T+1.
+        """
+        self.states = shared_array((states, len(self.species)))
+
+    def reached(self) -> np.ndarray:
+        """Return the states that the last call of `solve` has completed, (R, S)."""
+        return np.empty((0, 0)) if self.states is None else complete_rows(self.states)
 
     @abstractmethod
     def solve(

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from astrokeras.config import SolverConfig
+from astrokeras.data.tracers.units import EXTINCTION
 from astrokeras.errors import InputError
 from astrokeras.solvers.process import in_fresh_process
+from astrokeras.solvers.shared_states import complete_rows, shared_array
 from astrokeras.solvers.solver import (
     PARAMETERS,
     Solver,
@@ -18,10 +20,6 @@ from astrokeras.solvers.solver import (
 
 SECONDS = 3.16e7
 """Seconds of a year in UCLCHEM."""
-AV_PER_COLUMN = 5.348e-22
-"""Visual extinction of a column density of H nuclei, mag cm^2, in UCLCHEM."""
-H2_PER_H, CO_PER_H = 0.5, 1e-5
-"""Column densities that shield H2 and CO, relative to that of H nuclei."""
 LAG = 1.0
 """Years by which UCLCHEM integrates beyond a time; shorter last steps never begin."""
 SETTLING = 1e-3
@@ -49,9 +47,8 @@ INSTALL = (
 class UCLCHEM(Solver):
     """Solver UCLCHEM 3.5, whose `postprocess` follows a given trajectory.
 
-    The parameters of row k hold from row k to k + 1. Shielding column densities are
-    proportional to the extinction: N(H) = Av / 5.348e-22 cm^-2, with `H2_PER_H` and
-    `CO_PER_H`.
+    The parameters of row k hold from row k to k + 1. `NH2` and `NCO` shield H2 and CO;
+    the column density of H nuclei is Av / 5.348e-22 cm^-2.
 
     Args:
         config: Its `options` are UCLCHEM's own parameters, such as `fc`, the elemental
@@ -78,16 +75,27 @@ class UCLCHEM(Solver):
         names = [str(name) for name in uclchem.utils.get_species_table()["NAME"]]
         self._columns = [i for i, name in enumerate(names) if name not in SUMS]
         self._count = len(names)
+        self._rows: np.ndarray | None = None
         self.species = tuple(names[i] for i in self._columns)
         version = importlib.metadata.version("uclchem")
         self.facts = {
             "solver": f"UCLCHEM {version}",
             "network": f"UCLCHEM {version}, {len(self.species)} species",
             "tolerances": describe_tolerances(config),
-            "constants": f"{SECONDS:g} s a year, Av {AV_PER_COLUMN:g} mag cm^2 N(H), "
-            f"N(H2) {H2_PER_H:g} N(H), N(CO) {CO_PER_H:g} N(H)",
+            "constants": f"{SECONDS:g} s a year, Av {EXTINCTION:g} mag cm^2 N(H)",
         }
         self.initial = self._start()
+
+    def prepare(self, states: int) -> None:
+        """Allocate the rows that UCLCHEM writes: one more than states."""
+        self._rows = shared_array((states + 1, 1, self._count), order="F")
+
+    def reached(self) -> np.ndarray:
+        """Return the states that UCLCHEM has written, see `Solver.reached`."""
+        if self._rows is None:
+            return super().reached()
+        rows = complete_rows(self._rows[:, 0])[:, self._columns]
+        return np.concatenate([rows[:1], rows[2:]])
 
     def solve(
         self, time: np.ndarray, physical: Mapping[str, np.ndarray], initial: np.ndarray
@@ -102,7 +110,7 @@ class UCLCHEM(Solver):
     def _start(self) -> np.ndarray:
         """Return the initial state for the network's elemental abundances, (S,)."""
         usual = {name: np.array([10.0]) for name in self.parameters}
-        limit = self.config.time_limit
+        limit = self.config.cpu_limit
         try:
             return in_fresh_process(
                 self._run, np.array([0.0, 10.0]), usual, None, limit=limit
@@ -128,15 +136,23 @@ class UCLCHEM(Solver):
         # `postprocess` of 3.5 expects four values, but this function returns five.
         clean = model._array_clean
         model._array_clean = lambda *given: _without_rates(clean(*given[:3]))
+        if self._rows is not None:
+            create, shared = model._create_fortranarray, self._rows
+            model._create_fortranarray = lambda *given, **more: (
+                create(*given, **more)[0],
+                shared,
+            )
 
         last = {
             name: np.append(values, values[-1]) for name, values in physical.items()
         }
         # UCLCHEM integrates to a year after each given time.
         seconds = SECONDS * (np.maximum(time, SETTLING) - LAG)
-        column = last["Av"] / AV_PER_COLUMN
+        column = last["Av"] / EXTINCTION
         # UCLCHEM uses the shielding column densities at the end of a time step.
-        shield = np.append(column[:1], column[:-1])
+        shield = {
+            name: np.append(last[name][:1], last[name][:-1]) for name in ("NH2", "NCO")
+        }
         _, abundances, _, _, flag = model.postprocess(
             self._options(last),
             return_array=True,
@@ -148,8 +164,8 @@ class UCLCHEM(Solver):
             zeta_array=last["zeta"],
             radfield_array=last["Radfield"],
             coldens_H_array=column,
-            coldens_H2_array=H2_PER_H * shield,
-            coldens_CO_array=CO_PER_H * shield,
+            coldens_H2_array=shield["NH2"],
+            coldens_CO_array=shield["NCO"],
             coldens_C_array=0.0 * column,
         )
         if flag:

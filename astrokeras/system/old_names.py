@@ -23,6 +23,8 @@ STAGE = EMULATOR | {
     "carry": "residual_decay_length",
 }
 """Keys of a stage's settings, in checkpoints, `config.yaml` and `provenance.json`."""
+SOLVER = {"time_limit": "cpu_limit"}
+"""Keys of the solver's settings, in variants of `configs/solver/`."""
 CONFIGURATION = {"members": "ensemble_size", "tolerance": "reliability_threshold"}
 """Keys at the root of a configuration, in the same files."""
 METRICS = {"trust": "reliability"}
@@ -87,5 +89,6 @@ def new_key(path: str) -> str | None:
     *parents, key = path.split(".")
     table = CONFIGURATION
     if parents:
-        table = {"emulator": STAGE, "fit": FIT}.get(parents[-1], {})
+        tables = {"emulator": STAGE, "fit": FIT, "solver": SOLVER}
+        table = tables.get(parents[-1], {})
     return ".".join([*parents, table[key]]) if key in table else None

@@ -9,12 +9,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from astrokeras.config import CollapseConfig, TracksConfig, TurbulentConfig
+from astrokeras.config import (
+    CollapseConfig,
+    EvenTracksConfig,
+    ExploreConfig,
+    StandardConfig,
+    TracksConfig,
+    TurbulentConfig,
+)
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.trajectories import collapse, turbulent
+from astrokeras.trajectories import collapse, explore, standard, turbulent
+
+
+class Simulation(NamedTuple):
+    """Tracks of a simulation.
+
+    Attributes:
+        time: Years, (T+1,).
+        physical: Parameters over each step, (n, T, P).
+        family: Name of the family of the tracks, where there are several.
+    """
+
+    time: np.ndarray
+    physical: np.ndarray
+    family: str = ""
 
 
 class Recipe(NamedTuple):
@@ -23,28 +44,63 @@ class Recipe(NamedTuple):
     Attributes:
         source: Description for the attributes of the file.
         parameters: Names, (P,).
-        simulate: Function of a configuration and a random generator that returns the
-            parameters of the tracers of one simulation over each step, (n, T, P).
+        simulate: Function of a configuration and a position in the file that returns a
+            simulation.
         fixed: Constant quantities for the attributes of the file.
     """
 
     source: str
     parameters: tuple[str, ...]
-    simulate: Callable[[Any, np.random.Generator], np.ndarray]
+    simulate: Callable[[Any, int], Simulation]
     fixed: tuple[str, ...] = ()
+
+
+def _generator(config: Any, position: int) -> np.random.Generator:
+    """Return the random generator of a simulation, from the seed and its number."""
+    return np.random.default_rng([config.seed, config.first + position])
+
+
+def _even(
+    simulate: Callable[[Any, np.random.Generator], np.ndarray],
+) -> Callable[[EvenTracksConfig, int], Simulation]:
+    """Return the simulations of a function of a generator, with equal steps."""
+    return lambda config, position: Simulation(
+        config.step * np.arange(config.steps + 1),
+        simulate(config, _generator(config, position)),
+    )
+
+
+def _explore(config: ExploreConfig, position: int) -> Simulation:
+    time, physical, family = explore.simulate(config, _generator(config, position))
+    return Simulation(time, physical[None], family)
+
+
+def _standard(config: StandardConfig, position: int) -> Simulation:
+    time, physical, name = standard.simulate(config, position)
+    return Simulation(time, physical[None], name)
 
 
 RECIPES: dict[type[TracksConfig], Recipe] = {
     CollapseConfig: Recipe(
         "collapsing cores, astrokeras.trajectories.collapse",
         collapse.PARAMETERS,
-        collapse.simulate,
+        _even(collapse.simulate),
         ("zeta = 1", "dustTemp = gasTemp"),
     ),
     TurbulentConfig: Recipe(
         "turbulent gas with shocks, astrokeras.trajectories.turbulent",
         turbulent.PARAMETERS,
-        turbulent.simulate,
+        _even(turbulent.simulate),
+    ),
+    ExploreConfig: Recipe(
+        "exploring tracks, astrokeras.trajectories.explore",
+        explore.PARAMETERS,
+        _explore,
+    ),
+    StandardConfig: Recipe(
+        "UCLCHEM's standard models, astrokeras.trajectories.standard",
+        standard.PARAMETERS,
+        _standard,
     ),
 }
 
@@ -57,8 +113,9 @@ def make_tracks(
     """Create trajectories and write them to a file of tracks.
 
     Simulation k has its own random generator, seeded with the seed and k, so that it
-    does not depend on the number of simulations. Its tracers are numbered 100 k,
-    100 k + 1 ...
+    does not depend on the number of simulations. Where simulations have several
+    tracers, these are numbered 100 k, 100 k + 1 ..., otherwise k. The dataset `family`
+    names the family of each track where there are several.
 
     Args:
         config: One of the configurations of `RECIPES`.
@@ -69,24 +126,25 @@ def make_tracks(
         The number of tracks.
 
     Raises:
-        InputError: If there is no recipe for the configuration, or it limits an unknown
-            parameter.
+        InputError: If there is no recipe for the configuration, it limits an unknown
+            parameter, or it names an unknown family or model.
         WorkError: If the file cannot be written.
     """
     recipe = RECIPES.get(type(config))
     if recipe is None:
         raise InputError(
             f"there is no recipe for {type(config).__name__}; begin the defaults of "
-            "the variant with collapse_schema or turbulent_schema."
+            "the variant with collapse_schema, turbulent_schema, explore_schema or "
+            "standard_schema."
         )
     low, high = _clip_limits(config, recipe.parameters)
-    total = config.simulations * config.tracers
-    time = config.step * np.arange(config.steps + 1)
+    simulations, tracers = count_tracks(config)
+    families: list[str] = []
     with TracerWriter(
         out,
         parameters=recipe.parameters,
         units=[PARAMETER_UNITS[name] for name in recipe.parameters],
-        states=len(time),
+        states=config.steps + 1,
         attributes={
             "source": recipe.source,
             "recipe": json.dumps(dataclasses.asdict(config)),
@@ -94,18 +152,30 @@ def make_tracks(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     ) as writer:
-        for number in range(config.simulations):
-            simulation = config.first + number
-            rng = np.random.default_rng([config.seed, simulation])
-            block = empty_tracers(config.tracers, len(time), 0, len(recipe.parameters))
-            block.physical[:] = np.clip(recipe.simulate(config, rng), low, high)
-            block.time[:] = time
-            block.simulation[:] = simulation
-            block.tracer[:] = 100 * simulation + np.arange(config.tracers)
+        for position in range(simulations):
+            number = config.first + position
+            made = recipe.simulate(config, position)
+            block = empty_tracers(tracers, config.steps + 1, 0, len(recipe.parameters))
+            block.physical[:] = np.clip(made.physical, low, high)
+            block.time[:] = made.time
+            block.simulation[:] = number
+            block.tracer[:] = number
+            if isinstance(config, EvenTracksConfig):
+                block.tracer[:] = 100 * number + np.arange(tracers)
             writer.append(block)
+            families += tracers * [made.family]
             if progress is not None:
-                progress((number + 1) * config.tracers, total)
-    return total
+                progress((position + 1) * tracers, simulations * tracers)
+        if any(families):
+            writer.add_families(families)
+    return simulations * tracers
+
+
+def count_tracks(config: Any) -> tuple[int, int]:
+    """Return the number of simulations, and of tracers in each."""
+    if isinstance(config, StandardConfig):
+        return len(config.models), 1
+    return config.simulations, getattr(config, "tracers", 1)
 
 
 def _clip_limits(

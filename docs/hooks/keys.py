@@ -30,6 +30,8 @@ FILES = {
     "solver": "solver/uclchem.yaml",
     "collapse": "tracks/collapse.yaml",
     "turbulent": "tracks/turbulent.yaml",
+    "explore": "tracks/explore.yaml",
+    "standard": "tracks/standard.yaml",
 }
 
 

@@ -72,6 +72,15 @@ def test_a_mistake_is_one_line(override, named, allowed):
     assert allowed in message
 
 
+def test_old_names_of_the_solver_are_read(tmp_path):
+    (tmp_path / "solver").mkdir()
+    own = tmp_path / "solver" / "own.yaml"
+    own.write_text("defaults: [schema, _self_]\ntime_limit: 50\n")
+
+    for words in (["solver=own"], ["solver.time_limit=50"]):
+        assert compose_generation(words, tmp_path).solver.cpu_limit == 50
+
+
 def test_own_variants_come_first(tmp_path):
     folder = tmp_path / "configs" / "emulator"
     folder.mkdir(parents=True)

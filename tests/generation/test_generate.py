@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from processes import started, wait_for
-from toy_solver import RATE, Toy
+from toy_solver import RATE, Charged, Toy
 
 from astrokeras.config import compose_generation
 from astrokeras.data.tracers.block import empty_tracers
@@ -21,7 +22,11 @@ from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError, WorkError
 from astrokeras.generation.generate import _solver_key, generate
 from astrokeras.generation.results_log import ResultsLog
+from astrokeras.generation.solver_inputs import SolverInputs
 from astrokeras.prediction.resumable_output import ResumableOutput
+from astrokeras.solvers.network import Network
+from astrokeras.solvers.process import in_fresh_process
+from astrokeras.solvers.solver import SolverError
 from astrokeras.system.atomic_files import hash_file
 
 pytest.importorskip("distributed")
@@ -150,29 +155,116 @@ def test_parameters_drive_what_comes_after_them(tmp_path, scheduler):
     assert (one == other).tolist() == [True, True, True, False, False]
 
 
-def test_a_tracer_that_fails_is_recorded_and_the_rest_go_on(tmp_path, scheduler):
-    hot = [10, 1001, 1002, 1003, 10, 1005]
-    path, _ = write_tracks(tmp_path / "tracks.h5", n=6, temperature=hot)
+def test_a_tracer_is_kept_as_far_as_it_was_solved(tmp_path, scheduler):
+    hot = [10, 1001, 1002, 1003, 1006, 10, 1005, 1004]
+    path, tracks = write_tracks(tmp_path / "tracks.h5", n=8, temperature=hot)
 
     made = generate(
         path,
         tmp_path / "out.h5",
-        compose_generation([TOY, "solver.time_limit=2"]),
+        compose_generation([TOY, "solver.cpu_limit=1"]),
         scheduler=scheduler,
         split=False,
     )
 
-    assert (made.solved, made.failed) == (2, 4)
+    assert (made.solved, made.stopped, made.failed) == (4, 2, 4)
     with TracerStore(made.path) as store:
-        assert store.tracer.tolist() == [7000, 7004]
+        assert store.tracer.tolist() == [7000, 7002, 7004, 7005]
+        assert store.length.tolist() == [5, 3, 3, 5]
+        solved = store.read(slice(None))
+    expected = solution(tracks.physical[2], solved.time[0])
+    np.testing.assert_allclose(solved.abundances[1, :3], expected[:3], rtol=1e-6)
+    for values in (solved.abundances, solved.time, solved.physical[:, 1:]):
+        assert np.isnan(values[1, -2:]).all()
     with made.failures.open() as file:
-        listed = {row["tracer"]: row["reason"] for row in csv.DictReader(file)}
+        listed = {
+            row["tracer"]: (int(row["interval"]), row["reason"])
+            for row in csv.DictReader(file)
+        }
     assert listed == {
-        "7001": "the step size became too small",
-        "7002": "not done after 2 s",
-        "7003": "its process ended with -11",
-        "7005": "ValueError: three values where five are",
+        "7001": (0, "the step size became too small"),
+        "7002": (2, "it took more than 1 CPU seconds (solver.cpu_limit)"),
+        "7003": (0, "its process ended with -11"),
+        "7004": (2, "no step is small enough"),
+        "7006": (0, "ValueError: three values where five are"),
+        "7007": (0, "the abundance of H2 is -1 after 100 years"),
     }
+
+
+def test_the_limit_is_one_of_computing_not_of_waiting():
+    began = time.monotonic()
+    assert in_fresh_process(wait_and_answer, 1.1, limit=0.2) == "done"
+    assert time.monotonic() - began > 1
+    with pytest.raises(SolverError, match=r"not done after 0\.2 s, 20 times solver"):
+        in_fresh_process(wait_and_answer, 1000, limit=0.01)
+
+
+def wait_and_answer(seconds):
+    time.sleep(seconds)
+    return "done"
+
+
+def charged(path, electrons):
+    """Write tracks that start from ions with some electrons."""
+    start = np.array([[[0.5, 1e-4, 2e-5, e]] for e in electrons])
+    names = ("H", "C+", "H3+", "E-")
+    return write_tracks(path, n=len(electrons), species=names, abundances=start)[0]
+
+
+def test_a_start_has_electrons_for_its_ions(tmp_path):
+    config = compose_generation(["solver.kind=toy_solver:Charged"])
+    good = charged(tmp_path / "good.h5", [1.2e-4, 1.209e-4])
+    bad = charged(tmp_path / "bad.h5", [1.2e-4, 1.18e-4])
+    own = tmp_path / "start.csv"
+    own.write_text("H,C+,H3+,E-\n0.5,1e-4,0,0\n")
+
+    def check(path, initial=None):
+        with TracerStore(path, need_abundances=False) as store:
+            SolverInputs(store, Charged(config.solver), config, initial).check_starts()
+
+    check(good)
+    check(bad, "network")
+    with pytest.raises(InputError, match=r"start\.csv: E- is 0, but .* E- to 0\.0001"):
+        check(good, own)
+    line = f"{bad}: tracer 7001, state 0: E- is 0.000118, but .* to 0.00012; set"
+    with pytest.raises(InputError, match=line):
+        generate(bad, tmp_path / "out.h5", config)
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_columns_that_shield_are_the_files_or_follow_from_extinction(tmp_path):
+    names = ("Density", "Radfield", "Av", "gasTemp")
+    units = ("H nuclei cm^-3", "Habing", "mag", "K")
+    given = {"NH2": np.float32(3e20), "NCO": np.float32(2e15)}
+    config = compose_generation(["solver=network"])
+    found = {}
+    for own in (False, True):
+        parameters = names + tuple(given) * own
+        tracks = empty_tracers(1, 3, 0, len(parameters))
+        tracks.physical[:] = [1e4, 1.0, 10.0, 20.0, *list(given.values()) * own]
+        tracks.time[:] = [0, 100, 200]
+        path = tmp_path / f"{own}.h5"
+        with TracerWriter(
+            path,
+            parameters=parameters,
+            units=units + ("cm^-2",) * 2 * own,
+            states=3,
+            attributes={},
+        ) as writer:
+            writer.append(tracks)
+        with TracerStore(path, need_abundances=False) as store:
+            host = Network(config.solver)
+            inputs = SolverInputs(store, host, config)
+            (job,) = inputs.jobs(np.ones(1, bool))
+            found[own] = job.physical, inputs.fixed()
+
+    hydrogen = 10 / 5.348e-22
+    np.testing.assert_allclose(found[False][0]["NH2"], 0.5 * hydrogen)
+    np.testing.assert_allclose(found[False][0]["NCO"], 1e-5 * hydrogen)
+    assert found[False][1][-2:] == ["NH2 = 0.5 N(H)", "NCO = 1e-05 N(H)"]
+    for name, value in given.items():
+        np.testing.assert_array_equal(found[True][0][name], value)
+    assert found[True][1] == ["zeta = 1", "dustTemp = gasTemp"]
 
 
 def table_config(*words):
@@ -482,7 +574,7 @@ def test_what_is_resumed_is_solved_as_before(tmp_path, scheduler, monkeypatch, w
     with pytest.raises(InputError, match=f"{key} was .* is .* now; give the same"):
         generate(path, "out.h5", other, resume=True, **given)
 
-    longer = compose_generation([TOY, "solver.time_limit=7"])
+    longer = compose_generation([TOY, "solver.cpu_limit=7"])
     assert generate(path, "out.h5", longer, resume=True, **given).solved == 4
 
 
@@ -507,7 +599,7 @@ def test_what_failed_before_an_interruption_is_tried_again(tmp_path, scheduler):
 
 
 def test_a_result_of_another_shape_fails_its_tracer(tmp_path, scheduler):
-    path, _ = write_tracks(tmp_path / "tracks.h5", n=2, temperature=[10, 1006])
+    path, _ = write_tracks(tmp_path / "tracks.h5", n=2, temperature=[10, 1000])
     config = compose_generation([TOY])
 
     made = generate(path, tmp_path / "o.h5", config, scheduler=scheduler, split=False)
@@ -556,7 +648,8 @@ def test_a_journal_drops_the_record_that_was_being_written(tmp_path):
             assert journal.done.tolist() == [True, False, True, True]
             assert path.stat().st_size == whole
             np.testing.assert_array_equal(journal.abundances(2), values[2])
-            assert list(journal.failures()) == [(3, "too stiff")]
+            assert journal.failed.nonzero()[0].tolist() == [3]
+            assert [journal.reason(row) for row in (0, 3)] == ["", "too stiff"]
             journal.add(1, 1.0, values[1])
             np.testing.assert_array_equal(journal.abundances(1), values[1])
         damaged = bytearray(path.read_bytes())

@@ -10,8 +10,10 @@ import numpy as np
 from astrokeras.solvers.solver import Parameter, Solver, SolverError
 
 RATE = 1e-4
-FAILURES = {1: "fails", 2: "hangs", 3: "crashes", 4: "negative", 5: "short"}
-"""What a tracer does whose first temperature is 1000 + this."""
+FAILURES = dict(
+    enumerate(("fails", "stalls", "crashes", "negative", "short", "stops"), start=1)
+)
+"""What a tracer does whose first temperature is 1000 + this; the last in interval 2."""
 
 
 class Toy(Solver):
@@ -37,24 +39,31 @@ class Toy(Solver):
         print("to nobody")
         os.write(1, b"to nobody either\n")
         time.sleep(self.pause)
-        self._fail(int(physical["gasTemp"][0]) - 1000)
         rate = RATE * physical["Density"] * physical["zeta"]
         grown = np.concatenate([[0.0], np.cumsum(rate * np.diff(time_))])
-        if physical["gasTemp"][0] == 1006:
+        if physical["gasTemp"][0] == 1000:
             grown = grown[:2]
         h = initial[0] * np.exp(-grown)
-        return np.stack(
+        states = np.stack(
             [h, initial[1] + (initial[0] - h) / 2, np.full_like(h, initial[2])], axis=1
         )
+        self._fail(FAILURES.get(int(physical["gasTemp"][0]) - 1000), states)
+        return states
 
-    def _fail(self, number):
-        kind = FAILURES.get(number)
+    def _fail(self, kind, states):
         if kind == "fails":
             raise SolverError("the step size became too small")
-        if kind == "hangs":
-            time.sleep(1000)
+        if kind in ("stalls", "stops"):
+            self.states[:3] = states[:3]
+            self.states[3, :2] = 0.5  # It is being written.
+        if kind == "stops":
+            raise SolverError("no step is small enough")
+        while kind == "stalls":
+            pass
         if kind == "crashes":
             os.kill(os.getpid(), signal.SIGSEGV)
+        if kind == "negative":
+            states[1:, 1] = -1.0
         if kind == "short":
             raise ValueError("three values where five are")
 
@@ -65,6 +74,16 @@ class Broken(Toy):
     def __init__(self, config):
         super().__init__(config)
         del self.facts["network"]
+
+
+class Charged(Toy):
+    """Ions and electrons, to which nothing happens."""
+
+    species = ("H", "C+", "H3+", "E-")
+    initial = np.array([0.5, 1e-4, 0.0, 1e-4])
+
+    def solve(self, time_, physical, initial):
+        return np.tile(initial, (len(time_), 1))
 
 
 class Clouds(Solver):

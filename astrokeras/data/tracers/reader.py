@@ -160,6 +160,22 @@ class TracerStore:
                 held[name] = float(value)
         return held
 
+    def families(self) -> list[str] | None:
+        """Return the family of each tracer, (N,), `None` for a file without them."""
+        import h5py
+
+        stored = file_format.stored_item(self.file, "family")
+        if not isinstance(stored, h5py.Dataset) or not file_format.is_readable(stored):
+            return None
+        if stored.shape != (self.tracers,) or stored.dtype.kind not in "iu":
+            return None
+        codes = stored[:].tolist()
+        try:
+            names = dict(enumerate(file_format.strings(stored.attrs["names"])))
+        except (KeyError, TypeError, IndexError):
+            names = {}
+        return [names.get(code, str(code)) for code in codes]
+
     def add_held(self, names: Iterable[str]) -> list[Filling]:
         """Add parameters that the file lacks: held fixed, or the columns that shield.
 

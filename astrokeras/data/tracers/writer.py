@@ -214,6 +214,16 @@ class TracerWriter:
             values[name] = value
         return values
 
+    def add_families(self, families: Sequence[str]) -> None:
+        """Add the dataset `family` of numbers, whose attribute `names` has their names.
+
+        Args:
+            families: Name of the family of each tracer, (N,), at most 256 of them.
+        """
+        names, codes = np.unique(np.asarray(families, dtype=str), return_inverse=True)
+        stored = self.file.create_dataset("family", data=codes.astype(np.uint8))
+        stored.attrs["names"] = [str(name) for name in names]
+
     def append_file(self, path: Path) -> None:
         """Append the tracers of a file that was written with the same arguments.
 
