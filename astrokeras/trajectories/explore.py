@@ -178,7 +178,7 @@ def _follow(
     columns = molecular_columns(density, radfield, av, less)
     if rng.random() < ASSUMED:
         hydrogen = av / EXTINCTION
-        columns = tuple(share * hydrogen for share in COLUMNS.values())
+        columns = COLUMNS["NH2"] * hydrogen, COLUMNS["NCO"] * hydrogen
     return np.stack([density, radfield, av, warm, dust, zeta, *columns], axis=-1)
 
 
