@@ -87,7 +87,13 @@ def names():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::astrokeras.OutsideBoxWarning")
-@pytest.mark.parametrize("page", RUN)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param("README.md", marks=pytest.mark.long),
+        *(p for p in RUN if p != "README.md"),
+    ],
+)
 def test_the_python_of_a_page_runs(page, names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     codes = blocks(ROOT / page, "python")

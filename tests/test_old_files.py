@@ -321,4 +321,5 @@ def test_every_old_key_is_an_override(command):
         if not key.startswith("tuner.space.")  # whose keys have dots of their own
     ]
 
-    assert compose(command, words) == values
+    # Younger keys may have come.
+    assert values.items() <= compose(command, words).items()

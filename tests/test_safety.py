@@ -16,7 +16,7 @@ STATES = 12_000
 
 @pytest.mark.parametrize(
     "precision",
-    ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
+    ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.long)],
 )
 def test_random_states_end_physical_or_flagged(precision):
     one = astrokeras.load("grav", precision=precision)

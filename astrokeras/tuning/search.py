@@ -152,6 +152,9 @@ def _check_settings(search: Search, settings: dict[str, Any]) -> None:
         tuner["space"] = rename_space(tuner["space"])
     before = dotted_keys(stored)
     now = dotted_keys(json.loads(json.dumps(settings)))
+    # A key that is younger than the search had its default value.
+    defaults = dotted_keys({"configuration": asdict(Config())})
+    before |= {k: defaults[k] for k in now if k not in before and k in defaults}
     for key in now | before:
         if key not in MAY_CHANGE and before.get(key) != now.get(key):
             raise InputError(

@@ -86,6 +86,7 @@ def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
     assert h5py.is_hdf5(out)
 
 
+@pytest.mark.long
 def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = (run / "metrics.json").read_bytes()
@@ -119,6 +120,7 @@ def test_evaluate_prints_a_table(run, cli, tmp_path):
     assert "report.html" in result.stderr
 
 
+@pytest.mark.long
 def test_evaluate_is_independent_of_the_batch(run):
     one, other = (
         evaluate(run, split="all", report=False, batch_size=size).metrics
@@ -134,7 +136,7 @@ def test_predict_agrees_with_emulate(run, cli, tmp_path):
     result = cli("predict", run, run.parent / "tiny.h5", out, "--batch-size", 7)
 
     assert result.exit_code == 0, result.stderr
-    assert "20 tracers, 240 states predicted: 240 fine" in result.stdout
+    assert "20 tracers, 240 states predicted, 240 of them reliable" in result.stdout
     tracers = make_tracers()
     expected = astrokeras.load(run).emulate(
         tracers.abundances[:, 0], tracers.physical, tracers.time
@@ -153,7 +155,7 @@ def test_predict_takes_a_named_start(run, cli, tmp_path):
     result = cli(*words, "--initial", "tiny", "--json")
 
     assert result.exit_code == 0, result.stderr
-    assert json.loads(result.stdout)["fine"] == 240
+    assert json.loads(result.stdout)["reliable"] == 240
 
     again = cli(*words, "--initial", "none")
     assert again.exit_code == 2
@@ -232,6 +234,7 @@ def test_a_run_without_its_tracers_asks_for_them(run, cli):
     assert "gone.h5': no such file" in result.stderr
 
 
+@pytest.mark.long
 def test_errors_on_longer_intervals_are_told(rng, tmp_path, capsys):
     surrogate = make_surrogate(rng, use_timestep=True, dt_range=(STEP, 4 * STEP))
     path = write_tracers(tmp_path / "tiny.h5")

@@ -38,7 +38,7 @@ CASES = [
         ("numpy", "ensemble", pytest.mark.long),
         # With GELU, and so the error function.
         ("onnx", "dense", pytest.mark.long, pytest.mark.tensorflow),
-        ("onnx", "projection"),
+        ("onnx", "projection", pytest.mark.long, pytest.mark.tensorflow),
         ("savedmodel", "projection", pytest.mark.long, pytest.mark.tensorflow),
         ("torch", "projection"),
     ]
@@ -173,6 +173,7 @@ def test_the_reader_takes_no_more_memory_than_its_file(tmp_path, how):
         numpy_runtime.Surrogate(path)
 
 
+@pytest.mark.long
 def test_rounding_of_species_that_hardly_vary_is_no_difference(rng, tmp_path):
     tracers = make_tracers()
     vary = rng.uniform(0.99, 1.01, tracers.abundances.shape)

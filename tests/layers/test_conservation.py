@@ -186,6 +186,8 @@ def test_the_layer_survives_serialisation(matrix, states, rng):
     )
 
 
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.UnreliableWarning")
+@pytest.mark.long
 def test_rollouts_of_the_preset_keep_the_totals_of_their_start(sample_path):
     surrogate = astrokeras.load("grav")
     with TracerStore(sample_path) as store:

@@ -75,6 +75,7 @@ def test_an_ensemble_is_finished_for_its_own_members_alone(run):
     assert not are_recorded(run, [*members, members[0]])
 
 
+@pytest.mark.long
 def test_an_interrupted_ensemble_goes_on_with_the_member_that_lacks(run, tmp_path):
     again = Run(tmp_path / "runs" / "tiny")
     shutil.copytree(run.path, again.path)

@@ -158,7 +158,8 @@ class TestAnyInterval:
     """A surrogate that is told how long intervals are, and what parameters do there."""
 
     @pytest.fixture(scope="class")
-    def surrogate(self):
+    @classmethod
+    def surrogate(cls):
         rng = np.random.default_rng(0)
         surrogate = make_surrogate(rng, use_timestep=True, dt_range=(STEP, 8 * STEP))
         randomise(surrogate.emulator, rng, 0.7)  # so that what it is told matters

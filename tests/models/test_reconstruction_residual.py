@@ -26,7 +26,8 @@ class TestWhatIsCarried:
     """What the decoder missed of state 0 is added to states that are close to it."""
 
     @pytest.fixture(scope="class")
-    def surrogate(self):
+    @classmethod
+    def surrogate(cls):
         surrogate = make_surrogate(np.random.default_rng(0))
         return surrogate.replace(residual_decay_length=CARRY, conserve=False)
 

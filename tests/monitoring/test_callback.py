@@ -284,7 +284,7 @@ def test_the_hparams_are_the_settings_of_the_stage(run, events):
 
 
 @pytest.mark.parametrize(
-    "stage", ["autoencoder", pytest.param("emulator", marks=pytest.mark.slow)]
+    "stage", ["autoencoder", pytest.param("emulator", marks=pytest.mark.long)]
 )
 def test_a_resumed_training_is_shown_once(folder, run, events, stage):
     """It is killed after TensorBoard has an epoch and before the checkpoint has."""

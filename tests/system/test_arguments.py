@@ -368,7 +368,9 @@ class TestEmulate:
         initial[0, 2] = np.nan
         surrogate.trust.assign(error_range=[0.3, 0.4])
         with pytest.warns(UnreliableWarning) as caught:
-            surrogate.emulate(initial, physical, time, on_error="flag")
+            surrogate.emulate(
+                initial, physical, time, on_error="flag", return_expected_error=True
+            )
         surrogate.trust.assign(error_range=[0.01, 0.02])
 
         (warning,) = (one for one in caught if one.category is UnreliableWarning)

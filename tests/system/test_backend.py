@@ -37,6 +37,7 @@ def unset(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_thread_keeps_one_core_busy():
     kept = {k: v for k, v in os.environ.items() if k not in backend.THREAD_VARIABLES}
     done = subprocess.run(

@@ -176,6 +176,7 @@ def test_references_are_training_states_in_units_of_their_spread(rng, source):
 
 
 @pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
+@pytest.mark.filterwarnings("ignore::astrokeras.errors.UnreliableWarning")
 @pytest.mark.parametrize("members", [1, 2])
 def test_the_calibration_simulations_are_covered(rng, source, tmp_path, members):
     surrogate = make_surrogate(rng)

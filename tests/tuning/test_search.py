@@ -253,6 +253,7 @@ def test_a_full_disk_ends_the_search(folder, monkeypatch):
     assert not list((folder / "runs" / "search").glob("trials/*/trial.json"))
 
 
+@pytest.mark.long
 def test_hyperband_trains_the_better_ones_longer(folder, untrained):
     more = ("tuner.algorithm=hyperband", "tuner.epochs.autoencoder=3")
 
@@ -266,6 +267,7 @@ def test_hyperband_trains_the_better_ones_longer(folder, untrained):
     assert [one.values in kept for one in short] == [True, False, False]
 
 
+@pytest.mark.long
 def test_bayesian_optimisation_learns_from_its_trials(folder, untrained):
     (folder / "configs" / "tuner" / "two.yaml").write_text(
         VARIANT.split("  autoencoder.kind")[0].replace(

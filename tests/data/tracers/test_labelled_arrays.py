@@ -146,7 +146,7 @@ def let_solve(values):
     given = TracerInputs(X, PHYSICAL, TIME, np.zeros(N, "u1"))
     states, zeros = np.zeros((N, T + 1, S), "f4"), np.zeros((N, T + 1), "f4")
     evolved = EvolvedTracers(
-        states, np.zeros((N, 0, 0)), zeros, zeros.astype("u1"), zeros > 0
+        states, np.zeros((N, 0, 0)), zeros, np.full(zeros.shape, 4, "u1"), zeros > 0
     )
     wanted = RequestedOutputs(None, np.empty(0), None, conserve=False)
     apply_fallback(evolved, given, wanted, lambda *_: values, SPECIES)
