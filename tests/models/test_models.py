@@ -372,7 +372,7 @@ def test_columns_that_are_missing_are_assumed(surrogate, tracers):
     with pytest.warns(UserWarning, match=r"N\(H2\) = .* in 25% .*\(1 of 1"):
         assumed = taking.emulate(start, extinction, STEP)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         dark = taking.emulate(start, extinction + 4, STEP)
         given = taking.emulate(start, whole, STEP)
 
