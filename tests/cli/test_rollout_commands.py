@@ -86,7 +86,6 @@ def test_predictions_are_replaced_when_asked(run, cli, tmp_path):
     assert h5py.is_hdf5(out)
 
 
-@pytest.mark.long
 def test_figures_of_another_file_go_elsewhere(run, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = (run / "metrics.json").read_bytes()
