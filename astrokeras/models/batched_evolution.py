@@ -166,7 +166,11 @@ def _evolve_batch(
     # The trust model's weights, too, are read while no other thread runs the surrogate.
     # Values that are not finite are found below, whatever NumPy's error state is.
     with surrogate.functions.lock, np.errstate(all="ignore"):
-        evolved.status[:] = status_before_rollout(surrogate, *batch)[:, states]
+        # The assessment measures the distances of parameters itself.
+        known = status_before_rollout(
+            surrogate, initial, physical, time, far=not requested.reliability
+        )
+        evolved.status[:] = known[:, states]
         abundances, violation, assessment = _roll_out(
             surrogate, (initial, physical, years), index, requested
         )

@@ -83,17 +83,19 @@ def status_before_rollout(
     initial: np.ndarray,
     physical: np.ndarray,
     time: np.ndarray,
+    far: bool = True,
 ) -> np.ndarray:
     """Return the status that follows from the inputs alone, (N, T+1) uint8.
 
     Besides the training ranges it knows, with calibration, how far the parameters are
-    from those of training. The arguments are those of `status_of_ranges`.
+    from those of training, unless `far` is false. The other arguments are those of
+    `status_of_ranges`.
     """
     status = status_of_ranges(surrogate.metadata, initial, physical, time)
     trust = surrogate.trust
-    if trust is not None:
-        far = trust.distance_of_parameters(scale_parameters(surrogate, physical))
-        status[:, 1:][far > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
+    if trust is not None and far:
+        distance = trust.distance_of_parameters(scale_parameters(surrogate, physical))
+        status[:, 1:][distance > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
     return status
 
 
