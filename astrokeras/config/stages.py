@@ -70,6 +70,7 @@ class EmulatorConfig:
     states_per_window: int = ranged(0, 0, 100_000)
     reconstruction: float = ranged(0.0, 0, 100)
     finetune_autoencoder: bool = False
+    members: int = ranged(1, 1, 100)
     relaxing: bool = False
     rates: bool = False
     residual_decay_length: float = ranged(0.0, 0, 100)

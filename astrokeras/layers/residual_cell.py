@@ -60,6 +60,7 @@ class ResidualCell(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.hidden = hidden = arguments.wholes("hidden", hidden, low=1, least=1)
+        self.width = self.hidden[0]
         self.latents = latents = arguments.whole("latents", latents, low=1)
         self.activation = activation
         self.activate = keras.activations.get(activation)

@@ -225,9 +225,9 @@ def _roll_out(
     )
     if not requested.reliability:
         return abundances, violation, None
-    latents, decoded_spread = for_trust
-    spread, unrepaired = np.zeros((2, *inputs[2].shape), "float32")
-    spread[:, decoded], unrepaired[:, decoded] = decoded_spread, violation
+    latents, spread = for_trust
+    unrepaired = np.zeros(inputs[2].shape, "float32")
+    unrepaired[:, decoded] = violation
     assessment = assess_trust(surrogate, *inputs, latents, spread, unrepaired)
     return abundances[:, : index.size], violation[:, : index.size], assessment
 

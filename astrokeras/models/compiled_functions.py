@@ -87,13 +87,13 @@ class CompiledFunctions:
         Returns:
             Abundances (N, K, columns) and the violation (N, K), see
             `PhysicalEmulator.physical_violation`. With `for_trust`, the latents of all
-            later states (N, T, L) and the spread of an ensemble, dex, (N, K), come
+            later states (N, T, L) and the spread of the emulator's members (N, T) come
             between the two.
         """
         model = self.model
 
         def rollout(x: Any, p: Any, t: Any, *requested: Any) -> Any:
-            all_latents, residual = model.rollout(x, p, t)
+            all_latents, residual, spread = model.rollout(x, p, t)
             latents = all_latents
             if requested:
                 latents = keras.ops.take(all_latents, requested[0], axis=1)
@@ -107,7 +107,7 @@ class CompiledFunctions:
                 abundances = keras.ops.take(abundances, _array(columns), axis=-1)
             if not for_trust:
                 return abundances, violation
-            return abundances, all_latents, model.spread(latents), violation
+            return abundances, all_latents, spread, violation
 
         inputs = (initial, physical, years) + (() if states is None else (states,))
         # TensorFlow fails on an argument that has had two ranks.

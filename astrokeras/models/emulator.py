@@ -8,6 +8,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.tracers.timestep_features import feature_count
+from astrokeras.layers.consensus_cell import ConsensusCell
 from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
@@ -46,7 +47,9 @@ class Emulator(keras.Model):
         rates: Arguments of `RateFeatures`, which adds features; `None` for none.
         bounds: Lowest and highest latents of a predicted state, `(2, latents)`, in
             units of their spread; `None` for no bounds.
-        precision: Precision of the cell's dense layers, `"float32"` or
+        members: Number of cells. Several share one latent state, see `ConsensusCell`;
+            in training a batch must have as many windows for each of them.
+        precision: Precision of the cells' dense layers, `"float32"` or
             `"mixed_bfloat16"`; the state and the outputs are float32. The autoencoder
             has its own precision.
         **kwargs: Base model arguments.
@@ -56,6 +59,7 @@ class Emulator(keras.Model):
             of state 0 `(batch, species)`, features of the intervals `(batch, steps,
             features)` and the numbers of the states to decode, `(batch, states)`
             integers in `[0, steps]`.
+        training: Whether several cells roll out apart from one another.
 
     Returns scaled abundances, `(batch, steps + 1 or states, species)`.
     """
@@ -71,6 +75,7 @@ class Emulator(keras.Model):
         relaxing: bool = False,
         rates: Mapping[str, Any] | None = None,
         bounds: ArrayLike | None = None,
+        members: int = 1,
         precision: str = "float32",
         **kwargs: Any,
     ):
@@ -90,6 +95,7 @@ class Emulator(keras.Model):
         self.finetune_autoencoder = finetune_autoencoder
         self.use_timestep = use_timestep
         self.relaxing = relaxing
+        self.members = arguments.whole("members", members, low=1)
         self.rates = (
             None
             if rates is None
@@ -99,17 +105,15 @@ class Emulator(keras.Model):
         self.latent_scaler = AffineScaler(
             autoencoder.latents, dtype=self.variable_dtype, name="latent_scaler"
         )
-        cell = ResidualCell(
-            autoencoder.latents,
-            hidden,
-            activation,
-            precision,
-            relaxing,
-            bounds,
-            dtype=self.variable_dtype,
-            name="cell",
-        )
-        self.recurrence = Recurrence(cell, dtype=self.variable_dtype, name="recurrence")
+        own = {"dtype": self.variable_dtype}
+        sizes = (autoencoder.latents, hidden, activation, precision, relaxing, bounds)
+        if members == 1:
+            cell: Any = ResidualCell(*sizes, **own, name="cell")
+        else:
+            names = [f"member_{k}" for k in range(members)]
+            cells = [ResidualCell(*sizes, **own, name=name) for name in names]
+            cell = ConsensusCell(cells, **own, name="cell")
+        self.recurrence = Recurrence(cell, **own, name="recurrence")
 
     def build(self, input_shape: Any = None) -> None:
         """Create all weights; the shapes follow from the configuration alone."""
@@ -139,16 +143,19 @@ class Emulator(keras.Model):
         latents = self.latent_scaler(latents, reverse=True)
         return self.autoencoder.decode(latents, outputs=outputs)
 
-    def rollout(self, latents: Any, features: Any) -> Any:
-        """Return the latents of states 1 to `steps`, `(batch, steps, latents)`."""
+    def rollout(self, latents: Any, features: Any, training: bool = False) -> Any:
+        """Return the latents of states 1 to `steps`, and the spread of the cells.
+
+        Their shapes are `(batch, steps, latents)` and `(batch, steps)`.
+        """
         if self.rates:
             features = self.rates(features)
-        return self.recurrence(latents, features)
+        return self.recurrence(latents, features, training=training)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool = False) -> Any:
         initial, features, *index = inputs
         encoded = self.encode(initial)
-        rolled = self.rollout(encoded, features)
+        rolled, _ = self.rollout(encoded, features, training)
         latents = ops.concatenate([encoded[:, None], rolled], axis=1)
         if index:
             latents = ops.take_along_axis(latents, index[0][:, :, None], axis=1)
@@ -168,6 +175,7 @@ class Emulator(keras.Model):
             "use_timestep": self.use_timestep,
             "relaxing": self.relaxing,
             "rates": self.rates and self.rates.arguments,
-            "bounds": self.recurrence.cell.get_config()["bounds"],
+            "bounds": self.recurrence.members[0].get_config()["bounds"],
+            "members": self.members,
             "precision": self.precision,
         }

@@ -61,9 +61,13 @@ class Ensemble(keras.Model):
         )
 
     def rollout(self, latents: Any, features: Any) -> Any:
-        """Return the latents of states 1 to `steps`, `(batch, steps, latents)`."""
+        """Return the latents of states 1 to `steps`, and the mean spread of cells.
+
+        Their shapes are `(batch, steps, latents)` and `(batch, steps)`.
+        """
         rolled = self._each(lambda member, own: member.rollout(own, features), latents)
-        return ops.concatenate(rolled, axis=-1)
+        states, spreads = zip(*rolled, strict=True)
+        return ops.concatenate(states, axis=-1), ops.mean(ops.stack(spreads), axis=0)
 
     def decode(self, latents: Any, outputs: Any = None) -> Any:
         """Return the members' mean scaled abundances of latents `(..., latents)`."""

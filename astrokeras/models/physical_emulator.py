@@ -9,7 +9,6 @@ from keras import ops
 from astrokeras.data.tracers.abundance_scaling import (
     MARGIN_DEX,
     RANGE_DEX,
-    decades,
     scale_abundances,
 )
 from astrokeras.data.tracers.labelled_arrays import as_numbers
@@ -22,7 +21,6 @@ from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.layers.trust_model import Trust
 from astrokeras.models.compiled_functions import CompiledFunctions
 from astrokeras.models.emulator import Emulator
-from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.input_checks import check_abundances
 from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.models.reconstruction_residual import ReconstructionResidual
@@ -33,13 +31,12 @@ from astrokeras.system import arguments
 class PhysicalEmulator(keras.Model):
     """An emulator with its scales, element conservation and trust model.
 
-    `Surrogate` adds the input checks and the batches. The methods up to `spread` take
-    and return tensors, and are differentiable; `encode`, `decode` and `reconstruct`
-    take and return NumPy arrays.
+    `Surrogate` adds the input checks and the batches. The methods up to
+    `physical_violation` take and return tensors, and are differentiable; `encode`,
+    `decode` and `reconstruct` take and return NumPy arrays.
 
     Args:
-        emulator: The trained `Emulator` or `Ensemble` (or its serialised
-            configuration).
+        emulator: The trained `Emulator` (or its serialised configuration).
         metadata: Species, parameters, units and training ranges.
         trust: The fitted `Trust` (or its serialised configuration); `None` if the
             surrogate is not calibrated.
@@ -48,7 +45,7 @@ class PhysicalEmulator(keras.Model):
 
     def __init__(
         self,
-        emulator: Emulator | Ensemble,
+        emulator: Emulator,
         metadata: SurrogateMetadata,
         trust: Trust | None = None,
         **kwargs: Any,
@@ -146,7 +143,7 @@ class PhysicalEmulator(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         initial, physical, years, *states = inputs
-        latents, residual = self.rollout(initial, physical, years)
+        latents, residual, _ = self.rollout(initial, physical, years)
         if states:
             latents = ops.take(latents, states[0], axis=1)
             residual = residual.take(states[0])
@@ -155,8 +152,10 @@ class PhysicalEmulator(keras.Model):
 
     def rollout(
         self, initial: Any, physical: Any, years: Any
-    ) -> tuple[Any, ReconstructionResidual]:
-        """Return the latents of states 1 to T, `(batch, T, L)`, and the residual of 0.
+    ) -> tuple[Any, ReconstructionResidual, Any]:
+        """Return latents of states 1 to T, the residual of 0 and the spread of cells.
+
+        The latents have the shape `(batch, T, L)`, the spread `(batch, T)`.
 
         Args:
             initial: Abundances of state 0, `(batch, S)`.
@@ -165,14 +164,17 @@ class PhysicalEmulator(keras.Model):
         """
         scaled = self.abundance_scaler(initial)
         encoded = self.emulator.encode(scaled)
-        latents = self.emulator.rollout(encoded, self.features(physical, years))
+        latents, spread = self.emulator.rollout(
+            encoded, self.features(physical, years)
+        )
         decay_length = self.residual_decay_length
         if not decay_length:
-            return latents, ReconstructionResidual()
+            return latents, ReconstructionResidual(), spread
         moves = ops.diff(ops.concatenate([encoded[:, None], latents], axis=1), axis=1)
         path = ops.cumsum(root(ops.mean(ops.square(moves), axis=-1)), axis=1)
         residual = scaled - self.emulator.decode(encoded)
-        return latents, ReconstructionResidual(residual, ops.exp(-path / decay_length))
+        weight = ops.exp(-path / decay_length)
+        return latents, ReconstructionResidual(residual, weight), spread
 
     def features(self, physical: Any, years: Any) -> Any:
         """Return the emulator's features of the intervals, `(batch, T, features)`.
@@ -247,18 +249,6 @@ class PhysicalEmulator(keras.Model):
             totals = self.conservation.totals(initial)[:, None]
             error = self.conservation.residual(abundances, totals)
         return ops.where(ops.all(good, axis=-1), error, float("inf"))
-
-    def spread(self, latents: Any) -> Any:
-        """Return the spread of an ensemble's members, dex, `(..., L)` to `(...)`.
-
-        The spread is the standard deviation of log10 abundance, averaged over species,
-        and 0 for a single emulator.
-        """
-        if not isinstance(self.emulator, Ensemble):
-            return ops.zeros_like(latents[..., 0])
-        scaled = ops.clip(self.emulator.decode_members(latents), *self.decoded_range)
-        deviation = root(ops.var(scaled, axis=0))  # zero where all are at the floor
-        return ops.mean(deviation, axis=-1) * decades(self.floor)
 
     def encode(self, abundances: Any) -> np.ndarray:
         """Return latents `(..., L)` of abundances `(..., S)`.

@@ -14,7 +14,6 @@ from astrokeras.layers.registration import register
 from astrokeras.layers.trust_model import Trust
 from astrokeras.models.batched_evolution import apply_fallback, evolve
 from astrokeras.models.emulator import Emulator
-from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.input_checks import check_tracers
 from astrokeras.models.metadata import FORMAT, SurrogateMetadata
 from astrokeras.models.out_of_range import OutOfRangeReport
@@ -37,8 +36,7 @@ class Surrogate(PhysicalEmulator):
     holds everything that they need.
 
     Args:
-        emulator: The trained `Emulator` or `Ensemble` (or its serialised
-            configuration).
+        emulator: The trained `Emulator` (or its serialised configuration).
         species: Names in column order, `(S,)`.
         parameters: Names in column order, `(P,)`.
         units: Units of the parameters, `(P,)`.
@@ -74,7 +72,7 @@ class Surrogate(PhysicalEmulator):
 
     def __init__(
         self,
-        emulator: Emulator | Ensemble,
+        emulator: Emulator,
         species: Sequence[str],
         parameters: Sequence[str],
         units: Sequence[str],

@@ -51,7 +51,7 @@ def assess_trust(
         physical: Parameters, (N, T, P) or (N, T, 3, P).
         years: Length of the intervals, (N, T).
         latents: Of states 1 to T, (N, T, L).
-        spread: Of an ensemble's members, mean over species, dex, (N, T).
+        spread: Of the emulator's members, (N, T).
         unrepaired: Largest relative error of a conserved element total, (N, T).
     """
     trust, metadata = surrogate.trust, surrogate.metadata

@@ -76,6 +76,7 @@ def make_emulator(
         use_timestep=settings.use_timestep,
         relaxing=settings.relaxing,
         rates=rates if settings.rates else None,
+        members=settings.members,
         precision=config.precision,
         name="emulator",
     )
@@ -97,6 +98,7 @@ def make_window_sampler(config: Config, cache: Cache) -> WindowSampler:
         use_timestep=settings.use_timestep,
         stride=settings.stride,
         native_step_fraction=settings.native_step_fraction,
+        multiple=settings.members,
     )
 
 

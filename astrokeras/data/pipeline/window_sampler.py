@@ -43,6 +43,7 @@ class WindowSampler(Sampler):
             log-uniform: all lengths within a decade are equally likely, and some
             windows have only short time steps.
         native_step_fraction: Fraction of the windows that keep the steps of the file.
+        multiple: Number that divides the windows of a batch.
         chunk: Tracers per chunk.
 
     Attributes:
@@ -65,12 +66,14 @@ class WindowSampler(Sampler):
         use_timestep: bool = False,
         stride: int = 1,
         native_step_fraction: float = 0.0,
+        multiple: int = 1,
         chunk: int = CHUNK,
     ):
         # A batch comes from one chunk and must not repeat its tracers many times.
         super().__init__(cache, "train", seed, chunk, 2 * batch_size)
         self.windows = sorted(windows)
         self.batch_size = batch_size
+        self.multiple = multiple
         self.from_start = from_start
         self.states_per_window = states_per_window
         self.reconstruction = reconstruction
@@ -121,7 +124,8 @@ class WindowSampler(Sampler):
         return min(self.stride, int(self.length.max()) - window)
 
     def _windows_a_batch(self, w: int) -> int:
-        return max(1, round(self.batch_size * self.windows[-1] / self.windows[w]))
+        wanted = self.batch_size * self.windows[-1] / self.windows[w]
+        return self.multiple * max(1, round(wanted / self.multiple))
 
     def _windows_a_tracer(self, members: np.ndarray, w: int, start: int) -> int:
         return int((self.length[start + members].min() - 1) // self.windows[w])
