@@ -73,6 +73,7 @@ class EmulatorConfig:
     members: int = ranged(1, 1, 100)
     relaxing: bool = False
     rates: bool = False
+    exposures: bool = False
     residual_decay_length: float = ranged(0.0, 0, 100)
     conserve: bool = True
     use_timestep: bool = False

@@ -8,7 +8,9 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from astrokeras.data.tracers.timestep_features import feature_count
+from astrokeras.errors import InputError
 from astrokeras.layers.consensus_cell import ConsensusCell
+from astrokeras.layers.exposure_features import ExposureFeatures
 from astrokeras.layers.precision import OWN_DTYPE
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
@@ -45,6 +47,8 @@ class Emulator(keras.Model):
             change of the parameters within it; otherwise they are the mean parameters.
         relaxing: Whether the latents relax towards an equilibrium, see `ResidualCell`.
         rates: Arguments of `RateFeatures`, which adds features; `None` for none.
+        exposures: Arguments of `ExposureFeatures`, which needs `use_timestep` and adds
+            features; `None` for none.
         bounds: Lowest and highest latents of a predicted state, `(2, latents)`, in
             units of their spread; `None` for no bounds.
         members: Number of cells. Several share one latent state, see `ConsensusCell`;
@@ -74,6 +78,7 @@ class Emulator(keras.Model):
         use_timestep: bool = False,
         relaxing: bool = False,
         rates: Mapping[str, Any] | None = None,
+        exposures: Mapping[str, Any] | None = None,
         bounds: ArrayLike | None = None,
         members: int = 1,
         precision: str = "float32",
@@ -96,16 +101,18 @@ class Emulator(keras.Model):
         self.use_timestep = use_timestep
         self.relaxing = relaxing
         self.members = arguments.whole("members", members, low=1)
-        self.rates = (
-            None
-            if rates is None
-            else RateFeatures(**rates, dtype=self.variable_dtype, name="rates")
-        )
+        own = {"dtype": self.variable_dtype}
+        self.rates = None if rates is None else RateFeatures(**rates, **own)
+        self.exposures = None
+        if exposures is not None:
+            if not use_timestep:
+                msg = "exposures need the length of a time step; set use_timestep=True."
+                raise InputError(msg)
+            self.exposures = ExposureFeatures(**exposures, **own)
         self.precision = precision
         self.latent_scaler = AffineScaler(
-            autoencoder.latents, dtype=self.variable_dtype, name="latent_scaler"
+            autoencoder.latents, **own, name="latent_scaler"
         )
-        own = {"dtype": self.variable_dtype}
         sizes = (autoencoder.latents, hidden, activation, precision, relaxing, bounds)
         if members == 1:
             cell: Any = ResidualCell(*sizes, **own, name="cell")
@@ -132,7 +139,8 @@ class Emulator(keras.Model):
     def features(self) -> int:
         """Number of features of an interval, the input of the cell."""
         own = feature_count(self.parameter_count, self.use_timestep)
-        return own + (self.rates.count if self.rates else 0)
+        added = [layer.count for layer in (self.rates, self.exposures) if layer]
+        return own + sum(added)
 
     def encode(self, scaled: Any) -> Any:
         """Return unit-spread latents of scaled abundances `(..., species)`."""
@@ -148,6 +156,9 @@ class Emulator(keras.Model):
 
         Their shapes are `(batch, steps, latents)` and `(batch, steps)`.
         """
+        # The exposures come first, since they read the length of the interval.
+        if self.exposures:
+            features = self.exposures(features)
         if self.rates:
             features = self.rates(features)
         return self.recurrence(latents, features, training=training)
@@ -175,6 +186,7 @@ class Emulator(keras.Model):
             "use_timestep": self.use_timestep,
             "relaxing": self.relaxing,
             "rates": self.rates and self.rates.arguments,
+            "exposures": self.exposures and self.exposures.arguments,
             "bounds": self.recurrence.members[0].get_config()["bounds"],
             "members": self.members,
             "precision": self.precision,

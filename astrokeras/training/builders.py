@@ -66,6 +66,10 @@ def make_emulator(
         "offset": statistics.offset,
         "scale": statistics.scale,
     }
+    exposures = rates | {
+        "parameters": cache.parameters,
+        "step": float(statistics.step[0]),
+    }
     keras.utils.set_random_seed(config.seed)
     model = Emulator(
         autoencoder,
@@ -76,6 +80,7 @@ def make_emulator(
         use_timestep=settings.use_timestep,
         relaxing=settings.relaxing,
         rates=rates if settings.rates else None,
+        exposures=exposures if settings.exposures else None,
         members=settings.members,
         precision=config.precision,
         name="emulator",
