@@ -35,9 +35,7 @@ class Recurrence(keras.layers.Layer):
         super().__init__(**kwargs)
         if isinstance(cell, dict):
             cell = keras.saving.deserialize_keras_object(cell)
-        self.drive = keras.layers.Dense(
-            cell.width, dtype=cell.precision, name="drive"
-        )
+        self.drive = keras.layers.Dense(cell.width, dtype=cell.precision, name="drive")
         # Built on every backend, so that model files have the same paths on all three.
         self.rnn = keras.layers.RNN(
             cell, return_sequences=True, dtype=self.dtype_policy, name="rnn"

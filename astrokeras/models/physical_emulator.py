@@ -164,9 +164,7 @@ class PhysicalEmulator(keras.Model):
         """
         scaled = self.abundance_scaler(initial)
         encoded = self.emulator.encode(scaled)
-        latents, spread = self.emulator.rollout(
-            encoded, self.features(physical, years)
-        )
+        latents, spread = self.emulator.rollout(encoded, self.features(physical, years))
         decay_length = self.residual_decay_length
         if not decay_length:
             return latents, ReconstructionResidual(), spread
