@@ -165,7 +165,7 @@ def test_encode_decode_and_step_agree(surrogate, reference, tracers):
     decoded = ops.convert_to_numpy(emulator.decode(latents.astype("f4")))
     years = np.full((len(physical), 1), surrogate.dt_range[0], "f4")
     told = surrogate.features(physical[:, None], years)
-    stepped = emulator.rollout(latents.astype("f4"), told)
+    stepped, _ = emulator.rollout(latents.astype("f4"), told)
 
     np.testing.assert_allclose(encoded, latents, rtol=SCALED, atol=SCALED)
     np.testing.assert_allclose(decoded, reference.decode(latents), atol=SCALED)

@@ -15,6 +15,7 @@ import astrokeras
 import astrokeras.layers
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.consensus_cell import ConsensusCell
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
@@ -22,7 +23,6 @@ from astrokeras.layers.residual_cell import ResidualCell
 from astrokeras.layers.reversible_dense import ReversibleDense
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.losses import DexLoss, ReferenceLoss
-from astrokeras.models.ensemble import Ensemble
 
 # H2, CO, H2O, C and an electron, which has no atoms.
 MATRIX = np.array([[2, 0, 0], [0, 1, 1], [2, 0, 1], [0, 1, 0], [0, 0, 0]], "float32")
@@ -60,15 +60,18 @@ def make_cases():
     dense = randomised(ReversibleDense(4), (None, 5))
     cell = ResidualCell(3, (6,), "gelu", relaxing=True, bounds=[[-2] * 3, [2] * 3])
     cell = randomised(cell, (None, 6))
+    pair = ConsensusCell([ResidualCell(3, (6,), "gelu") for _ in range(2)])
+    pair = randomised(pair, (None, 12))
     rolled = randomised(Recurrence(ResidualCell(3, (6, 5), "silu")), (2, 3), (2, 4, 2))
     conserve = Conservation(MATRIX, steps=12)
     drive = rng.normal(size=(1, 6)).astype("float32")
+    drives = np.concatenate([drive, -drive], axis=-1)
     features = rng.normal(size=(1, 4, 2)).astype("float32")
     states = rng.normal(size=(2, 3))
 
     def roll(initial):
         steps = ops.tile(features, (ops.shape(initial)[0], 1, 1))
-        return rolled(initial, steps)
+        return rolled(initial, steps)[0]
 
     def conserved(logs):
         return ops.log10(conserve(ten_to(logs), 10.0 ** TOTALS[:1]))
@@ -93,6 +96,10 @@ def make_cases():
         "ReversibleDense back": (lambda u: dense(u, reverse=True), LOGS[:, :4]),
         "ResidualCell": (
             lambda u: cell(ops.tile(drive, (ops.shape(u)[0], 1)), [u])[0],
+            states / 4,
+        ),
+        "ConsensusCell": (
+            lambda u: pair(ops.tile(drives, (ops.shape(u)[0], 1)), [u])[0],
             states / 4,
         ),
         "Recurrence": (roll, states),
@@ -207,17 +214,22 @@ def test_a_rollout_that_stands_still_has_a_gradient(rng):
 
 
 def test_the_spread_of_members_that_agree_has_a_gradient(rng):
-    surrogate = make_surrogate(rng)
-    twins = [surrogate.emulator, surrogate.emulator]
-    ensemble = surrogate.replace(emulator=Ensemble(twins))
+    twins = ConsensusCell([ResidualCell(3, (6,), "gelu") for _ in range(2)])
+    twins = randomised(twins, (None, 12))
+    twins.members[1].set_weights(twins.members[0].get_weights())
+    drive = rng.normal(size=(4, 6)).astype("float32")
+    drives = np.concatenate([drive, drive], axis=-1)
+    drives[2:, 6:] += 1
 
-    latents = rng.normal(size=(4, 6)).astype("float32")
-    latents[:2, 3:] = latents[:2, :3]
-    found = gradient(ensemble.spread, latents)
+    def spread(states):
+        return twins(drives, [states])[0][:, -1]
+
+    states = rng.normal(size=(4, 3)).astype("float32")
+    found = gradient(spread, states)
 
     assert np.isfinite(found).all()
     assert np.abs(found[2:]).max() > 0
-    np.testing.assert_array_equal(ensemble.spread(latents)[:2], 0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(spread(states))[:2], 0)
 
 
 def test_the_preset_has_the_gradient_of_its_rollout(sample_path, rng):

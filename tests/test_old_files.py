@@ -30,7 +30,7 @@ VERSION = "0.1.0"
 OLD_DATASETS, NEW_DATASETS = {"trust"}, {"expected_error"}
 """Datasets of a predicted file that were replaced by others."""
 
-NAMES = ("projection", "dense", "ensemble")
+NAMES = ("projection", "dense")
 SCHEMAS = {"collapse": "collapse_schema", "turbulent": "turbulent_schema"}
 # A rounding of float32 in the scaled abundance is 3e-6 of the abundance itself.
 # TensorFlow wrote the answers: there only other processors round in another way.
@@ -119,6 +119,16 @@ def test_a_surrogate_says_what_it_said(files, name):
     for key, value in known.items():
         least = 1e-5 if key in ("latents", "trust") else 0
         np.testing.assert_allclose(found[key], value, SAME, least, err_msg=key)
+
+
+def test_an_ensemble_of_whole_surrogates_is_refused(files, cli):
+    result = cli("predict", "ensemble", "tiny.h5", "out.h5")
+
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "ensemble/surrogate.keras: is an ensemble of whole" in result.stderr
+    assert "emulator.members=3" in result.stderr
+    assert not Path("out.h5").exists()
 
 
 def test_the_command_line_shows_old_runs(command):
@@ -322,6 +332,7 @@ def test_every_old_key_is_an_override(command):
         for key, value in values.items()
         if not key.startswith("tuner.space.")  # whose keys have dots of their own
     ]
+    values.pop("members", None)  # of whole surrogates, and 1
 
     # Younger keys may have come.
     assert values.items() <= compose(command, words).items()

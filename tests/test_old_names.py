@@ -67,7 +67,6 @@ OLD_KEYS = {
     "even",
     "decode",
     "carry",
-    "members",
     "tolerance",
     "resident",
     "time_limit",
@@ -130,7 +129,8 @@ def test_no_key_of_the_configuration_has_its_old_name():
     assert keys & OLD_KEYS == set()
     assert set(new) == OLD_KEYS
     assert set(new.values()) <= keys
-    assert {field.name for field in dataclasses.fields(Config)} & OLD_KEYS == set()
+    own = {field.name for field in dataclasses.fields(Config)}
+    assert own & {*OLD_KEYS, *old_names.ENSEMBLE} == set()
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,8 @@ def train_emulator(config: Config, cache: Cache) -> Workload:
     latents = model.latents
     cell = product_flops([latents, *settings.hidden, latents])
     cell += product_flops([settings.hidden[-1], latents]) * settings.relaxing
-    drive = product_flops([model.features, settings.hidden[0]])
+    # A window is rolled out by one member, but the first product is of all.
+    drive = product_flops([model.features, settings.members * settings.hidden[0]])
     coder = CoderFlops.of(model.autoencoder)
     encoder = (
         3 * coder.encoder - coder.first
@@ -180,8 +181,7 @@ def roll_out(
     steps = block.physical.shape[1]
     width = len(surrogate.species) if species is None else len(species)
     decoded = (steps if state_indices is None else len(state_indices)) / steps
-    members = getattr(surrogate.emulator, "members", [surrogate.emulator])
-    flops = sum(_step_flops(member, width, decoded, steps) for member in members)
+    flops = _step_flops(surrogate.emulator, width, decoded, steps)
     name = "rollout"
     if species is not None:
         name += f", {len(species)} species"
@@ -208,7 +208,7 @@ def _step_flops(emulator: Emulator, width: int, decoded: float, steps: int) -> f
     cell += product_flops([emulator.hidden[-1], latents]) * emulator.relaxing
     cell += product_flops([emulator.features, emulator.hidden[0]])
     coder = CoderFlops.of(emulator.autoencoder, width)
-    return cell + coder.decoder * decoded + coder.encoder / steps
+    return emulator.members * cell + coder.decoder * decoded + coder.encoder / steps
 
 
 def _epochs(

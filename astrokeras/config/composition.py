@@ -19,7 +19,7 @@ from astrokeras.config.generation import (
     TracksConfig,
     TurbulentConfig,
 )
-from astrokeras.config.old_variants import with_new_names
+from astrokeras.config.old_variants import with_new_names, without_ensemble
 from astrokeras.config.run import Config
 from astrokeras.config.stages import AutoencoderConfig, EmulatorConfig
 from astrokeras.config.tuner import TunerConfig
@@ -174,6 +174,7 @@ def _compose(
             raise InputError(f"config_dir is {config_dir}; give a folder that exists.")
     candidates = [config_dir, Path("configs"), resource("configs")]
     folders = [path.resolve() for path in candidates if path and path.is_dir()]
+    overrides = without_ensemble(overrides)
     with with_new_names(folders) as folders:
         return _compose_from(folders, root, overrides)
 

@@ -8,8 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from astrokeras.config.fields import ConfigError
 from astrokeras.system.old_names import (
     CONFIGURATION,
+    ENSEMBLE,
     FIT,
     SOLVER,
     STAGE,
@@ -20,6 +22,7 @@ from astrokeras.system.old_names import (
 )
 
 _OLD_KEY = re.compile(rf"\b({'|'.join(STAGE | FIT | SOLVER | CONFIGURATION)})\b *:")
+_ENSEMBLE_KEY = re.compile(rf"^({'|'.join(ENSEMBLE)}) *:", re.MULTILINE)
 
 
 @contextmanager
@@ -47,20 +50,47 @@ def _renamed_files(folder: Path) -> dict[Path, dict[str, Any]]:
 
     renamed = {}
     for path in [folder / "config.yaml", *sorted(folder.glob("*/*.yaml"))]:
+        is_root = path.name == "config.yaml"
         try:
             text = path.read_text(encoding="utf-8")
-            if not _OLD_KEY.search(text):  # parsing takes a hundred times as long
+            # Parsing takes a hundred times as long.
+            if not (_OLD_KEY.search(text) or (is_root and _ENSEMBLE_KEY.search(text))):
                 continue
             stored = yaml.safe_load(text)
         except (OSError, ValueError, yaml.YAMLError, RecursionError):
             continue  # Hydra says what is wrong with a file that it needs.
         if isinstance(stored, Mapping):
-            content = _rename(
-                path.parent.name if path.name != "config.yaml" else "", stored
-            )
+            content = _rename("" if is_root else path.parent.name, stored)
+            for key in ENSEMBLE:
+                if is_root and key in content:
+                    _refuse_ensemble(f"{path}: {key}", content[key])
             if content != stored:
                 renamed[path.relative_to(folder)] = content
     return renamed
+
+
+def without_ensemble(overrides: Sequence[str]) -> list[str]:
+    """Return overrides without the number of whole surrogates.
+
+    Raises:
+        ConfigError: If that number is not 1.
+    """
+    kept = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key not in ENSEMBLE:
+            kept.append(override)
+        elif value != "1":
+            _refuse_ensemble(key, value)
+    return kept
+
+
+def _refuse_ensemble(key: str, value: Any) -> None:
+    raise ConfigError(
+        f"{key} is {value}, and this version trains no ensembles of whole surrogates; "
+        "leave the key out and give emulator.members, the number of cells that share "
+        "an autoencoder."
+    )
 
 
 def _rename(group: str, stored: Mapping[str, Any]) -> dict[str, Any]:

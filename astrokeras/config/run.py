@@ -33,7 +33,6 @@ class Config:
         default="my_${dataset.name}", metadata={"pattern": r"[A-Za-z0-9][\w.-]*"}
     )
     seed: int = ranged(0, 0, 2**31)
-    ensemble_size: int = ranged(1, 1, 100)
     calibration: float = ranged(0.5, 0, 0.9)
     reliability_threshold: float = ranged(0.3, 1e-3, 10)
     precision: str = one_of("float32", "float32", "mixed_bfloat16")

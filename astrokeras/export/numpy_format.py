@@ -16,7 +16,7 @@ from astrokeras.export.export import Functions, describe
 from astrokeras.export.functions import NAMES, ExportedFunction
 from astrokeras.layers import rate_features
 from astrokeras.layers.rate_features import RateFeatures
-from astrokeras.layers.residual_cell import REACH, SLOPE
+from astrokeras.layers.residual_cell import REACH, SLOPE, ResidualCell
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
 
 FILE = "surrogate.npz"
@@ -26,15 +26,15 @@ READER = "numpy_reader.py"  # name of the copy of `numpy_runtime`
 def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) -> None:
     """Write the weights, and a copy of the runtime module."""
     emulator = surrogate.emulator
-    members = getattr(emulator, "members", [emulator])
     weights = {"atoms": surrogate.stoichiometry.astype("f4")}
     weights["low"], weights["high"] = surrogate.decoded_range
     weights |= _named("parameters", surrogate.parameter_scaler)
-    for number, member in enumerate(members):
-        own = _autoencoder_weights(member.autoencoder) | _cell_weights(member)
-        weights |= {f"{number}/{name}": value for name, value in own.items()}
-    architecture = _architecture(members[0]) | {
-        "members": len(members),
+    weights |= _named("latents", emulator.latent_scaler)
+    weights |= _autoencoder_weights(emulator.autoencoder)
+    weights |= _named("drive", emulator.recurrence.drive)
+    for number, cell in enumerate(emulator.recurrence.members):
+        weights |= _cell_weights(f"cell_{number}", cell)
+    architecture = _architecture(emulator) | {
         "residual_decay_length": surrogate.residual_decay_length,
         "margin": MARGIN_DEX,
         "conservation": {
@@ -80,23 +80,22 @@ def _autoencoder_weights(model: Any) -> dict[str, np.ndarray]:
     return weights
 
 
-def _cell_weights(member: Any) -> dict[str, np.ndarray]:
-    cell = member.recurrence.cell
-    weights = _named("latents", member.latent_scaler)
-    weights |= _named("drive", member.recurrence.drive) | _named("first", cell.first)
+def _cell_weights(name: str, cell: ResidualCell) -> dict[str, np.ndarray]:
+    weights = _named(f"{name}/first", cell.first)
     for i, layer in enumerate(cell.inner):
-        weights |= _named(f"inner_{i}", layer)
-    weights |= _named("last_cell", cell.last)
+        weights |= _named(f"{name}/inner_{i}", layer)
+    weights |= _named(f"{name}/last", cell.last)
     if cell.relaxing:
-        weights |= _named("rate", cell.rate)
+        weights |= _named(f"{name}/rate", cell.rate)
     if cell.bounds is not None:
-        weights["bounds"] = cell.bounds
+        weights["bounds"] = cell.bounds  # the same for all cells
     return weights
 
 
-def _architecture(member: Any) -> dict[str, Any]:
+def _architecture(emulator: Any) -> dict[str, Any]:
     """Return the settings of the architecture that the runtime module needs."""
-    coder, cell = member.autoencoder, member.recurrence.cell
+    coder, cells = emulator.autoencoder, emulator.recurrence.members
+    cell = cells[0]
     for activation in (coder.activation, cell.activation):
         if activation not in numpy_runtime.ACTIVATIONS:
             raise InputError(
@@ -111,10 +110,11 @@ def _architecture(member: Any) -> dict[str, Any]:
         "output": "linear" if projection else coder.output_activation,
         "coder": coder.activation,
         "cell": cell.activation,
+        "cells": len(cells),
         "inner": len(cell.inner),
         "relaxing": [REACH, SLOPE] if cell.relaxing else None,
-        "use_timestep": member.use_timestep,
-        "rates": member.rates and _rate_settings(member.rates),
+        "use_timestep": emulator.use_timestep,
+        "rates": emulator.rates and _rate_settings(emulator.rates),
     }
 
 

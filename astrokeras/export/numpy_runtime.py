@@ -88,17 +88,16 @@ class Surrogate:
             }
         self.about = json.loads(str(self.weights.pop("about")))
         self.settings = json.loads(str(self.weights.pop("facts")))
-        self.members = range(self.settings["members"])
 
     def encode(self, abundances):
         """Return the latents, (N, L), of abundances, (N, S)."""
         given = _take("abundances", abundances, (None, self.species), -1e-12)
-        scaled = self._scale(given)
-        return np.concatenate([self._encode(k, scaled) for k in self.members], -1)
+        return self._encode(self._scale(given))
 
     def decode(self, latents):
         """Return the abundances, (N, S), of latents, (N, L)."""
-        return self._finish(self._decode(_take("latents", latents, (None, None))))
+        known = len(self.weights["latents/scale"])
+        return self._finish(self._decode(_take("latents", latents, (None, known))))
 
     def step(self, abundances, physical, years):
         """Return the abundances after one time step, (N, S)."""
@@ -113,14 +112,14 @@ class Surrogate:
         physical = _take("physical", physical, (len(initial), None, count), 0)
         years = _take("years", years, physical.shape[:2], 0)
         scaled = self._scale(initial)
-        latents = np.concatenate([self._encode(k, scaled) for k in self.members], -1)
-        drive = self._drive(physical, years)
+        latents = self._encode(scaled)
+        features = self._features(physical, years)
         residual = scaled - self._decode(latents)
         totals = np.maximum(initial @ self.weights["atoms"], TINY)
         path = np.zeros((len(initial), 1), "f4")
-        states = np.full((len(initial), drive.shape[1], self.species), np.nan, "f4")
-        for t in range(drive.shape[1]):
-            before, latents = latents, self._step(latents, drive[:, t])
+        states = np.full((*years.shape, self.species), np.nan, "f4")
+        for t in range(years.shape[1]):
+            before, latents = latents, self._step(latents, features[:, t])
             path += np.sqrt(np.square(latents - before).mean(-1, keepdims=True))
             state = self._decode(latents)
             if self.settings["residual_decay_length"]:
@@ -173,43 +172,39 @@ class Surrogate:
         )
         return (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
 
-    def _encode(self, k, scaled):
-        x = self._affine(f"{k}/species", scaled)
+    def _encode(self, scaled):
+        x = self._affine("species", scaled)
         if self.settings["kind"] == "projection":
-            x = x @ self.weights[f"{k}/kernel"]
+            x = x @ self.weights["kernel"]
         else:
             depth = self.settings["depth"]
             for i in range(depth):
-                x = self._dense(f"{k}/dense_{i}", x)
+                x = self._dense(f"dense_{i}", x)
                 if i < depth - 1 or self.settings["latent_activation"]:
-                    x = self._activate(self._norm(f"{k}/encoder_norm_{i}", x))
-        return self._affine(f"{k}/latents", x).astype("f4")
+                    x = self._activate(self._norm(f"encoder_norm_{i}", x))
+        return self._affine("latents", x).astype("f4")
 
     def _decode(self, latents):
-        parts = np.split(latents, len(self.members), axis=-1)
-        return sum(map(self._decode_one, self.members, parts)) / len(self.members)
-
-    def _decode_one(self, k, latents):
-        x = z = self._affine(f"{k}/latents", latents, reverse=True)
+        x = z = self._affine("latents", latents, reverse=True)
         depth = self.settings["depth"]
         if self.settings["kind"] == "projection":
             for i in range(depth - 1):
-                x = self._activate(self._dense(f"{k}/dense_{i}", x))
-            x, kernel = self._dense(f"{k}/last", x), self.weights[f"{k}/kernel"]
+                x = self._activate(self._dense(f"dense_{i}", x))
+            x, kernel = self._dense("last", x), self.weights["kernel"]
             x = x + (z - x @ kernel) @ kernel.T
         else:
             for i in reversed(range(depth)):
-                kernel = self.weights[f"{k}/dense_{i}/kernel"]
-                x = x @ kernel.T + self.weights[f"{k}/dense_{i}/reverse_bias"]
+                kernel = self.weights[f"dense_{i}/kernel"]
+                x = x @ kernel.T + self.weights[f"dense_{i}/reverse_bias"]
                 if i:
-                    norm = f"{k}/decoder_norm_{depth - 1 - i}"
+                    norm = f"decoder_norm_{depth - 1 - i}"
                     x = self._activate(self._norm(norm, x))
             if self.settings["output"] == "sigmoid":
                 return _sigmoid(x)
-        return self._affine(f"{k}/species", x, reverse=True)
+        return self._affine("species", x, reverse=True)
 
-    def _drive(self, physical, years):
-        """Return the input of the emulator beside the latents, (N, T, D)."""
+    def _features(self, physical, years):
+        """Return the input of the emulator beside the latents, (N, T, F)."""
         logs = np.log10(physical)
         p = self._affine("parameters", logs)
         features = [p]
@@ -242,25 +237,23 @@ class Surrogate:
                 features.append(np.log10(light + dark) / 2)
         return features
 
-    def _step(self, latents, drive):
-        parts = np.split(latents, len(self.members), axis=-1)
-        return np.concatenate(
-            [self._step_one(k, z, drive) for k, z in enumerate(parts)], -1
-        )
+    def _step(self, latents, features):
+        """Return the mean of the cells' next latents, (N, L)."""
+        drives = np.split(self._dense("drive", features), self.settings["cells"], -1)
+        return np.mean([self._next(k, latents, d) for k, d in enumerate(drives)], 0)
 
-    def _step_one(self, k, z, drive):
-        x = self._dense(f"{k}/drive", drive) + z @ self.weights[f"{k}/first/kernel"]
-        x = self._activate(x, "cell")
+    def _next(self, k, z, drive):
+        x = self._activate(drive + z @ self.weights[f"cell_{k}/first/kernel"], "cell")
         for i in range(self.settings["inner"]):
-            x = self._activate(self._dense(f"{k}/inner_{i}", x), "cell")
-        change = self._dense(f"{k}/last_cell", x)
+            x = self._activate(self._dense(f"cell_{k}/inner_{i}", x), "cell")
+        change = self._dense(f"cell_{k}/last", x)
         if self.settings["relaxing"]:
             reach, slope = self.settings["relaxing"]
             equilibrium = reach * np.tanh(change * (slope / reach))
-            change = _sigmoid(self._dense(f"{k}/rate", x)) * (equilibrium - z)
+            change = _sigmoid(self._dense(f"cell_{k}/rate", x)) * (equilibrium - z)
         z = z + change
-        if f"{k}/bounds" in self.weights:
-            z = np.clip(z, *self.weights[f"{k}/bounds"])
+        if "bounds" in self.weights:
+            z = np.clip(z, *self.weights["bounds"])
         return z.astype("f4")
 
     def _conserve(self, x, wanted):

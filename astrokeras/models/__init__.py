@@ -1,1 +1,1 @@
-"""Keras models: the autoencoders, the emulator, the ensemble and the surrogate."""
+"""Keras models: the autoencoders, the emulator and the surrogate."""

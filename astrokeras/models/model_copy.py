@@ -3,11 +3,10 @@
 from typing import Any
 
 from astrokeras.models.emulator import AnyAutoencoder, Emulator
-from astrokeras.models.ensemble import Ensemble
 
 
 def copy_model(
-    model: AnyAutoencoder | Emulator | Ensemble,
+    model: AnyAutoencoder | Emulator,
     precision: str = "float32",
     **settings: Any,
 ) -> Any:
@@ -18,11 +17,6 @@ def copy_model(
         precision: Precision of the copy; files use float32, whatever trained the model.
         **settings: Other arguments of the copy.
     """
-    if isinstance(model, Ensemble):
-        members = [copy_model(member, precision) for member in model.members]
-        copy = Ensemble(members, name=model.name)
-        copy.build()
-        return copy
     config = model.get_config() | {"precision": precision} | settings
     if isinstance(model, Emulator):
         config["autoencoder"] = copy_model(model.autoencoder, precision)

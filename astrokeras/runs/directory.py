@@ -70,9 +70,7 @@ class Run:
         configuration = provenance.get("configuration")
         if isinstance(configuration, dict):
             provenance["configuration"] = rename_configuration(configuration)
-        members = provenance.get("members")
-        for record in (provenance, *(members if isinstance(members, list) else ())):
-            _rename_stages(record)
+        _rename_stages(provenance)
         return provenance
 
     def read_metrics(self) -> dict[str, Any]:
@@ -82,9 +80,9 @@ class Run:
         return rename_metrics(read_json(self.metrics, "remove it, or evaluate again"))
 
 
-def _rename_stages(record: Any) -> None:
-    """Give the settings in a run's or a member's record their new names."""
-    stages = record.get("stages") if isinstance(record, dict) else None
+def _rename_stages(provenance: dict[str, Any]) -> None:
+    """Give the settings of the stages their new names."""
+    stages = provenance.get("stages")
     for stage in stages.values() if isinstance(stages, dict) else ():
         if isinstance(stage, dict) and isinstance(stage.get("settings"), dict):
             stage["settings"] = rename_stage(stage["settings"])

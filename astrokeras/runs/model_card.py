@@ -126,14 +126,12 @@ def _origin(provenance: Mapping[str, Any]) -> str:
     if not provenance:
         return ""
     versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
-    members = len(provenance.get("members", ()))
     return "\n".join(
         [
             "## Origin",
             "",
             f"- {versions}; trained on the {provenance.get('backend')} backend",
             f"- seed {provenance['seed']}, commit {provenance.get('git')}",
-            *([f"- mean of {members} members with consecutive seeds"] * bool(members)),
             f"- SHA-256 of the data {provenance['data_sha256']}",
             f"- SHA-256 of the split {provenance['split_sha256']}",
         ]

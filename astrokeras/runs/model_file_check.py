@@ -24,7 +24,7 @@ RATIO = 100
 LARGEST_SIZE = 2**20
 """Largest size of a layer."""
 AUTOENCODERS = ("Autoencoder", "ProjectionAutoencoder")
-CLASSES = {"Surrogate", "Emulator", "Ensemble", "Trust", *AUTOENCODERS}
+CLASSES = {"Surrogate", "Emulator", "Trust", *AUTOENCODERS}
 """Classes of the package that a file may name; none of them holds a function."""
 
 _REMEDY = "do not use it unless you know who made it."
@@ -97,6 +97,12 @@ def _parts(path: Path, node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     # Keras builds any dictionary that has one of these keys.
     if {"class_name", "registered_name", "module"} & set(node):
         name, registered = node.get("class_name"), node.get("registered_name")
+        if registered == "astrokeras>Ensemble":
+            raise InputError(
+                f"{path}: is an ensemble of whole surrogates, each with an autoencoder "
+                "of its own, which this version does not read; train one with "
+                "emulator.members=3, or use astrokeras 0.1.0."
+            )
         own = name in CLASSES and registered == f"astrokeras>{name}"
         policy = (node.get("module"), name, registered) == (
             "keras",
@@ -148,9 +154,10 @@ def _kernels(path: Path, name: str, config: Mapping[str, Any]) -> Iterator[Any]:
         inner = coder.get("config") if isinstance(coder, dict) else None
         latents = inner.get("latents") if isinstance(inner, dict) else None
         latents = _size(path, name, "latents", latents)
-        yield from pairwise(
-            [latents + size("parameter_count"), *sizes("hidden"), latents]
-        )
+        members = _size(path, name, "members", config.get("members", 1))
+        widths = [latents + size("parameter_count"), *sizes("hidden"), latents]
+        for rows, columns in pairwise(widths):
+            yield members * rows, columns
     elif name == "Trust":
         yield size("references"), size("latents") + 2 * size("parameters")
         yield size("species") + size("elements"), 2

@@ -25,8 +25,10 @@ STAGE = EMULATOR | {
 """Keys of a stage's settings, in checkpoints, `config.yaml` and `provenance.json`."""
 SOLVER = {"time_limit": "cpu_limit"}
 """Keys of the solver's settings, in variants of `configs/solver/`."""
-CONFIGURATION = {"members": "ensemble_size", "tolerance": "reliability_threshold"}
+CONFIGURATION = {"tolerance": "reliability_threshold"}
 """Keys at the root of a configuration, in the same files."""
+ENSEMBLE = ("members", "ensemble_size")
+"""Keys at the root that counted whole surrogates; the only value still read is 1."""
 METRICS = {"trust": "reliability"}
 RELIABILITY = {
     "flagged": "unreliable",
@@ -53,8 +55,14 @@ def rename_stage(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rename_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a whole configuration, nested dictionaries, under its new names."""
+    """Return a whole configuration, nested dictionaries, under its new names.
+
+    An ensemble of one surrogate is a surrogate, so that its key is left out.
+    """
     renamed = rename_keys(configuration, CONFIGURATION)
+    for key in ENSEMBLE:
+        if renamed.get(key) == 1:
+            del renamed[key]
     for stage in ("autoencoder", "emulator"):
         if isinstance(renamed.get(stage), Mapping):
             renamed[stage] = rename_stage(renamed[stage])

@@ -262,12 +262,6 @@ def _check(config: Config, stages: Sequence[str], world_size: int) -> None:
             f"training.processes is {world_size}, and TensorFlow trains in a single "
             "process; use --backend jax for several."
         )
-    if config.ensemble_size > 1:
-        raise ConfigError(
-            f"{key}, and ensemble_size is {config.ensemble_size}; train the members "
-            "separately, each with name=K runs_dir=RUN/members seed=SEED+K, then the "
-            "ensemble with --resume."
-        )
     _check_batches(config, stages, world_size, "processes")
 
 

@@ -1,6 +1,5 @@
 """The two stages of a training: the autoencoder, then the emulator and surrogate."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.tracers.hdf5_sandbox import mark_verified
 from astrokeras.models.emulator import AnyAutoencoder, Emulator
-from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.model_copy import copy_model
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.monitoring.example_tracers import WATCHED
@@ -100,15 +98,6 @@ def train_emulator(
     surrogate = make_surrogate(
         copy_model(model, bounds=bounds), cache, settings, sampler.reach
     )
-    _save(surrogate, run.surrogate)
-    return surrogate
-
-
-def combine(members: Sequence[Run], run: Run) -> Surrogate:
-    """Write the `surrogate.keras` of an ensemble of trained members, and return it."""
-    surrogates = [load(member.surrogate) for member in members]
-    ensemble = Ensemble([member.emulator for member in surrogates], name="ensemble")
-    surrogate = surrogates[0].replace(emulator=ensemble, trust=None)
     _save(surrogate, run.surrogate)
     return surrogate
 

@@ -22,11 +22,6 @@ from astrokeras.system.folder_replacement import drop_aside, set_aside
 from astrokeras.system.manifest import EVALUATION, check_names, claim, run_names
 from astrokeras.system.progress import report
 from astrokeras.training.distribution import ProcessGroup
-from astrokeras.training.ensemble_training import (
-    are_recorded,
-    record_members,
-    train_members,
-)
 from astrokeras.training.preflight import (
     check_backend,
     check_profile,
@@ -47,12 +42,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str | None = None,
-    calibrated: bool = True,
 ) -> Run:
     """Train the given stages and write the directory of the run.
-
-    If `config.ensemble_size` is above 1, the members of the ensemble are trained one
-    after the other in the folder `members` of the run, and the surrogate averages them.
 
     Args:
         config: The composed configuration.
@@ -63,7 +54,6 @@ def train(
         overwrite: Whether an existing run of this name may be replaced. It is kept in
             the folder until the new run is finished.
         device: `cpu` or `gpu`; by default a GPU if there is one.
-        calibrated: Whether the surrogate gets error bars and expected errors.
 
     Returns:
         The run.
@@ -84,15 +74,11 @@ def train(
     # Only rank 0 writes the run, so only rank 0 locks and checks the folder.
     writes = group.is_chief and mode != "preprocess"
     with hold(run.path) if writes else nullcontext(), group.connect():
-        if writes and config.ensemble_size == 1:
+        if writes:
             _check_run(run, stages, resume, overwrite)
         source, cache = prepare_data(config, stages, mode != "train", group)
         if mode == "preprocess":
             return run
-        if config.ensemble_size > 1:
-            return _train_ensemble(
-                config, source, stages, mode, resume, overwrite, device
-            )
         if "autoencoder" not in stages:
             config.autoencoder = check_autoencoder(run, cache)
 
@@ -101,10 +87,9 @@ def train(
         surrogate = _train_stages(config, cache, source, run, stages, resume, group)
         if group.is_chief:
             if run.surrogate.is_file():
-                if calibrated:
-                    from astrokeras.training.stages import calibrate_surrogate
+                from astrokeras.training.stages import calibrate_surrogate
 
-                    calibrate_surrogate(config, source, run, surrogate)
+                calibrate_surrogate(config, source, run, surrogate)
                 write_card(run)
             drop_aside(run.path)
     return run
@@ -159,57 +144,6 @@ def _is_recorded(run: Run, stage: str) -> bool:
     """
     recorded = stage in run.read_provenance().get("stages", {})
     return recorded or not run.checkpoint(stage).is_dir()
-
-
-def _train_ensemble(
-    config: Config,
-    source: Path,
-    stages: Sequence[str],
-    mode: str,
-    resume: bool,
-    overwrite: bool,
-    device: str | None,
-) -> Run:
-    """Train all members of an ensemble, then write the surrogate that averages them."""
-    run = Run(Path(config.runs_dir) / config.name)
-    _check_ensemble(run, stages, resume, overwrite)
-    _begin(run, config, stages, resume)
-    members = train_members(
-        config,
-        run,
-        train,
-        resume,
-        stages=stages,
-        mode=mode,
-        overwrite=overwrite,
-        device=device,
-        calibrated=False,
-    )
-    _write_config(run, config)  # All members agree with it, also after resumption.
-    finished = resume and run.surrogate.is_file()
-    if "emulator" in stages and not (finished and are_recorded(run, members)):
-        from astrokeras.training.stages import calibrate_surrogate, combine
-
-        surrogate = combine(members, run)
-        calibrate_surrogate(config, source, run, surrogate)
-        record_members(run, config, members)
-        write_card(run)
-    drop_aside(run.path)
-    return run
-
-
-def _check_ensemble(
-    run: Run, stages: Sequence[str], resume: bool, overwrite: bool
-) -> None:
-    """Raise InputError if an existing run would be replaced without `--overwrite`."""
-    if run.surrogate.is_file() and not (resume or overwrite):
-        raise InputError(
-            f"{run.path}: the run has a trained ensemble; choose another name=..., or "
-            "replace it with --overwrite."
-        )
-    for existing in (run, *map(Run, sorted(run.path.glob("members/*")))):
-        check_names(existing.path, run_names(stages))
-        _check_begun(existing, stages, resume or overwrite)
 
 
 def _check_run(run: Run, stages: Sequence[str], resume: bool, overwrite: bool) -> None:

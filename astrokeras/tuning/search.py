@@ -109,11 +109,6 @@ def check_tunable(config: Config, search: Search) -> None:
     algorithm = search.settings.algorithm
     if algorithm == "bayesian" and importlib.util.find_spec("sklearn") is None:
         raise InputError(f"tuner.algorithm=bayesian needs scikit-learn, {install}")
-    if config.ensemble_size > 1:
-        raise InputError(
-            f"ensemble_size is {config.ensemble_size}; search with ensemble_size=1, "
-            "then train an ensemble with the best configuration."
-        )
     check_backend(config, search.stages)
     if not {"emulator.stride", "emulator.use_timestep"} & set(search.settings.space):
         check_timesteps(config)

@@ -1,6 +1,7 @@
 """Composition by Hydra, and the one line that each mistake gets."""
 
 import pytest
+from conftest import ROOT
 
 from astrokeras.config import ConfigError, compose, compose_generation
 
@@ -128,12 +129,25 @@ def test_own_variant_with_a_misspelt_key(tmp_path):
     ("old", "new"),
     [
         ("emulator.timed=false", "emulator.use_timestep=false"),
-        ("members=3", "ensemble_size=3"),
+        ("tolerance=0.2", "reliability_threshold=0.2"),
         ("emulator.fit.resident=never", "emulator.fit.device_cache=never"),
     ],
 )
 def test_an_old_key_is_the_new_one(old, new):
     assert compose([old]) == compose([new]) != compose()
+
+
+@pytest.mark.parametrize("key", ["members", "ensemble_size"])
+def test_one_whole_surrogate_may_be_named_and_several_are_refused(key, tmp_path):
+    text = (ROOT / "configs" / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(f"{text}{key}: 1\n")
+
+    assert compose([f"{key}=1"], tmp_path) == compose()
+    with pytest.raises(ConfigError, match=f"^{key} is 3, .* give emulator.members"):
+        compose([f"{key}=3"])
+    (tmp_path / "config.yaml").write_text(f"{text}{key}: 3\n")
+    with pytest.raises(ConfigError, match=rf"config.yaml: {key} is 3, and this"):
+        compose([], tmp_path)
 
 
 def test_a_users_file_with_old_keys_is_read(tmp_path):

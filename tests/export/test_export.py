@@ -16,7 +16,6 @@ from astrokeras.errors import InputError, WorkError
 from astrokeras.export import export as module
 from astrokeras.export import numpy_runtime
 from astrokeras.export.export import export
-from astrokeras.models.ensemble import Ensemble
 
 BACKEND = keras.backend.backend()
 S, P = len(SPECIES), len(PARAMETERS)
@@ -35,10 +34,11 @@ CASES = [
     for to, kind, *marks in [
         ("numpy", "dense", pytest.mark.long),
         ("numpy", "projection"),
-        ("numpy", "ensemble", pytest.mark.long),
+        ("numpy", "members", pytest.mark.long),
         # With GELU, and so the error function.
         ("onnx", "dense", pytest.mark.long, pytest.mark.tensorflow),
         ("onnx", "projection", pytest.mark.long, pytest.mark.tensorflow),
+        ("onnx", "members", pytest.mark.long, pytest.mark.tensorflow),
         ("savedmodel", "projection", pytest.mark.long, pytest.mark.tensorflow),
         ("torch", "projection"),
     ]
@@ -56,9 +56,8 @@ def path(tmp_path):
     return write_tracers(tmp_path / "tiny.h5")
 
 
-def make_ensemble(rng):
-    members = [make_projection(rng).emulator for _ in range(2)]
-    return make_projection(rng).replace(emulator=Ensemble(members, name="ensemble"))
+def make_members(rng):
+    return make_projection(rng, members=2)
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def make_dense(rng):
 KINDS = {
     "dense": make_dense,
     "projection": make_projection,
-    "ensemble": make_ensemble,
+    "members": make_members,
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
+from astrokeras.layers.consensus_cell import ConsensusCell
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.residual_cell import ResidualCell
@@ -154,11 +155,11 @@ def test_the_recurrence_is_a_residual_rollout(rng):
     recurrence = Recurrence(ResidualCell(3, (8, 6), "tanh", name="cell"), name="r")
     initial = rng.normal(size=(2, 3)).astype("float32")
     parameters = rng.normal(size=(2, 7, 4)).astype("float32")
-    untouched = to_numpy(recurrence(initial, parameters))
+    untouched = to_numpy(recurrence(initial, parameters)[0])
     np.testing.assert_allclose(untouched, np.repeat(initial[:, None], 7, 1), atol=1e-6)
     randomise(recurrence, rng)
 
-    states = to_numpy(recurrence(initial, parameters))
+    states = to_numpy(recurrence(initial, parameters)[0])
 
     expected = reference_rollout(recurrence, initial, parameters)
     np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
@@ -202,14 +203,14 @@ def test_a_relaxing_cell_goes_to_an_equilibrium_at_a_rate(rng):
     recurrence = Recurrence(cell, name="r")
     initial = rng.normal(size=(2, 3)).astype("float32")
     parameters = rng.normal(size=(2, 7, 4)).astype("float32")
-    untrained = to_numpy(recurrence(initial, parameters))
+    untrained = to_numpy(recurrence(initial, parameters)[0])
     left = (1 - 1 / (1 + np.exp(3.0))) ** np.arange(1, 8)  # the middle, 5 % a step
     np.testing.assert_allclose(
         untrained, initial[:, None] * left[:, None], rtol=1e-4, atol=1e-6
     )
     randomise(recurrence, rng)
 
-    states = to_numpy(recurrence(initial, parameters))
+    states = to_numpy(recurrence(initial, parameters)[0])
 
     expected = reference_rollout(recurrence, initial, parameters)
     assert np.abs(expected - untrained).max() > 0.1
@@ -228,7 +229,7 @@ def test_bounds_hold_the_state_at_every_step(relaxing, rng):
     recurrence(initial, parameters)
     randomise(recurrence, rng)
 
-    states = to_numpy(recurrence(initial, parameters))
+    states = to_numpy(recurrence(initial, parameters)[0])
 
     expected = reference_rollout(recurrence, initial, parameters, bounds)
     np.testing.assert_allclose(states, expected, rtol=1e-4, atol=1e-5)
@@ -241,11 +242,11 @@ def test_mixed_precision_leaves_the_state_in_float32(rng):
     recurrence = Recurrence(cell, name="r")
     initial = rng.normal(size=(2, 3)).astype("float32")
     parameters = rng.normal(size=(2, 7, 4)).astype("float32")
-    untouched = to_numpy(recurrence(initial, parameters))
+    untouched = to_numpy(recurrence(initial, parameters)[0])
     np.testing.assert_array_equal(untouched, np.repeat(initial[:, None], 7, 1))
     randomise(recurrence, rng)
 
-    states = to_numpy(recurrence(initial, parameters))
+    states = to_numpy(recurrence(initial, parameters)[0])
 
     expected = reference_rollout(recurrence, initial, parameters)
     assert states.dtype == "float32"
@@ -267,6 +268,7 @@ def test_mixed_precision_leaves_the_state_in_float32(rng):
         ResidualCell(2, relaxing=True, bounds=[[-1, -2], [1, 2]], name="x"),
         Trust(2, 3, 4, 1, references=5, reliability_threshold=0.2, name="x"),
         Recurrence(ResidualCell(3, (5,), name="cell"), name="x"),
+        ConsensusCell([ResidualCell(3, (5,), name=name) for name in "ab"], name="x"),
     ],
     ids=lambda layer: type(layer).__name__,
 )

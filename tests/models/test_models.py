@@ -16,6 +16,7 @@ from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.metadata import check_metadata
+from astrokeras.models.model_copy import copy_model
 from astrokeras.runs.loading import read_metadata
 
 S, P = len(SPECIES), len(PARAMETERS)
@@ -146,11 +147,34 @@ def test_emulate_is_encode_roll_decode_in_physical_units(surrogate, tracers):
 
     scaled = 1 + np.log10(initial) / 20
     latents = surrogate.emulator.encode(scaled.astype("float32"))
-    rolled = surrogate.emulator.rollout(latents, np.log10(physical))
+    rolled, _ = surrogate.emulator.rollout(latents, np.log10(physical))
     decoded = bounded(surrogate, to_numpy(surrogate.emulator.decode(rolled)))
     assert result.shape == tracers.abundances.shape
     np.testing.assert_allclose(result[:, 0], initial, rtol=1e-6)
     np.testing.assert_allclose(np.log10(result[:, 1:]), 20 * (decoded - 1), atol=1e-3)
+
+
+def test_members_are_in_the_file_and_their_mean_is_evolved(tracers, tmp_path):
+    rng = np.random.default_rng(1)
+    surrogate = make_surrogate(rng, members=2)
+    initial, physical = tracers.abundances[:, 0], tracers.physical
+    surrogate.save(tmp_path / "surrogate.keras")
+
+    loaded = astrokeras.load(tmp_path / "surrogate.keras")
+
+    emulator, recurrence = loaded.emulator, loaded.emulator.recurrence
+    kernels = [to_numpy(member.first.kernel) for member in recurrence.members]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
+    given = surrogate.emulator.get_weights()
+    for model in (emulator, copy_model(surrogate.emulator)):
+        for ours, theirs in zip(model.get_weights(), given, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    scaled = (1 + np.log10(initial) / 20).astype("float32")
+    rolled, spread = emulator.rollout(emulator.encode(scaled), np.log10(physical))
+    decoded = bounded(surrogate, to_numpy(emulator.decode(rolled)))
+    evolved = loaded.emulate(initial, physical, STEP, conserve=False)
+    np.testing.assert_allclose(np.log10(evolved[:, 1:]), 20 * (decoded - 1), atol=1e-3)
+    assert to_numpy(spread).shape == physical.shape[:2]
 
 
 @pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
@@ -184,7 +208,8 @@ class TestAnyInterval:
             mean, first, last = np.moveaxis(scaled[:, t], 1, 0)
             length = np.log10((time[:, t + 1] - time[:, t]) / STEP)[:, None]
             told = np.concatenate([mean, first - mean, last - mean, length], axis=1)
-            latents = emulator.rollout(latents, told[:, None].astype("f4"))[:, 0]
+            rolled, _ = emulator.rollout(latents, told[:, None].astype("f4"))
+            latents = rolled[:, 0]
             decoded = bounded(surrogate, to_numpy(emulator.decode(latents)))
             states.append(10.0 ** (20 * (decoded - 1)))
         return np.stack(states, axis=1)

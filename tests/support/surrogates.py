@@ -34,8 +34,8 @@ def make_autoencoder(rng, **arguments):
     return model
 
 
-def make_surrogate(rng, use_timestep=False, dt_range=(STEP, STEP)):
-    arguments = {"use_timestep": use_timestep, "name": "emulator"}
+def make_surrogate(rng, use_timestep=False, dt_range=(STEP, STEP), members=1):
+    arguments = {"use_timestep": use_timestep, "members": members, "name": "emulator"}
     emulator = Emulator(make_autoencoder(rng), P, (7, 5), **arguments)
     emulator.build()
     emulator.latent_scaler.set_scales(rng.normal(size=3), np.array([0.5, 1, 2]))
@@ -66,7 +66,7 @@ def make_surrogate(rng, use_timestep=False, dt_range=(STEP, STEP)):
     return surrogate
 
 
-def make_projection(rng):
+def make_projection(rng, members=1):
     """A surrogate of the shipped kind: a projection, a relaxing cell, rates, bounds."""
     coder = ProjectionAutoencoder(S, (8, 6), 3, seed=1, name="autoencoder")
     bounds = np.array([[-3.0, -3, -3], [3, 3, 3]])
@@ -75,6 +75,7 @@ def make_projection(rng):
         "bounds": bounds,
         "use_timestep": True,
         "activation": "silu",
+        "members": members,
     }
     units = ("K", "Habing", "mag")
     cell["rates"] = {"units": units, "offset": np.zeros(P), "scale": np.ones(P)}

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import replace as replaced
 from pathlib import Path
 
 import pytest
@@ -151,17 +150,6 @@ def test_training_refuses_a_file_of_the_users_with_a_runs_name(folder, config, n
     assert contents(path) == before
 
 
-def test_an_ensemble_is_refused_before_a_file_changes(folder, config):
-    path = make_run(folder / "runs" / "tiny")
-    (path / "surrogate.keras").unlink()  # an autoencoder alone, and its configuration
-    before = contents(path)
-
-    with pytest.raises(InputError, match="trained or interrupted autoencoder"):
-        train(replaced(config, ensemble_size=2))
-
-    assert contents(path) == before
-
-
 @pytest.fixture
 def untrained(monkeypatch):
     """Let a training make its folder ready, and go no further."""
@@ -170,19 +158,17 @@ def untrained(monkeypatch):
         raise Killed
 
     monkeypatch.setattr("astrokeras.training.stages.train_autoencoder", stop)
-    monkeypatch.setattr("astrokeras.training.ensemble_training.report", stop)
 
 
-@pytest.mark.parametrize("members", [1, 2])
 def test_training_anew_keeps_the_users_files_and_the_former_run(
-    folder, config, untrained, members
+    folder, config, untrained
 ):
     path = make_run(folder / "runs" / "tiny")
     mine = ("notes.txt", "figures/mine.png", "checkpoints/mine.npz")
     fill(path, *mine)
 
     with pytest.raises(Killed):
-        train(replaced(config, ensemble_size=members), overwrite=True)
+        train(config, overwrite=True)
 
     assert all((path / name).read_text() == "mine" for name in mine)
     kept = contents(path / KEPT)
@@ -195,7 +181,7 @@ def test_training_anew_keeps_the_users_files_and_the_former_run(
     with pytest.raises(InputError, match=rf"the former model is kept in .*{KEPT}"):
         find_run(path)
     with pytest.raises(Killed):  # the unfinished one is replaced; the former stays
-        train(replaced(config, ensemble_size=members), overwrite=True)
+        train(config, overwrite=True)
     assert contents(path / KEPT) == kept
 
 

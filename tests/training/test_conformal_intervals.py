@@ -10,7 +10,6 @@ from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import calibration_rows
 from astrokeras.layers.trust_model import NORMAL, Trust, feature_count
-from astrokeras.models.ensemble import Ensemble
 from astrokeras.models.metadata import COVERAGE
 from astrokeras.training import calibration as module
 from astrokeras.training.calibration import Calibration, calibrate
@@ -179,10 +178,7 @@ def test_references_are_training_states_in_units_of_their_spread(rng, source):
 @pytest.mark.filterwarnings("ignore::astrokeras.errors.UnreliableWarning")
 @pytest.mark.parametrize("members", [1, 2])
 def test_the_calibration_simulations_are_covered(rng, source, tmp_path, members):
-    surrogate = make_surrogate(rng)
-    if members > 1:
-        pair = [make_surrogate(rng).emulator, surrogate.emulator]
-        surrogate = surrogate.replace(emulator=Ensemble(pair, name="ensemble"))
+    surrogate = make_surrogate(rng, members=members)
     config = compose(
         overrides(tmp_path, "calibration=0.5", "reliability_threshold=0.7")
     )

@@ -142,7 +142,6 @@ BOTH = ("training.distribution=data_parallel", "training.coordinator=here:20000"
         ("jax", [*BOTH, "training.processes=2"], "rank is not given"),
         ("jax", [*BOTH, "training.processes=2", "training.rank=2"], "from 0 to 1"),
         ("jax", [BOTH[0], "training.coordinator=here", "training.rank=0"], "HOST:PORT"),
-        ("jax", [BOTH[0], "ensemble_size=2"], "train the members separately"),
         (
             "jax",
             [*BOTH, "training.processes=3", "training.rank=0"],

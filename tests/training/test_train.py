@@ -13,7 +13,7 @@ import astrokeras
 from astrokeras.config import compose
 from astrokeras.errors import InputError, WorkError
 from astrokeras.prediction.predict import predict
-from astrokeras.runs.directory import find_run
+from astrokeras.runs.directory import Run, find_run
 from astrokeras.training.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
@@ -255,6 +255,33 @@ def test_a_finished_run_is_not_trained_again(folder, run):
     train(compose(overrides(folder)), resume=True)
 
     assert run.surrogate.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_members_are_trained_together_and_resumed(folder, run):
+    members = Run(folder / "runs" / "members")
+    members.path.mkdir()
+    for name in ("autoencoder.keras", "provenance.json", "config.yaml"):
+        shutil.copy(run.path / name, members.path)
+    words = "name=members", "emulator.members=2", "emulator.fit.batch_size=3"
+    joined = "astrokeras.training.stages.make_surrogate"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(joined, lambda *arguments: 1 / 0)  # after the last epoch
+        with pytest.raises(ZeroDivisionError):
+            train(compose(overrides(folder, *words)), stages=("emulator",))
+    history = read_history(members)
+
+    train(compose(overrides(folder, *words)), stages=("emulator",), resume=True)
+
+    assert read_history(members) == history
+    assert np.isfinite([row["loss"] for row in history]).all()
+    assert history[-1]["val_dex"] < history[0]["val_dex"]
+    cells = astrokeras.load(members.path).emulator.recurrence.members
+    assert len(cells) == 2
+    kernels = [ops.convert_to_numpy(cell.last.kernel) for cell in cells]
+    assert np.abs(kernels[0]).max() > 1e-4  # they begin at zero
+    assert np.abs(kernels[1]).max() > 1e-4
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
 
 
 @pytest.mark.parametrize("more", ["seed=5", "autoencoder.fit.epochs=6"])

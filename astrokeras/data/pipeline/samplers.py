@@ -42,12 +42,13 @@ class Sampler:
         steps: Batches per epoch.
         spec: Shape (None for a variable axis) and dtype of each array of a batch.
         ahead: Number of batches that are prefetched.
+        multiple: Number that divides the examples of a batch on each device.
     """
 
     spec: tuple[tuple[tuple[int | None, ...], str], ...]
     parts: list[int]
     ahead = 2
-    rank, world_size, devices = 0, 1, 1
+    rank, world_size, devices, multiple = 0, 1, 1, 1
 
     def __init__(
         self,
@@ -174,7 +175,8 @@ class Sampler:
 
     def _padded(self, count: int) -> int:
         """Return the size of a batch of `count` examples after padding."""
-        return -(-count // self.devices) * self.devices
+        share = self.devices * self.multiple
+        return -(-count // share) * share
 
     def _mine(self, drawn: Arrays) -> Arrays:
         """Return the part of this process of the drawn indices."""

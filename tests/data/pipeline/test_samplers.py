@@ -301,6 +301,24 @@ def test_batches_of_all_lengths_hold_as_many_states(cache):
     assert shapes == {(9, 4), (3, 12)}
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"), [(2, {3, 6}), (7, {6, 21}), (9, {9, 27})]
+)
+def test_members_share_every_batch_evenly(cache, batch_size, sizes):
+    sampler = WindowSampler(cache, batch_size, [4, 12], seed=0, multiple=3)
+    found = {len(sampler.choose(0, i)[0]) for i in range(sampler.steps)}
+
+    assert found == sizes
+
+
+def test_members_share_the_part_of_every_device_evenly(cache):
+    sampler = WindowSampler(cache, 9, [4, 12], seed=0, multiple=3)
+    sampler.shard(0, 1, 2)
+    *_, weight = sampler.choose(0, 0)
+
+    assert len(weight) % 6 == 0
+
+
 def test_the_same_seed_gives_the_same_batches(cache):
     first = WindowSampler(cache, 4, [4, 8], seed=1, states_per_window=2)
     second = WindowSampler(cache, 4, [4, 8], seed=1, states_per_window=2)
