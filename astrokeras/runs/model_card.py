@@ -127,12 +127,15 @@ def _origin(provenance: Mapping[str, Any]) -> str:
         return ""
     versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
     members = len(provenance.get("members", ()))
+    former = provenance.get("stages", {}).get("emulator", {}).get("from", {})
+    begun = [f"- fine-tuned from {former.get('name')}, SHA-256 {former.get('sha256')}"]
     return "\n".join(
         [
             "## Origin",
             "",
             f"- {versions}; trained on the {provenance.get('backend')} backend",
             f"- seed {provenance['seed']}, commit {provenance.get('git')}",
+            *(begun * bool(former)),
             *([f"- mean of {members} members with consecutive seeds"] * bool(members)),
             f"- SHA-256 of the data {provenance['data_sha256']}",
             f"- SHA-256 of the split {provenance['split_sha256']}",

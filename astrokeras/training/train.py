@@ -27,6 +27,7 @@ from astrokeras.training.ensemble_training import (
     record_members,
     train_members,
 )
+from astrokeras.training.finetuning import prepare_finetuning
 from astrokeras.training.preflight import (
     check_backend,
     check_profile,
@@ -51,7 +52,8 @@ def train(
 ) -> Run:
     """Train the given stages and write the directory of the run.
 
-    If `config.ensemble_size` is above 1, the members of the ensemble are trained one
+    If `config.from_` names a surrogate, it is fine-tuned by the stage `emulator`. If
+    `config.ensemble_size` is above 1, the members of the ensemble are trained one
     after the other in the folder `members` of the run, and the surrogate averages them.
 
     Args:
@@ -76,16 +78,18 @@ def train(
         WorkError: If training diverges.
     """
     select_device(device)
+    run = Run(Path(config.runs_dir) / config.name)
+    if config.from_ is not None:
+        stages = prepare_finetuning(config, stages, run)
     group = ProcessGroup.from_config(config, stages)
     check_backend(config, stages)
     check_timesteps(config)
     check_profile(config.board.profile)
-    run = Run(Path(config.runs_dir) / config.name)
     # Only rank 0 writes the run, so only rank 0 locks and checks the folder.
     writes = group.is_chief and mode != "preprocess"
     with hold(run.path) if writes else nullcontext(), group.connect():
         if writes and config.ensemble_size == 1:
-            _check_run(run, stages, resume, overwrite)
+            _check_run(run, _written_stages(config, stages), resume, overwrite)
         source, cache = prepare_data(config, stages, mode != "train", group)
         if mode == "preprocess":
             return run
@@ -93,7 +97,7 @@ def train(
             return _train_ensemble(
                 config, source, stages, mode, resume, overwrite, device
             )
-        if "autoencoder" not in stages:
+        if "autoencoder" not in stages and config.from_ is None:
             config.autoencoder = check_autoencoder(run, cache)
 
         start_keras(device)
@@ -127,7 +131,7 @@ def _train_stages(
     from astrokeras.training.stages import train_autoencoder, train_emulator
 
     if group.is_chief:
-        _begin(run, config, stages, resume)
+        _begin(run, config, _written_stages(config, stages), resume)
     work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
     surrogate = None
     for stage in stages:
@@ -144,6 +148,11 @@ def _train_stages(
         if group.is_chief:
             record(run, config, cache, source, stage, time.time() - began)
     return surrogate
+
+
+def _written_stages(config: Config, stages: Sequence[str]) -> Sequence[str]:
+    """Return the stages whose files a training replaces: all, in a fine-tuning."""
+    return stages if config.from_ is None else STAGES
 
 
 def _model_file(run: Run, stage: str) -> Path:
