@@ -85,6 +85,7 @@ def check_intervals(config: Config, cache: Cache) -> None:
 
 def _adopt_settings(config: Config, former: SurrogateReference) -> None:
     """Give the configuration the settings that define the surrogate's models."""
+    assert former.path is not None
     stored = read_archive(former.path, "Surrogate")["emulator"]
     if stored["class_name"] != "Emulator":
         raise InputError(
@@ -123,7 +124,7 @@ def _check_tracers(store: TracerStore, former: SurrogateReference) -> None:
     missing = [name for name in wanted if name not in found]
     surplus = [name for name in found if name not in wanted]
     where = f"{store.path}: dataset 'parameters'"
-    made = f"`astrokeras data import {store.path} --out NEW.h5 dataset=...`"
+    made = f"`astrokeras data import {store.path} --out NEW.h5{_dataset(former)}`"
     if surplus:
         raise InputError(
             f"{where} holds {', '.join(surplus)}, which surrogate {former.name!r} does "
@@ -132,8 +133,8 @@ def _check_tracers(store: TracerStore, former: SurrogateReference) -> None:
     if missing:
         raise InputError(
             f"{where} lacks {', '.join(missing)}, which surrogate {former.name!r} "
-            f"takes; {made} fills them, with a dataset whose parameters are "
-            f"{', '.join(wanted)}."
+            f"takes; {made} fills what the file held fixed, with a dataset whose "
+            f"parameters are {', '.join(wanted)}."
         )
     if found != wanted:
         raise InputError(
@@ -156,3 +157,10 @@ def _check_tracers(store: TracerStore, former: SurrogateReference) -> None:
                 f"{former.name!r} is for {name} = {known[name]}; fine-tune one that "
                 f"takes {name} as a parameter, or train without from=."
             )
+
+
+def _dataset(former: SurrogateReference) -> str:
+    """Return the override that chooses the surrogate's dataset, if it is recorded."""
+    record = former.run.read_provenance() if former.run else {}
+    name = record.get("configuration", {}).get("dataset", {}).get("name")
+    return f" dataset={name}" if name else " dataset=..."

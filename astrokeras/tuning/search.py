@@ -114,6 +114,11 @@ def check_tunable(config: Config, search: Search) -> None:
             f"ensemble_size is {config.ensemble_size}; search with ensemble_size=1, "
             "then train an ensemble with the best configuration."
         )
+    if config.from_ is not None:
+        raise InputError(
+            f"from is {config.from_!r}; search without it, then fine-tune with "
+            "`astrokeras train`."
+        )
     check_backend(config, search.stages)
     if not {"emulator.stride", "emulator.use_timestep"} & set(search.settings.space):
         check_timesteps(config)
