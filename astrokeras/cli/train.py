@@ -16,7 +16,8 @@ def train(
         typer.Argument(
             metavar="[autoencoder|emulator] [OVERRIDES]",
             help="Stage to train, both by default, and overrides of the configuration "
-            "such as dataset=grav, emulator.window=128 or seed=3.",
+            "such as dataset=grav, emulator.window=128 or seed=3. from=NAME fine-tunes "
+            "a surrogate (a preset, a run directory or a .keras file) on the dataset.",
         ),
     ] = None,
     mode: Annotated[

@@ -82,6 +82,9 @@ def compose(overrides: Sequence[str] = (), config_dir: Path | None = None) -> Co
         raise ConfigError(
             f"{home}/config.yaml lacks 'schema' in its defaults; copy the package's."
         )
+    chosen = any(word.startswith("emulator=") for word in overrides)
+    if composed.from_ is not None and not chosen:
+        return compose(["emulator=finetune", *overrides], config_dir)
     check(composed)
     return composed
 
@@ -230,6 +233,8 @@ def _for_hydra(overrides: Sequence[str]) -> list[str]:
     spelled = []
     for override in overrides:
         key, equals, value = override.partition("=")
+        if key == "from":
+            key, override = "from_", f"from_{equals}{value}"
         if new := new_key(key):
             key, override = new, f"{new}{equals}{value}"
         if equals and key in lists and value.isdigit():

@@ -32,6 +32,7 @@ class Config:
     name: str = field(
         default="my_${dataset.name}", metadata={"pattern": r"[A-Za-z0-9][\w.-]*"}
     )
+    from_: str | None = None  # `from` is a word of Python
     seed: int = ranged(0, 0, 2**31)
     calibration: float = ranged(0.5, 0, 0.9)
     reliability_threshold: float = ranged(0.3, 1e-3, 10)

@@ -126,12 +126,15 @@ def _origin(provenance: Mapping[str, Any]) -> str:
     if not provenance:
         return ""
     versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+    former = provenance.get("stages", {}).get("emulator", {}).get("from", {})
+    begun = [f"- fine-tuned from {former.get('name')}, SHA-256 {former.get('sha256')}"]
     return "\n".join(
         [
             "## Origin",
             "",
             f"- {versions}; trained on the {provenance.get('backend')} backend",
             f"- seed {provenance['seed']}, commit {provenance.get('git')}",
+            *(begun * bool(former)),
             f"- SHA-256 of the data {provenance['data_sha256']}",
             f"- SHA-256 of the split {provenance['split_sha256']}",
         ]

@@ -18,6 +18,7 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import Run
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
+from astrokeras.runs.surrogate_reference import find_surrogate_reference
 from astrokeras.system.atomic_files import write_text
 from astrokeras.system.package_data import PACKAGE
 
@@ -54,6 +55,8 @@ def record(
         "backend": os.environ.get("KERAS_BACKEND"),
         "wall_seconds": round(seconds, 1),
     }
+    if config.from_ is not None:
+        stages[stage]["from"] = _finetuned(config.from_)
     provenance = origin(config) | {
         "data_sha256": cache.source_hash,
         "split_sha256": hashlib.sha256(split.tobytes()).hexdigest(),
@@ -101,6 +104,7 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
         "data": cache.source_hash,
         "seed": config.seed,
         "precision": config.precision,
+        "from": config.from_ and _finetuned(config.from_)["sha256"],
         **resume_signature(getattr(config, stage)),
     }
     then = {
@@ -108,6 +112,7 @@ def check_finished(run: Run, config: Config, cache: Cache, stage: str) -> None:
         "seed": trained["seed"],
         # The first runs had no choice of precision.
         "precision": trained.get("precision", "float32"),
+        "from": trained.get("from", {}).get("sha256"),
     }
     then |= resume_signature(trained["settings"])
     for key, value in now.items():
@@ -171,6 +176,12 @@ def check_autoencoder(run: Run, cache: Cache) -> AutoencoderConfig:
         ) from error
     assert isinstance(settings, AutoencoderConfig)
     return settings
+
+
+def _finetuned(wanted: str) -> dict[str, str]:
+    """Return name and hash of the surrogate that a training begins with."""
+    former = find_surrogate_reference(wanted)
+    return {"name": former.name, "sha256": former.sha256()}
 
 
 def _versions() -> dict[str, str]:

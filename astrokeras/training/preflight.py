@@ -17,6 +17,7 @@ from astrokeras.runs.directory import find_data
 from astrokeras.system.backend import select_backend
 from astrokeras.system.progress import tracer_bar
 from astrokeras.training.distribution import ProcessGroup
+from astrokeras.training.finetuning import check_intervals
 
 
 def check_backend(config: Config, stages: Sequence[str]) -> None:
@@ -81,6 +82,8 @@ def prepare_data(
     group = group or ProcessGroup()
     cache = _prepare(config, source, group, build)
     cache = replace(cache, initial_conditions=_initial_conditions(config, cache))
+    if config.from_ is not None:
+        check_intervals(config, cache)
     _check_data(config, cache, source, stages, group)
     return source, cache
 

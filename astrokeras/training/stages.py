@@ -20,6 +20,7 @@ from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import load, load_autoencoder
 from astrokeras.runs.model_file_check import WEIGHTS
 from astrokeras.runs.provenance import resume_signature
+from astrokeras.runs.surrogate_reference import find_surrogate_reference
 from astrokeras.system.atomic_files import hash_file, written_beside
 from astrokeras.system.progress import report
 from astrokeras.training.builders import (
@@ -32,6 +33,14 @@ from astrokeras.training.builders import (
 )
 from astrokeras.training.calibration import calibrate
 from astrokeras.training.distribution import ProcessGroup
+from astrokeras.training.finetuned_models import (
+    LEAST_SIMULATIONS,
+    adopt_scales,
+    begin_emulator,
+    count_held_out,
+    make_finetuned,
+    widen_bounds,
+)
 from astrokeras.training.fit import StageTraining, fit
 
 LATENT_SAMPLE = 65536  # states from which the spread of the latents is measured
@@ -65,14 +74,23 @@ def train_emulator(
 ) -> Surrogate | None:
     """Train the emulator with the run's autoencoder and write `surrogate.keras`.
 
+    With `config.from_`, the emulator and the autoencoder of that surrogate go on from
+    their weights.
+
     Returns:
         The surrogate in the process that writes the run, else `None`.
     """
     settings = config.emulator
-    saved = load_autoencoder(run.autoencoder)
-    autoencoder = copy_model(saved, config.precision)
-    model = make_emulator(config, cache, autoencoder)
-    model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
+    former = _former(config)
+    if former is not None:
+        cache = adopt_scales(cache, former)
+        model = begin_emulator(former, config, cache)
+        begin = {"from": find_surrogate_reference(config.from_).sha256()}
+    else:
+        autoencoder = copy_model(load_autoencoder(run.autoencoder), config.precision)
+        model = make_emulator(config, cache, autoencoder)
+        model.latent_scaler.set_scales(*_latent_scales(autoencoder, cache, config.seed))
+        begin = {"autoencoder": hash_file(run.autoencoder)}
     sampler = make_window_sampler(config, cache)
     if sampler.left_out and group.is_chief:
         report(
@@ -88,16 +106,18 @@ def train_emulator(
         loss=make_loss(settings.loss, cache),
         metric=partial(make_metric, cache),
         annealed=(),
-        signature=_signature("emulator", config, cache)
-        | {"autoencoder": hash_file(run.autoencoder)},
+        signature=_signature("emulator", config, cache) | begin,
     )
     fit(training, config, run, resume, group)
     if not group.is_chief:
         return None
     bounds = _latent_bounds(model, cache, config.seed)
-    surrogate = make_surrogate(
-        copy_model(model, bounds=bounds), cache, settings, sampler.reach
-    )
+    if former is not None:
+        emulator = copy_model(model, bounds=widen_bounds(bounds, former))
+        surrogate = make_finetuned(former, emulator, cache, sampler.reach)
+    else:
+        emulator = copy_model(model, bounds=bounds)
+        surrogate = make_surrogate(emulator, cache, settings, sampler.reach)
     _save(surrogate, run.surrogate)
     return surrogate
 
@@ -116,9 +136,25 @@ def calibrate_surrogate(
     surrogate = surrogate or load(run.surrogate)
     surrogate.trainable = False
     if surrogate.trust is None:
+        former = _former(config)
+        if former is not None and former.trust is not None:
+            count = count_held_out(source, config.calibration)
+            if count < LEAST_SIMULATIONS:
+                report(
+                    f"{count} simulations are held out, fewer than {LEAST_SIMULATIONS}:"
+                    " expected errors and error bars stay those of the surrogate that "
+                    "was fine-tuned, and gas unlike its own stays not reliable."
+                )
+                _save(surrogate.replace(trust=former.trust), run.surrogate)
+                return
         calibrated = calibrate(surrogate, source, config)
         if calibrated is not None:
             _save(calibrated, run.surrogate)
+
+
+def _former(config: Config) -> Surrogate | None:
+    """Return the surrogate that is fine-tuned, if any."""
+    return None if config.from_ is None else load(config.from_)
 
 
 def _signature(stage: str, config: Config, cache: Cache) -> dict[str, Any]:

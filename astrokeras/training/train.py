@@ -22,6 +22,7 @@ from astrokeras.system.folder_replacement import drop_aside, set_aside
 from astrokeras.system.manifest import EVALUATION, check_names, claim, run_names
 from astrokeras.system.progress import report
 from astrokeras.training.distribution import ProcessGroup
+from astrokeras.training.finetuning import prepare_finetuning
 from astrokeras.training.preflight import (
     check_backend,
     check_profile,
@@ -45,6 +46,8 @@ def train(
 ) -> Run:
     """Train the given stages and write the directory of the run.
 
+    If `config.from_` names a surrogate, it is fine-tuned by the stage `emulator`.
+
     Args:
         config: The composed configuration.
         stages: `autoencoder`, `emulator` or both, in this order.
@@ -66,20 +69,22 @@ def train(
         WorkError: If training diverges.
     """
     select_device(device)
+    run = Run(Path(config.runs_dir) / config.name)
+    if config.from_ is not None:
+        stages = prepare_finetuning(config, stages, run)
     group = ProcessGroup.from_config(config, stages)
     check_backend(config, stages)
     check_timesteps(config)
     check_profile(config.board.profile)
-    run = Run(Path(config.runs_dir) / config.name)
     # Only rank 0 writes the run, so only rank 0 locks and checks the folder.
     writes = group.is_chief and mode != "preprocess"
     with hold(run.path) if writes else nullcontext(), group.connect():
         if writes:
-            _check_run(run, stages, resume, overwrite)
+            _check_run(run, _written_stages(config, stages), resume, overwrite)
         source, cache = prepare_data(config, stages, mode != "train", group)
         if mode == "preprocess":
             return run
-        if "autoencoder" not in stages:
+        if "autoencoder" not in stages and config.from_ is None:
             config.autoencoder = check_autoencoder(run, cache)
 
         start_keras(device)
@@ -112,7 +117,7 @@ def _train_stages(
     from astrokeras.training.stages import train_autoencoder, train_emulator
 
     if group.is_chief:
-        _begin(run, config, stages, resume)
+        _begin(run, config, _written_stages(config, stages), resume)
     work = {"autoencoder": train_autoencoder, "emulator": train_emulator}
     surrogate = None
     for stage in stages:
@@ -129,6 +134,11 @@ def _train_stages(
         if group.is_chief:
             record(run, config, cache, source, stage, time.time() - began)
     return surrogate
+
+
+def _written_stages(config: Config, stages: Sequence[str]) -> Sequence[str]:
+    """Return the stages whose files a training replaces: all, in a fine-tuning."""
+    return stages if config.from_ is None else STAGES
 
 
 def _model_file(run: Run, stage: str) -> Path:

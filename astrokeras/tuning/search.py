@@ -109,6 +109,11 @@ def check_tunable(config: Config, search: Search) -> None:
     algorithm = search.settings.algorithm
     if algorithm == "bayesian" and importlib.util.find_spec("sklearn") is None:
         raise InputError(f"tuner.algorithm=bayesian needs scikit-learn, {install}")
+    if config.from_ is not None:
+        raise InputError(
+            f"from is {config.from_!r}; search without it, then fine-tune with "
+            "`astrokeras train`."
+        )
     check_backend(config, search.stages)
     if not {"emulator.stride", "emulator.use_timestep"} & set(search.settings.space):
         check_timesteps(config)

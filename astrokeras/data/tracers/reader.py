@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,25 @@ from astrokeras.errors import InputError
 from astrokeras.system import arguments
 
 __all__ = ["TracerStore", "TracerWriter", "Tracers"]
+
+
+def held_quantities(
+    entries: Iterable[str], parameters: Sequence[str]
+) -> dict[str, float | str]:
+    """Return what entries such as "zeta = 1" hold fixed: values or parameter names."""
+    held: dict[str, float | str] = {}
+    spelled = {name.casefold(): name for name in file_format.PARAMETER_UNITS}
+    spelled |= {name.casefold(): name for name in parameters}
+    for entry in entries:
+        name, _, value = entry.partition(" = ")
+        name = spelled.get(name.casefold(), name)
+        value = spelled.get(value.casefold(), value)
+        if value in parameters:
+            held[name] = value
+            continue
+        with contextlib.suppress(ValueError):
+            held[name] = float(value)
+    return held
 
 
 class TracerStore:
@@ -146,19 +165,7 @@ class TracerStore:
 
     def held(self) -> dict[str, float | str]:
         """Return the quantities held fixed in the file: values or parameter names."""
-        held: dict[str, float | str] = {}
-        spelled = {name.casefold(): name for name in file_format.PARAMETER_UNITS}
-        spelled |= {name.casefold(): name for name in self.parameters}
-        for entry in self.listed("fixed"):
-            name, _, value = entry.partition(" = ")
-            name = spelled.get(name.casefold(), name)
-            value = spelled.get(value.casefold(), value)
-            if value in self.parameters:
-                held[name] = value
-                continue
-            with contextlib.suppress(ValueError):
-                held[name] = float(value)
-        return held
+        return held_quantities(self.listed("fixed"), self.parameters)
 
     def families(self) -> list[str] | None:
         """Return the family of each tracer, (N,), `None` for a file without them."""
