@@ -24,6 +24,7 @@ from astrokeras.evaluation.coupling_tests import (
     roll_out_closed_loop,
     roll_out_later,
 )
+from astrokeras.evaluation.error_maps import ErrorMapTest
 from astrokeras.evaluation.error_metrics import ErrorMetrics
 from astrokeras.evaluation.plan import EvaluationPlan, make_plan, report_folder
 from astrokeras.evaluation.prediction_files import (
@@ -119,7 +120,8 @@ def evaluate(
         evaluation = replace(evaluation, folder=folder)
         dex = tests.errors["surrogate"].tracer_dex
         examples = choose_examples(context, evaluation, dex)
-        write_report(evaluation, folder, plan.time_step, examples)
+        maps = tests.error_maps.result() if tests.error_maps else []
+        write_report(evaluation, folder, plan.time_step, examples, maps)
         if target.run is not None and folder == target.run.path:
             from astrokeras.runs.model_card import write_card
 
@@ -174,13 +176,14 @@ class EvaluationTests:
         self.later = {share: MeanError() for share in SHARES}
         longer = STRIDES if allows_longer_steps(context.limits) else ()
         self.strided = {stride: MeanError() for stride in longer}
-        self.error_bars = self.reliability = None
+        self.error_bars = self.reliability = self.error_maps = None
         own: list[StreamingTest] = [self.errors["surrogate"]]
         if context.calibrated:
             self.error_bars = ErrorBarTest(surrogate.trust.value("constant_width"))
             threshold = surrogate.trust.reliability_threshold
             self.reliability = ReliabilityTest(threshold)
-            own += [self.error_bars, self.reliability]
+            self.error_maps = ErrorMapTest(context)
+            own += [self.error_bars, self.reliability, self.error_maps]
         self.stress = StressTests(context) if stress else None
 
         loop = partial(roll_out_closed_loop, context)

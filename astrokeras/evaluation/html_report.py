@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from astrokeras.evaluation.summary_text import (
     summary,
 )
 from astrokeras.plotting.conservation_plot import plot_conservation
+from astrokeras.plotting.error_map_plot import ErrorMap, plot_error_maps
 from astrokeras.plotting.error_plots import (
     plot_error_by_step,
     plot_reconstruction,
@@ -49,6 +51,10 @@ CAPTIONS = {
     "reconstruction": "The autoencoder causes the whole error of species on the line; "
     "the rollout adds to that of species above it.",
     "sent_back": "Error that remains if states of large expected error are solved.",
+    "error_map": "Where the surrogate can be used. Above, the error it expects of gas "
+    "at constant parameters; those not shown are the medians of the 25 evaluated "
+    "states nearest on the axes; where gas is unlike training "
+    "no error can be told. Below, the errors found in the evaluated states.",
 }
 
 
@@ -91,6 +97,7 @@ def write_report(
     folder: Path,
     time_step: float | None,
     examples: ExampleTracers,
+    maps: Sequence[ErrorMap] = (),
 ) -> None:
     """Write `metrics.json`, `report.html` and `figures/*.png`.
 
@@ -99,11 +106,12 @@ def write_report(
         folder: Directory; it is created if needed.
         time_step: Years between two states if they are the same everywhere.
         examples: Tracers whose trajectories are shown.
+        maps: Errors over two parameters each.
 
     Raises:
         WorkError: If the directory cannot be written.
     """
-    drawn = draw_figures(evaluation, time_step, examples)
+    drawn = draw_figures(evaluation, time_step, examples, maps)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         figures = [f"figures/{name}.png" for name in drawn]
@@ -125,7 +133,10 @@ def write_report(
 
 
 def draw_figures(
-    evaluation: Evaluation, time_step: float | None, examples: ExampleTracers
+    evaluation: Evaluation,
+    time_step: float | None,
+    examples: ExampleTracers,
+    maps: Sequence[ErrorMap],
 ) -> dict[str, Figure]:
     """Return the figures by file name, without its ending."""
     import matplotlib as mpl
@@ -143,6 +154,8 @@ def draw_figures(
         if quality := evaluation.reliability:
             sent, dex = quality.curve["sent"], quality.curve["dex"]
             drawn["sent_back"] = plot_remaining_error(sent, dex, quality.unreliable)
+        if maps:
+            drawn["error_map"] = plot_error_maps(maps)
     return drawn
 
 

@@ -1,130 +1,120 @@
-"""Batched evolution of checked inputs: abundances, errors and status."""
+"""Batched evolution of checked inputs, and the fallback to a solver."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from astrokeras.data.tracers.labelled_arrays import as_numbers
-from astrokeras.errors import InputError, UnphysicalWarning, UnreliableWarning
+from astrokeras.errors import InputError
 from astrokeras.models.compiled_functions import equal_batches
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
-from astrokeras.models.requested_outputs import RequestedOutputs
-from astrokeras.models.status import (
-    MEANINGS,
-    Status,
-    count_bits,
-    is_reliable,
+from astrokeras.models.requested_outputs import (
+    UNPHYSICAL,
+    EvolvedTracers,
+    RequestedOutputs,
 )
+from astrokeras.models.status import Status, is_reliable
 from astrokeras.models.trust_assessment import (
     TrustAssessment,
     assess_trust,
     status_before_rollout,
 )
 
-UNRELIABLE_SHARE = 0.05
-"""Largest share of states that are not reliable without a warning."""
-UNPHYSICAL = 1e-3
-"""Largest relative error of a conserved element total in a physical state."""
-
 
 @dataclass(frozen=True)
-class EvolvedTracers:
-    """Outputs of N tracers at K states.
-
-    Tracers that were not evolved are NaN.
+class FallbackCost:
+    """Cost of the tracers that the fallback solved.
 
     Attributes:
-        abundances: (N, K, requested species).
-        sigma: Error bars, dex, of the same shape; of no size if not requested.
-        expected_error: Expected errors, dex, (N, K); NaN if not computed.
-        status: Status bits, (N, K).
-        unphysical: Whether each state is unphysical, (N, K).
+        tracers: Number of tracers with valid input.
+        returned: Number of tracers that went back to the solver.
+        solver_seconds: Wall time of the solver for those that went back.
+        surrogate_seconds: Wall time of the surrogate for all tracers.
+        compiled: Whether the surrogate's time includes a compilation, which a later
+            call of the same shape does not repeat.
     """
 
-    abundances: np.ndarray
-    sigma: np.ndarray
-    expected_error: np.ndarray
-    status: np.ndarray
-    unphysical: np.ndarray
+    tracers: int
+    returned: int
+    solver_seconds: float
+    surrogate_seconds: float
+    compiled: bool
 
-    @classmethod
-    def empty(
-        cls, tracers: int, requested: RequestedOutputs, states: int, species: int
-    ) -> "EvolvedTracers":
-        """Return arrays for a number of tracers, not evolved yet."""
-        shape = (tracers, states, len(requested.mixing) or species)
-        return cls(
-            np.full(shape, np.nan, "float32"),
-            np.full(shape if requested.sigma else (tracers, 0, 0), np.nan, "float32"),
-            np.full(shape[:2], np.nan, "float32"),
-            np.zeros(shape[:2], "uint8"),
-            np.zeros(shape[:2], bool),
+    @property
+    def solver_seconds_for_all(self) -> float:
+        """Estimated wall time of the solver for all tracers; NaN if none went back.
+
+        All tracers are taken to last as long as those that went back, which tend to be
+        the harder ones.
+        """
+        if not self.returned:
+            return np.nan
+        return self.solver_seconds * self.tracers / self.returned
+
+    @property
+    def solver_seconds_saved(self) -> float:
+        """Estimated wall time of the solver for the tracers that did not go back."""
+        return self.solver_seconds_for_all - self.solver_seconds
+
+    @property
+    def effective_speedup(self) -> float:
+        """Time of the solver for all over that of surrogate and fallback together."""
+        spent = self.surrogate_seconds + self.solver_seconds
+        return self.solver_seconds_for_all / spent
+
+    def __str__(self) -> str:
+        compilation = ", compilation included," * self.compiled
+        return (
+            f"fallback: {self.returned} of {self.tracers} tracers went back to the "
+            f"solver, which took {self.solver_seconds:.3g} s for them, the surrogate "
+            f"{self.surrogate_seconds:.3g} s for all{compilation or ';'} "
+            f"{self.solver_seconds_saved:.3g} s of the solver were saved: effective "
+            f"speed-up {self.effective_speedup:.2g} (estimated as if all tracers took "
+            "as long as those that went back)"
         )
 
-    def fill(self, first: int, other: "EvolvedTracers", count: int) -> None:
-        """Copy the first `count` tracers of `other`, to row `first` and after."""
-        for name in self.__dataclass_fields__:
-            getattr(self, name)[first : first + count] = getattr(other, name)[:count]
 
-    def blank(self, rejected: np.ndarray) -> None:
-        """Blank the rejected tracers, whose rows hold another tracer's evolution."""
-        rows = rejected > 0
-        for values in (self.abundances, self.sigma, self.expected_error):
-            values[rows] = np.nan
-        self.unphysical[rows] = False
-        self.status[rows] = rejected[rows, None]
-
-    def outputs(self) -> tuple[np.ndarray, ...]:
-        """Return abundances, sigma, expected error, reliability and status."""
-        reliable = is_reliable(self.status)
-        return self.abundances, self.sigma, self.expected_error, reliable, self.status
-
-    def warn_unreliable(self, stacklevel: int) -> None:
-        """Warn if more than `UNRELIABLE_SHARE` of the states are not reliable."""
-        bad = ~is_reliable(self.status)
-        if not bad.size or bad.mean() <= UNRELIABLE_SHARE:
-            return
-        reasons = "; ".join(
-            f"{count}: {MEANINGS[Status[name.upper()]]}"
-            for name, count in count_bits(self.status[bad]).items()
-        )
-        line = (
-            f"{int(bad.sum())} of {bad.size} states are not reliable ({reasons}); "
-            "return_reliable=True says which, `covers` answers beforehand; solve them "
-            "(fallback=), or train on tracers like these."
-        )
-        warnings.warn(line, UnreliableWarning, stacklevel=stacklevel + 1)
-
-    def warn_unphysical(self, stacklevel: int) -> None:
-        """Warn of unphysical states, if there are any."""
-        if self.unphysical.any():
-            line = (
-                f"{int(self.unphysical.sum())} of {self.status.size} states are "
-                "unphysical: not finite, not positive, or element totals are off by "
-                f"more than {UNPHYSICAL:g}; see `return_status`."
-            )
-            warnings.warn(line, UnphysicalWarning, stacklevel=stacklevel + 1)
-
-
-@np.errstate(all="ignore")  # values that are not finite are flagged in any case
 def evolve(
     surrogate: PhysicalEmulator,
     inputs: TracerInputs,
     requested: RequestedOutputs,
     batch_size: int,
-) -> EvolvedTracers:
-    """Return the evolution of tracers, computed in batches of one shape.
+    fallback: Callable[..., Any] | None = None,
+) -> tuple[EvolvedTracers, FallbackCost | None]:
+    """Return the evolution of tracers, and the cost of the fallback if there is one.
 
     Args:
         surrogate: The `Surrogate`, calibrated if the reliability is requested.
         inputs: The checked tracers.
         requested: The outputs.
         batch_size: Tracers evolved at once.
+        fallback: Solver of the tracers that have an unreliable state.
+
+    Raises:
+        InputError: If the solver returns another shape or an impossible abundance.
     """
+    began, shapes = perf_counter(), len(surrogate.functions.shapes)
+    evolved = _evolve_batches(surrogate, inputs, requested, batch_size)
+    seconds = perf_counter() - began
+    if fallback is None:
+        return evolved, None
+    compiled = len(surrogate.functions.shapes) > shapes
+    solved = apply_fallback(evolved, inputs, requested, fallback, surrogate.species)
+    return evolved, FallbackCost(*solved, seconds, compiled)
+
+
+@np.errstate(all="ignore")  # values that are not finite are flagged in any case
+def _evolve_batches(
+    surrogate: PhysicalEmulator,
+    inputs: TracerInputs,
+    requested: RequestedOutputs,
+    batch_size: int,
+) -> EvolvedTracers:
+    """Return the evolution of tracers, computed in batches of one shape."""
     states = requested.states
     if states is None:
         states = np.arange(inputs.time.shape[1])
@@ -238,11 +228,15 @@ def apply_fallback(
     requested: RequestedOutputs,
     fallback: Callable[..., Any],
     species: tuple[str, ...],
-) -> None:
+) -> tuple[int, int, float]:
     """Replace the tracers that have an unreliable state by the caller's solver.
 
     Solved states have sigma and expected error 0. The solver does not receive tracers
     with invalid input.
+
+    Returns:
+        Numbers of tracers with valid input and of those solved, and the seconds that
+        the solver took.
 
     Raises:
         InputError: If it returns another shape or an impossible abundance.
@@ -250,9 +244,13 @@ def apply_fallback(
     solvable = inputs.rejected & np.uint8(Status.INPUT) == 0
     unreliable = ~is_reliable(evolved.status).all(1)
     rows = np.flatnonzero(unreliable & solvable)
+    count = int(solvable.sum())
     if not len(rows):
-        return
-    returned = fallback(*inputs.rows(rows))
+        return count, 0, 0.0
+    given = inputs.rows(rows)
+    began = perf_counter()
+    returned = fallback(*given)
+    seconds = perf_counter() - began
     name = "the return value of fallback"
     solved = as_numbers(name, returned, None, columns=species, units=[""])
     shape = (len(rows), inputs.time.shape[1], inputs.initial.shape[1])
@@ -270,3 +268,4 @@ def apply_fallback(
     evolved.abundances[rows] = requested.select(solved[:, states])
     evolved.status[rows] = Status.SOLVED
     evolved.sigma[rows] = evolved.expected_error[rows] = 0.0
+    return count, len(rows), seconds

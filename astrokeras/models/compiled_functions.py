@@ -40,6 +40,7 @@ class CompiledFunctions:
     def __init__(self, model: Any):
         self.model = model
         self.compiled: dict[Any, _CompiledFunction] = {}
+        self.shapes: set[Any] = set()  # A function is compiled for each once.
         self.lock = threading.RLock()
 
     def encode(self, abundances: np.ndarray) -> np.ndarray:
@@ -118,6 +119,7 @@ class CompiledFunctions:
         with self.lock:
             if key not in self.compiled:
                 self.compiled[key] = _CompiledFunction(self.model, function)
+            self.shapes.add((key, *(array.shape for array in inputs)))
             with _own_precision(self.model):
                 outputs = self.compiled[key].predict_on_batch(inputs)
         if isinstance(outputs, tuple | list):

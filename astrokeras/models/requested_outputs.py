@@ -1,14 +1,22 @@
-"""Requested outputs: the species, states and quantities that `emulate` returns."""
+"""Outputs of `emulate`: what the caller requests, and the arrays that hold it."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from astrokeras.data.tracers.labelled_arrays import as_numbers
-from astrokeras.errors import InputError
+from astrokeras.errors import InputError, UnphysicalWarning, UnreliableWarning
+from astrokeras.models.status import MEANINGS, Status, count_bits, is_reliable
 from astrokeras.system import arguments
 from astrokeras.system.close_names import suggest
+
+UNRELIABLE_SHARE = 0.05
+"""Largest share of states that are not reliable without a warning."""
+UNPHYSICAL = 1e-3
+"""Largest relative error of a conserved element total in a physical state."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,110 @@ class RequestedOutputs:
             errors = decoded * sigma[..., self.columns]
             sigma = (errors @ self.mixing.T) / summed
         return summed, sigma
+
+
+@dataclass(frozen=True)
+class EvolvedTracers:
+    """Outputs of N tracers at K states.
+
+    Tracers that were not evolved are NaN.
+
+    Attributes:
+        abundances: (N, K, requested species).
+        sigma: Error bars, dex, of the same shape; of no size if not requested.
+        expected_error: Expected errors, dex, (N, K); NaN if not computed.
+        status: Status bits, (N, K).
+        unphysical: Whether each state is unphysical, (N, K).
+    """
+
+    abundances: np.ndarray
+    sigma: np.ndarray
+    expected_error: np.ndarray
+    status: np.ndarray
+    unphysical: np.ndarray
+
+    @classmethod
+    def empty(
+        cls, tracers: int, requested: RequestedOutputs, states: int, species: int
+    ) -> "EvolvedTracers":
+        """Return arrays for a number of tracers, not evolved yet."""
+        shape = (tracers, states, len(requested.mixing) or species)
+        return cls(
+            np.full(shape, np.nan, "float32"),
+            np.full(shape if requested.sigma else (tracers, 0, 0), np.nan, "float32"),
+            np.full(shape[:2], np.nan, "float32"),
+            np.zeros(shape[:2], "uint8"),
+            np.zeros(shape[:2], bool),
+        )
+
+    def fill(self, first: int, other: "EvolvedTracers", count: int) -> None:
+        """Copy the first `count` tracers of `other`, to row `first` and after."""
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[first : first + count] = getattr(other, name)[:count]
+
+    def blank(self, rejected: np.ndarray) -> None:
+        """Blank the rejected tracers, whose rows hold another tracer's evolution."""
+        rows = rejected > 0
+        for values in (self.abundances, self.sigma, self.expected_error):
+            values[rows] = np.nan
+        self.unphysical[rows] = False
+        self.status[rows] = rejected[rows, None]
+
+    def outputs(self) -> tuple[np.ndarray, ...]:
+        """Return abundances, sigma, expected error, reliability and status."""
+        reliable = is_reliable(self.status)
+        return self.abundances, self.sigma, self.expected_error, reliable, self.status
+
+    def warn_unreliable(self, stacklevel: int) -> None:
+        """Warn if more than `UNRELIABLE_SHARE` of the states are not reliable."""
+        bad = ~is_reliable(self.status)
+        if not bad.size or bad.mean() <= UNRELIABLE_SHARE:
+            return
+        reasons = "; ".join(
+            f"{count}: {MEANINGS[Status[name.upper()]]}"
+            for name, count in count_bits(self.status[bad]).items()
+        )
+        line = (
+            f"{int(bad.sum())} of {bad.size} states are not reliable ({reasons}); "
+            "return_reliable=True says which, `covers` answers beforehand; solve them "
+            "(fallback=), or train on tracers like these."
+        )
+        warnings.warn(line, UnreliableWarning, stacklevel=stacklevel + 1)
+
+    def warn_unphysical(self, stacklevel: int) -> None:
+        """Warn of unphysical states, if there are any."""
+        if self.unphysical.any():
+            line = (
+                f"{int(self.unphysical.sum())} of {self.status.size} states are "
+                "unphysical: not finite, not positive, or element totals are off by "
+                f"more than {UNPHYSICAL:g}; see `return_status`."
+            )
+            warnings.warn(line, UnphysicalWarning, stacklevel=stacklevel + 1)
+
+
+def check_request(
+    calibrated: bool, needed: bool, fallback: Any, return_cost: bool
+) -> None:
+    """Check that a surrogate can give what is requested.
+
+    Args:
+        calibrated: Whether the surrogate is calibrated.
+        needed: Whether the request needs calibration.
+        fallback: The caller's solver, `None` for none.
+        return_cost: Whether its cost is requested.
+
+    Raises:
+        InputError: If it cannot, or the solver is no function.
+    """
+    if fallback is not None:
+        arguments.function("fallback", fallback)
+    elif return_cost:
+        raise InputError("return_cost is True without a solver; give `fallback` too.")
+    if needed and not calibrated:
+        raise InputError(
+            "this surrogate is not calibrated and has neither error bars nor "
+            "expected errors; train it with a validation split, or request neither."
+        )
 
 
 def choose_columns(

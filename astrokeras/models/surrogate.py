@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.layers.registration import register
 from astrokeras.layers.trust_model import Trust
-from astrokeras.models.batched_evolution import apply_fallback, evolve
+from astrokeras.models.batched_evolution import evolve
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.input_checks import check_tracers
 from astrokeras.models.metadata import FORMAT, SurrogateMetadata
@@ -20,11 +20,12 @@ from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.models.physical_emulator import PhysicalEmulator
 from astrokeras.models.requested_outputs import (
     RequestedOutputs,
+    check_request,
     choose_columns,
     choose_states,
 )
 from astrokeras.models.trust_assessment import covered
-from astrokeras.system import arguments
+from astrokeras.system import arguments, progress
 from astrokeras.system.old_names import SURROGATE, rename_keys
 
 
@@ -150,6 +151,7 @@ class Surrogate(PhysicalEmulator):
         return_expected_error: bool = False,
         return_reliable: bool = False,
         return_status: bool = False,
+        return_cost: bool = False,
         fallback: Callable[..., Any] | None = None,
         on_error: str = "raise",
     ) -> Any:
@@ -192,17 +194,19 @@ class Surrogate(PhysicalEmulator):
                 above the threshold, 16 unphysical (element totals not restored,
                 abundances not finite or not positive), 32 invalid input, 64 solved by
                 the fallback. Without calibration it covers ranges and physics alone.
+            return_cost: Whether to return the cost of `fallback`, a `FallbackCost`,
+                in place of a line on stderr.
             fallback: Your solver, `fallback(initial, physical, time)` with `(n, S)`,
                 `(n, T, ...)` and years `(n, T+1)` of the tracers that have a requested
                 state that is not reliable. It returns abundances `(n, T+1, S)`, which
-                replace the prediction, with sigma and expected error 0.
+                replace the prediction, with sigma and expected error 0. A line on
+                stderr says how many went back, and the time saved.
             on_error: `"raise"`, or `"flag"`: tracers with invalid values or intervals
                 are returned as NaN with their status; the others are evolved.
 
         Returns:
             Abundances, `(N, T+1 or len(state_indices), S or len(species))`, float32;
-            with `return_sigma`, `return_expected_error`, `return_reliable` or
-            `return_status` a tuple that holds the requested arrays in this order.
+            with any `return_*` a tuple with what they request, in their order.
 
         Raises:
             InputError: For shapes that disagree, values that are masked, not finite or
@@ -220,10 +224,11 @@ class Surrogate(PhysicalEmulator):
             return_expected_error=return_expected_error,
             return_reliable=return_reliable,
             return_status=return_status,
+            return_cost=return_cost,
         )
         asked = return_sigma or return_expected_error or return_reliable
         asked = asked or fallback is not None
-        self._check_calibration(asked, fallback)
+        check_request(self.metadata.calibrated, asked, fallback, return_cost)
         inputs = check_tracers(self.metadata, initial, physical, time, flag)
         requested = RequestedOutputs(
             *choose_columns(self.species, species),
@@ -240,15 +245,17 @@ class Surrogate(PhysicalEmulator):
             if strict:
                 raise InputError(f"{line}; stay inside or pass strict=False.")
             warnings.warn(line, OutsideBoxWarning, stacklevel=2)
-        evolved = evolve(self, inputs, requested, batch_size)
-        if fallback is not None:
-            apply_fallback(evolved, inputs, requested, fallback, self.species)
+        evolved, cost = evolve(self, inputs, requested, batch_size, fallback)
+        if cost is not None:
+            if cost.returned and not return_cost:
+                progress.report(str(cost))
         elif not (return_reliable or return_status):
             evolved.warn_unphysical(stacklevel=2)
             if self.metadata.calibrated:
                 evolved.warn_unreliable(stacklevel=2)
         more = (return_sigma, return_expected_error, return_reliable, return_status)
-        outputs = tuple(compress(evolved.outputs(), (True, *more)))
+        chosen = (True, *more, return_cost)
+        outputs = tuple(compress((*evolved.outputs(), cost), chosen))
         return outputs if len(outputs) > 1 else outputs[0]
 
     def covers(self, initial: Any, physical: Any, time: Any) -> np.ndarray:
@@ -267,16 +274,6 @@ class Surrogate(PhysicalEmulator):
         return covered(
             self, check_tracers(self.metadata, initial, physical, time, True)
         )
-
-    def _check_calibration(self, needed: bool, fallback: Any) -> None:
-        """Raise InputError if calibration is needed and there is none."""
-        if fallback is not None:
-            arguments.function("fallback", fallback)
-        if needed and not self.metadata.calibrated:
-            raise InputError(
-                "this surrogate is not calibrated and has neither error bars nor "
-                "expected errors; train it with a validation split, or request neither."
-            )
 
     def initial_condition(self, name: str) -> np.ndarray:
         """Return the named initial abundances, `(S,)`.

@@ -140,6 +140,8 @@ class Trusting(StandIn):
         extra = [sigma] * return_sigma
         if return_expected_error or return_reliable or return_status:
             expected = self.expected(initial, physical).astype("float32")
+            if state_indices is not None:
+                expected = expected[:, state_indices]
             reliable = expected <= np.float32(self.reliability_threshold)
             extra += [expected] * return_expected_error + [reliable] * return_reliable
             if return_status:

@@ -169,6 +169,7 @@ class TestEmulate:
             ("return_expected_error", "yes"),
             ("return_reliable", 0),
             ("return_status", None),
+            ("return_cost", 1),
             ("on_error", "ignore"),
             ("on_error", ["flag"]),
             ("fallback", 3),

@@ -1,5 +1,7 @@
 """Error bars and reliability of a trained surrogate, and how they are fitted."""
 
+import time
+
 import h5py
 import numpy as np
 import pytest
@@ -214,6 +216,50 @@ class TestFallback:
         assert found.shape == (8, 2, 2)
         np.testing.assert_allclose(found[flagged][..., 0], 1e-5, rtol=1e-6)
         np.testing.assert_allclose(found[flagged][..., 1], 2e-5, rtol=1e-6)
+
+    def test_it_says_what_that_cost(self, surrogate, doubtful, capsys):
+        given, flagged = doubtful
+        solve = self.solver([])
+
+        def slow(*inputs):
+            time.sleep(0.05)
+            return solve(*inputs)
+
+        surrogate.emulate(*given, fallback=slow)
+        (line,) = capsys.readouterr().err.splitlines()
+        found, cost = surrogate.emulate(*given, fallback=slow, return_cost=True)
+
+        assert not capsys.readouterr().err
+        assert found.shape == (8, 13, len(SPECIES))
+        back = int(flagged.sum())
+        assert line.startswith(f"fallback: {back} of 8 tracers went back to the solver")
+        assert (cost.tracers, cost.returned, cost.compiled) == (8, back, False)
+        assert 0.05 <= cost.solver_seconds < 1
+        alone = cost.solver_seconds / back * (8 - back)
+        np.testing.assert_allclose(cost.solver_seconds_saved, alone)
+        spent = cost.surrogate_seconds + cost.solver_seconds
+        speedup = (alone + cost.solver_seconds) / spent
+        np.testing.assert_allclose(cost.effective_speedup, speedup)
+        # Of another shape, the rollout is compiled anew.
+        more = [np.concatenate([one, one[:1]]) for one in given]
+        *_, other = surrogate.emulate(*more, fallback=slow, return_cost=True)
+        assert other.compiled
+        assert "compilation included" in str(other)
+
+    def test_none_that_goes_back_costs_nothing(self, surrogate, doubtful, capsys):
+        (initial, physical, times), flagged = doubtful
+        good = [one[~flagged] for one in (initial, physical, times)]
+
+        _, cost = surrogate.emulate(*good, fallback=self.solver([]), return_cost=True)
+        surrogate.emulate(*good, fallback=self.solver([]))
+
+        assert not capsys.readouterr().err
+        assert (cost.returned, cost.solver_seconds) == (0, 0)
+        assert np.isnan(cost.effective_speedup)
+
+    def test_a_cost_needs_a_solver(self, surrogate, given):
+        with pytest.raises(InputError, match="return_cost is True without a solver"):
+            surrogate.emulate(*given, return_cost=True)
 
     def test_states_that_are_not_asked_for_send_nobody(self, surrogate, doubtful):
         given, _ = doubtful

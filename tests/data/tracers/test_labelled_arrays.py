@@ -21,7 +21,7 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.timestep_features import coarsen
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.batched_evolution import EvolvedTracers, apply_fallback
+from astrokeras.models.batched_evolution import apply_fallback
 from astrokeras.models.input_checks import (
     RejectedTracers,
     TracerInputs,
@@ -30,7 +30,7 @@ from astrokeras.models.input_checks import (
     shape_physical,
 )
 from astrokeras.models.metadata import SurrogateMetadata
-from astrokeras.models.requested_outputs import RequestedOutputs
+from astrokeras.models.requested_outputs import EvolvedTracers, RequestedOutputs
 
 UNITS = ("cm^-3", "Habing", "mag")
 N, T, S, P = 4, 12, len(SPECIES), len(PARAMETERS)
