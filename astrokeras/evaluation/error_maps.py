@@ -53,9 +53,12 @@ class ErrorMapTest:
         ]
         error = np.abs(logs[0] - logs[1]).mean(-1)
         for sums, (x, y), edges in zip(self.sums, self.pairs, self.edges, strict=True):
-            places = physical[valid][:, [x, y]].T
+            horizontal, vertical = physical[valid][:, [x, y]].T
             for total, weights in zip(sums, (error, None), strict=True):
-                total += np.histogram2d(*places, edges, weights=weights)[0]
+                found = np.histogram2d(
+                    horizontal, vertical, bins=list(edges), weights=weights
+                )
+                total += found[0]
         some = np.unique(np.linspace(0, steps - 1, SAMPLED).astype(int))
         self.sampled.append(physical[:, some][valid[:, some]])
 
