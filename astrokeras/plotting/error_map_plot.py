@@ -69,7 +69,9 @@ def plot_error_maps(maps: Sequence[ErrorMap]) -> Figure:
                     label_decades(axis)
         if not one.reliable.all():
             centres = [np.sqrt(x[1:] * x[:-1]) for x in one.edges]
-            upper.contourf(
+            for places, edges in zip(centres, one.edges, strict=True):
+                places[[0, -1]] = edges[[0, -1]]  # hatched up to the axes
+            hatches = upper.contourf(
                 *centres,
                 (~one.reliable).T.astype(float),
                 levels=[0.5, 1.5],
@@ -77,6 +79,7 @@ def plot_error_maps(maps: Sequence[ErrorMap]) -> Figure:
                 hatches=["///"],
                 zorder=2,
             )
+            hatches.set(edgecolor="0.6", linewidth=0)
         lower.set_xlabel(_typeset(one.labels[0]))
     age = f"{maps[0].years / 1e3:.3g} kyr"
     axes[0, 0].set_title(
