@@ -42,6 +42,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str | None = None,
+    calibrated: bool = True,
 ) -> Run:
     """Train the given stages and write the directory of the run.
 
@@ -54,6 +55,7 @@ def train(
         overwrite: Whether an existing run of this name may be replaced. It is kept in
             the folder until the new run is finished.
         device: `cpu` or `gpu`; by default a GPU if there is one.
+        calibrated: Whether the surrogate gets error bars and expected errors.
 
     Returns:
         The run.
@@ -87,9 +89,10 @@ def train(
         surrogate = _train_stages(config, cache, source, run, stages, resume, group)
         if group.is_chief:
             if run.surrogate.is_file():
-                from astrokeras.training.stages import calibrate_surrogate
+                if calibrated:
+                    from astrokeras.training.stages import calibrate_surrogate
 
-                calibrate_surrogate(config, source, run, surrogate)
+                    calibrate_surrogate(config, source, run, surrogate)
                 write_card(run)
             drop_aside(run.path)
     return run
