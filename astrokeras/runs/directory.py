@@ -12,7 +12,7 @@ from astrokeras.system.input_paths import check_input, refuse_unexpanded
 from astrokeras.system.old_names import (
     rename_configuration,
     rename_metrics,
-    rename_stage,
+    rename_recorded_stage,
 )
 from astrokeras.system.package_data import resource
 
@@ -85,7 +85,7 @@ def _rename_stages(provenance: dict[str, Any]) -> None:
     stages = provenance.get("stages")
     for stage in stages.values() if isinstance(stages, dict) else ():
         if isinstance(stage, dict) and isinstance(stage.get("settings"), dict):
-            stage["settings"] = rename_stage(stage["settings"])
+            stage["settings"] = rename_recorded_stage(stage["settings"])
 
 
 def run_folders() -> list[Path]:

@@ -54,6 +54,15 @@ def rename_stage(settings: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
+def rename_recorded_stage(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with which a stage was trained, under their new names.
+
+    Emulators that were trained before `members` was a key had a single one.
+    """
+    renamed = rename_stage(settings)
+    return {"members": 1} | renamed if "window" in renamed else renamed
+
+
 def rename_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return a whole configuration, nested dictionaries, under its new names.
 

@@ -25,7 +25,7 @@ from astrokeras.system.atomic_files import (
     write_arrays,
     write_text,
 )
-from astrokeras.system.old_names import rename_stage
+from astrokeras.system.old_names import rename_recorded_stage
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -136,7 +136,9 @@ class Checkpoint(keras.callbacks.Callback):
                 "--resume."
             )
         if isinstance(state["facts"].get("settings"), dict):
-            state["facts"]["settings"] = rename_stage(state["facts"]["settings"])
+            state["facts"]["settings"] = rename_recorded_stage(
+                state["facts"]["settings"]
+            )
         return state
 
     def _are_numbers(self, stored: list[Any]) -> bool:
