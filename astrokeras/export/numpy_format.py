@@ -14,7 +14,8 @@ from astrokeras.errors import InputError
 from astrokeras.export import numpy_runtime
 from astrokeras.export.export import Functions, describe
 from astrokeras.export.functions import NAMES, ExportedFunction
-from astrokeras.layers import rate_features
+from astrokeras.layers import exposure_features, rate_features
+from astrokeras.layers.exposure_features import ExposureFeatures
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.residual_cell import REACH, SLOPE, ResidualCell
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
@@ -32,6 +33,9 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
     weights |= _named("latents", emulator.latent_scaler)
     weights |= _autoencoder_weights(emulator.autoencoder)
     weights |= _named("drive", emulator.recurrence.drive)
+    if emulator.exposures:
+        weights["exposures/matrix"] = emulator.exposures.matrix
+        weights["exposures/constant"] = emulator.exposures.constant
     for number, cell in enumerate(emulator.recurrence.members):
         weights |= _cell_weights(f"cell_{number}", cell)
     architecture = _architecture(emulator) | {
@@ -115,6 +119,7 @@ def _architecture(emulator: Any) -> dict[str, Any]:
         "relaxing": [REACH, SLOPE] if cell.relaxing else None,
         "use_timestep": emulator.use_timestep,
         "rates": emulator.rates and _rate_settings(emulator.rates),
+        "exposures": emulator.exposures and _exposure_settings(emulator.exposures),
     }
 
 
@@ -132,3 +137,10 @@ def _rate_settings(layer: RateFeatures) -> dict[str, Any]:
     )
     constants = {name.lower(): getattr(rate_features, name) for name in names}
     return constants | {"units": layer.units}
+
+
+def _exposure_settings(layer: ExposureFeatures) -> dict[str, Any]:
+    """Return the constants of the exposure features."""
+    names = ("BLACK", "LARGEST_COLUMN", "H2_COLUMN", "H2_WIDTH", "LEVELS", "WIDTH")
+    constants = {name.lower(): getattr(exposure_features, name) for name in names}
+    return constants | {"curves": layer.curves}

@@ -18,14 +18,6 @@ import zipfile
 import numpy as np
 
 TINY, RIDGE = 1e-30, 1e-6
-OLD_NAMES = {
-    "step": "dt_range",
-    "duration": "t_max",
-    "box": "parameter_ranges",
-    "carry": "residual_decay_length",
-    "timed": "use_timestep",
-}
-"""Keys of exports by version 0.1.0, which this file reads alone and without imports."""
 _erf = np.vectorize(math.erf, otypes=["f8"])
 
 
@@ -211,9 +203,28 @@ class Surrogate:
         if self.settings["use_timestep"]:
             length = np.log10(years / self.about["dt_range"][0])[..., None]
             features += [0 * p, 0 * p, length]
+        if self.settings["exposures"]:
+            features += self._exposures(logs, years, self.settings["exposures"])
         if self.settings["rates"]:
             features += self._rates(logs, **self.settings["rates"])
         return np.concatenate(features, -1).astype("f4")
+
+    def _exposures(self, logs, years, of):
+        """Return the features of rates times intervals."""
+        columns = [logs, np.log10(years)[..., None]]
+        for name, i in of["curves"]:
+            log = logs[..., [i]]
+            if name == "extinction":
+                columns.append(np.minimum(10**log, of["black"]))
+            elif name == "inverse":
+                columns.append(10 ** -np.maximum(log, 0))
+            else:
+                x = 10 ** np.minimum(log, of["largest_column"]) / of["h2_column"]
+                wings = 0.035 / np.sqrt(1 + x) * np.exp(-8.5e-4 * np.sqrt(1 + x))
+                columns.append(np.log10(0.965 / (1 + x / of["h2_width"]) ** 2 + wings))
+        found = np.concatenate(columns, -1) @ self.weights["exposures/matrix"]
+        found = found + self.weights["exposures/constant"]
+        return [np.tanh((found - level) / of["width"]) for level in of["levels"]]
 
     @staticmethod
     def _rates(

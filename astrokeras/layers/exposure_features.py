@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 YEAR = 3.156e7
 """Seconds."""
+LN10 = math.log(10.0)
 FREEZE_OUT = 5e-18
 """cm^3 s^-1 K^-1/2, rate at which molecules hit grains, per H nucleus and root of the
 gas temperature; 1e9 yr at 1 cm^-3 and 40 K (Tielens 2005, *The Physics and Chemistry of
@@ -87,73 +88,86 @@ class ExposureFeatures(keras.layers.Layer):
         self.offset = np.asarray(offset, "float32")
         self.scale = np.asarray(scale, "float32")
         self.step = float(step)
+        self.curves: list[tuple[str, int]] = []
+        terms = self._terms()
+        rows = len(self.units) + 1 + len(self.curves)
+        self.matrix = np.zeros((rows, len(terms)), "float32")
+        self.constant = np.log10([rate * YEAR for rate, _ in terms]).astype("float32")
+        for column, (_, factors) in enumerate(terms):
+            for row, factor in factors.items():
+                self.matrix[row, column] = factor
+            self.matrix[len(self.units), column] = 1.0  # the time
         self.built = True
 
     @property
     def count(self) -> int:
         """Number of features of exposures."""
-        zeros = [np.zeros(1)] * len(self.units)
-        return len(LEVELS) * len(self.logarithms(zeros, np.zeros(1), np))
+        return len(LEVELS) * len(self.constant)
 
     def call(self, inputs: Any) -> Any:
         count = len(self.units)
         scale, offset = map(ops.convert_to_tensor, (self.scale, self.offset))
         logs = inputs[..., :count] * scale + offset
-        columns = [logs[..., i] for i in range(count)]
-        years = inputs[..., 3 * count] + math.log10(self.step)
-        exposures = self.logarithms(columns, years + math.log10(YEAR), ops)
-        if not exposures:
-            return inputs
-        stacked = ops.stack(exposures, axis=-1)
-        added = [ops.tanh((stacked - level) / WIDTH) for level in LEVELS]
+        time = inputs[..., 3 * count : 3 * count + 1] + math.log10(self.step)
+        exposures = self.exposures(logs, time, ops)
+        added = [ops.tanh((exposures - level) / WIDTH) for level in LEVELS]
         return ops.concatenate([inputs, *added], axis=-1)
 
-    def logarithms(self, logs: Sequence[Any], time: Any, xp: Any) -> list[Any]:
-        """Return the logarithms of the exposures, each of the shape of `time`.
+    def exposures(self, logs: Any, time: Any, xp: Any) -> Any:
+        """Return the logarithms of the exposures, `(..., exposures)`.
+
+        They are linear in the logarithms of parameters and time, and in curves of some
+        parameters.
 
         Args:
-            logs: log10 of the parameters, `(...)` each.
-            time: log10 of the interval in seconds, `(...)`.
+            logs: log10 of the parameters, `(..., P)`.
+            time: log10 of the interval in years, `(..., 1)`.
             xp: NumPy or `keras.ops`.
         """
-        found: list[Any] = []
+        columns = [logs, time]
+        columns += [CURVES[name](logs[..., i : i + 1], xp) for name, i in self.curves]
+        return xp.matmul(xp.concatenate(columns, axis=-1), self.matrix) + self.constant
 
-        def add(rate: float, *terms: Any) -> None:
-            found.append(sum(terms) + (math.log10(rate) + time))
-
-        density = self._find(logs, "cm^-3")
-        gas = self._find(logs, "K")
-        dust = self._find(logs, "K", "dust") if gas is not None else None
-        dust = gas if dust is None else dust
-        if density is not None and gas is not None:
-            add(FREEZE_OUT, density, 0.5 * gas)
+    def _terms(self) -> list[tuple[float, dict[int, float]]]:
+        """Return the rate and the factors of each exposure, by row of the matrix."""
+        terms: list[tuple[float, dict[int, float]]] = []
+        density, gas = self._find("cm^-3"), self._find("K")
+        ionisation = self._find("s^-1")
+        field, extinction = self._find("Habing"), self._find("mag")
+        dust, column = self._find("K", "dust"), self._find("cm^-2", "NH2")
+        ice = gas if dust is None else dust
         if density is not None:
-            add(ION_MOLECULE, density)
-        ionisation = self._find(logs, "s^-1")
+            terms.append((ION_MOLECULE, {density: 1.0}))
+            if gas is not None:
+                terms.append((FREEZE_OUT, {density: 1.0, gas: 0.5}))
         if ionisation is not None:
-            add(IONISATION, ionisation)
-            add(IONISATION * SECONDARY, ionisation)
-        field, extinction = self._find(logs, "Habing"), self._find(logs, "mag")
+            terms.append((IONISATION, {ionisation: 1.0}))
+            terms.append((IONISATION * SECONDARY, {ionisation: 1.0}))
         if field is not None and extinction is not None:
-            depth = -xp.power(10.0, xp.minimum(extinction, math.log10(BLACK)))
-            depth = depth / math.log(10.0)
+            depth = self._curve("extinction", extinction)
             for rate, shield in PHOTOREACTIONS:
-                add(rate, field, shield * depth)
-            column = self._find(logs, "cm^-2", "NH2")
+                terms.append((rate, {field: 1.0, depth: -shield / LN10}))
             if column is not None:
                 rate, shield = H2_DISSOCIATION
-                add(rate, field, shield * depth, _shielding(column, xp))
-        if dust is not None:
-            inverse = xp.power(10.0, -xp.maximum(dust, 0.0)) / math.log(10.0)
-            for energy in BINDING:
-                add(ATTEMPTS, -energy * inverse)
-        return found
+                own = self._curve("shielding", column)
+                terms.append((rate, {field: 1.0, depth: -shield / LN10, own: 1.0}))
+        if ice is not None:
+            inverse = self._curve("inverse", ice)
+            terms += [(ATTEMPTS, {inverse: -energy / LN10}) for energy in BINDING]
+        return terms
 
-    def _find(self, logs: Sequence[Any], unit: str, name: str = "") -> Any:
+    def _curve(self, name: str, parameter: int) -> int:
+        """Add a curve of a parameter, and return its row in the matrix."""
+        self.curves.append((name, parameter))
+        return len(self.units) + len(self.curves)
+
+    def _find(self, unit: str, name: str = "") -> int | None:
         """Return the first parameter whose unit ends so and whose name holds `name`."""
-        for log, own, parameter in zip(logs, self.units, self.parameters, strict=True):
+        for i, (own, parameter) in enumerate(
+            zip(self.units, self.parameters, strict=True)
+        ):
             if own.endswith(unit) and name.lower() in parameter.lower():
-                return log
+                return i
         return None
 
     @property
@@ -171,10 +185,23 @@ class ExposureFeatures(keras.layers.Layer):
         return super().get_config() | self.arguments
 
 
-def _shielding(column: Any, xp: Any) -> Any:
-    """Return log10 of the self-shielding of H2 of a log10 column, cm^-2."""
-    bounded = xp.minimum(column, LARGEST_COLUMN)
-    x = xp.power(10.0, bounded - math.log10(H2_COLUMN))
+def _extinction(log: Any, xp: Any) -> Any:
+    """Return the extinction, mag."""
+    return xp.power(10.0, xp.minimum(log, math.log10(BLACK)))
+
+
+def _inverse(log: Any, xp: Any) -> Any:
+    """Return the inverse of a temperature, 1 / K."""
+    return xp.power(10.0, -xp.maximum(log, 0.0))
+
+
+def _shielding(log: Any, xp: Any) -> Any:
+    """Return log10 of the self-shielding of H2 by a column, cm^-2."""
+    x = xp.power(10.0, xp.minimum(log, LARGEST_COLUMN) - math.log10(H2_COLUMN))
     depth = xp.sqrt(1.0 + x)
     wings = 0.035 / depth * xp.exp(-8.5e-4 * depth)
     return xp.log10(0.965 / xp.square(1.0 + x / H2_WIDTH) + wings)
+
+
+CURVES = {"extinction": _extinction, "inverse": _inverse, "shielding": _shielding}
+"""Functions of a parameter's logarithm in which exposures are linear."""

@@ -43,7 +43,7 @@ class Trust(keras.layers.Layer):
 
     The expected error of a state (mean over species, dex) is a log-linear model of the
     distances of the state and of earlier states to the nearest training state, the
-    parameters, the elapsed time and the spread of an ensemble. The half-width of a
+    parameters, the elapsed time and the spread of the members. The half-width of a
     species' interval is a multiple of the expected error. Both are calibrated on
     held-out simulations, see `training.calibration`.
 
@@ -157,7 +157,7 @@ class Trust(keras.layers.Layer):
         Args:
             positions: Positions of states 1 to T, `(N, T, L + P)`.
             elapsed: Years since state 0, `(N, T)`.
-            spread: Spread of an ensemble, dex, `(N, T)`.
+            spread: Spread of the emulator's members, `(N, T)`.
 
         Returns:
             Features `(N, T, F)`, and the largest distances so far in parameters alone

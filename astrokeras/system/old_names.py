@@ -57,10 +57,12 @@ def rename_stage(settings: Mapping[str, Any]) -> dict[str, Any]:
 def rename_recorded_stage(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings with which a stage was trained, under their new names.
 
-    Emulators that were trained before `members` was a key had a single one.
+    Emulators that were trained before `members` and `exposures` were keys had a single
+    member and no exposures.
     """
     renamed = rename_stage(settings)
-    return {"members": 1} | renamed if "window" in renamed else renamed
+    younger = {"members": 1, "exposures": False}
+    return younger | renamed if "window" in renamed else renamed
 
 
 def rename_configuration(configuration: Mapping[str, Any]) -> dict[str, Any]:

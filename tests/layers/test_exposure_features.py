@@ -35,8 +35,8 @@ def exposures():
     x = column / 5e14
     shielding = 0.965 / (1 + x / 3) ** 2
     shielding += 0.035 / (1 + x) ** 0.5 * math.exp(-8.5e-4 * (1 + x) ** 0.5)
-    yield 5e-18 * n * gas**0.5 * time
     yield 1e-18 * n * time
+    yield 5e-18 * n * gas**0.5 * time
     yield 1.3e-17 * zeta * time
     yield 1.3e-13 * zeta * time
     yield 1e-10 * field * math.exp(-1.8 * extinction) * time

@@ -79,6 +79,9 @@ def make_projection(rng, members=1):
     }
     units = ("K", "Habing", "mag")
     cell["rates"] = {"units": units, "offset": np.zeros(P), "scale": np.ones(P)}
+    if members > 1:  # as in the preset `ism`
+        named = {"parameters": PARAMETERS, "step": 10.0}
+        cell["exposures"] = cell["rates"] | named
     emulator = Emulator(coder, P, (7, 5), name="emulator", **cell)
     emulator.build()
     for weight in emulator.trainable_weights:
