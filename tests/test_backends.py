@@ -32,7 +32,7 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-class Member:
+class EmulatorReference:
     """What an emulator of the shipped variant computes, written without Keras."""
 
     def __init__(self, emulator):
@@ -74,12 +74,10 @@ class Member:
 
 
 class Reference:
-    """The shipped surrogate, of one emulator or several, written without Keras."""
+    """The shipped surrogate, of a single cell, written without Keras."""
 
     def __init__(self, surrogate):
-        emulator = surrogate.emulator
-        emulators = getattr(emulator, "members", [emulator])
-        self.members = [Member(one) for one in emulators]
+        self.emulator = EmulatorReference(surrogate.emulator)
         self.offset, self.scale = map(value, surrogate.parameter_scaler.weights[:2])
         self.atoms = surrogate.stoichiometry
         low, high = to_scaled(surrogate.metadata.species_ranges)
@@ -87,26 +85,15 @@ class Reference:
         self.high = np.minimum(high + RANGE_DEX / 20, 1)
         self.residual_decay_length = surrogate.residual_decay_length
 
-    def each(self, latents):
-        parts = np.split(latents, len(self.members), axis=-1)
-        return zip(self.members, parts, strict=True)
-
-    def encode(self, scaled):
-        return np.concatenate([one.encode(scaled) for one in self.members], -1)
-
-    def decode(self, latents):
-        return np.mean([one.decode(z) for one, z in self.each(latents)], axis=0)
-
     def abundances(self, latents, kept):
-        scaled = np.clip(self.decode(latents) + kept, self.low, self.high)
+        scaled = np.clip(self.emulator.decode(latents) + kept, self.low, self.high)
         return 10 ** (20 * (scaled - 1))
 
     def step(self, latents, physical):
         """One interval of the shortest length, parameters held."""
         p = (np.log10(physical) - self.offset) / self.scale
         told = [p, 0 * p, 0 * p, 0 * p[:, :1], self.rates(physical.astype("f8"))]
-        told = np.concatenate(told, axis=-1)
-        return np.concatenate([one.step(z, told) for one, z in self.each(latents)], -1)
+        return self.emulator.step(latents, np.concatenate(told, axis=-1))
 
     def rates(self, physical):
         """What docs/models.md says of temperature, extinction and field."""
@@ -157,7 +144,7 @@ def test_encode_decode_and_step_agree(surrogate, reference, tracers):
 
     state = tracers.abundances[:, 100]
     scaled = to_scaled(state)
-    latents = reference.encode(scaled)
+    latents = reference.emulator.encode(scaled)
     physical = tracers.physical[:, 100]
     emulator = surrogate.emulator
 
@@ -168,7 +155,7 @@ def test_encode_decode_and_step_agree(surrogate, reference, tracers):
     stepped, _ = emulator.rollout(latents.astype("f4"), told)
 
     np.testing.assert_allclose(encoded, latents, rtol=SCALED, atol=SCALED)
-    np.testing.assert_allclose(decoded, reference.decode(latents), atol=SCALED)
+    np.testing.assert_allclose(decoded, reference.emulator.decode(latents), atol=SCALED)
     expected = reference.step(latents, physical.astype("f8"))
     stepped = ops.convert_to_numpy(stepped)[:, 0]
     np.testing.assert_allclose(stepped, expected, rtol=SCALED, atol=SCALED)
@@ -178,8 +165,9 @@ def test_every_state_of_a_long_rollout_agrees(surrogate, reference, tracers):
     rolled = surrogate.emulate(tracers.abundances[:, 0], tracers.physical, tracers.time)
 
     scaled = to_scaled(tracers.abundances[:, 0])
-    latents = reference.encode(scaled)
-    missed, path = scaled - reference.decode(latents), np.zeros((len(latents), 1))
+    latents = reference.emulator.encode(scaled)
+    missed = scaled - reference.emulator.decode(latents)
+    path = np.zeros((len(latents), 1))
     totals = tracers.abundances[:, 0].astype("f8") @ surrogate.stoichiometry
     for t in range(tracers.physical.shape[1]):
         before = latents

@@ -17,6 +17,7 @@ from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.layers.annealed_noise import AnnealedDropout, LatentNoise
 from astrokeras.layers.consensus_cell import ConsensusCell
 from astrokeras.layers.conservation import Conservation
+from astrokeras.layers.exposure_features import ExposureFeatures
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.recurrence import Recurrence
 from astrokeras.layers.residual_cell import ResidualCell
@@ -57,6 +58,8 @@ def make_cases():
     scaler = AffineScaler(5, log=True)
     scaler.set_scales(np.arange(5), np.arange(1, 6))
     rates = RateFeatures(("K", "Habing", "mag"), [1, 0, 0], [0.5, 1, 1])
+    gas = {"parameters": ("Density", "gasTemp"), "units": ("cm^-3", "K"), "step": 1.0}
+    exposures = ExposureFeatures(**gas, offset=[4, 1], scale=[1, 1])
     dense = randomised(ReversibleDense(4), (None, 5))
     cell = ResidualCell(3, (6,), "gelu", relaxing=True, bounds=[[-2] * 3, [2] * 3])
     cell = randomised(cell, (None, 6))
@@ -92,6 +95,7 @@ def make_cases():
             LOGS / 10,
         ),
         "RateFeatures": (rates, rng.uniform(0.1, 0.5, (2, 3))),
+        "ExposureFeatures": (exposures, rng.uniform(0.1, 0.5, (2, 7))),
         "ReversibleDense": (dense, LOGS),
         "ReversibleDense back": (lambda u: dense(u, reverse=True), LOGS[:, :4]),
         "ResidualCell": (

@@ -76,7 +76,7 @@ def test_the_schedule_is_that_of_a_fine_tuning_unless_another_is_chosen():
 
 
 def test_the_error_on_the_new_gas_falls(run, former):
-    assert error(astrokeras.load(run.path)) < 0.9 * error(former)
+    assert error(astrokeras.load(run.path)) < 0.97 * error(former)
 
 
 def test_scales_and_architecture_are_those_of_the_former_surrogate(run, former):
@@ -221,7 +221,6 @@ def convert(path):
     [
         (None, ["from=graw"], "graw: no such run .*did you mean 'grav'"),
         (None, ["from=grav"], "'species' differs from the surrogate's 333"),
-        (None, ["ensemble_size=2"], "ensemble_size is 2, and from is"),
         (rename("species", "OH", "NH"), [], "lacks 1 .OH. and has besides 1 .NH"),
         (
             rename("parameters", "Av", "zeta"),
