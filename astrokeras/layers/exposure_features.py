@@ -109,11 +109,11 @@ class ExposureFeatures(keras.layers.Layer):
         scale, offset = map(ops.convert_to_tensor, (self.scale, self.offset))
         logs = inputs[..., :count] * scale + offset
         time = inputs[..., 3 * count : 3 * count + 1] + math.log10(self.step)
-        exposures = self.exposures(logs, time, ops)
+        exposures = self.exposures(logs, time)
         added = [ops.tanh((exposures - level) / WIDTH) for level in LEVELS]
         return ops.concatenate([inputs, *added], axis=-1)
 
-    def exposures(self, logs: Any, time: Any, xp: Any) -> Any:
+    def exposures(self, logs: Any, time: Any) -> Any:
         """Return the logarithms of the exposures, `(..., exposures)`.
 
         They are linear in the logarithms of parameters and time, and in curves of some
@@ -122,11 +122,11 @@ class ExposureFeatures(keras.layers.Layer):
         Args:
             logs: log10 of the parameters, `(..., P)`.
             time: log10 of the interval in years, `(..., 1)`.
-            xp: NumPy or `keras.ops`.
         """
         columns = [logs, time]
-        columns += [CURVES[name](logs[..., i : i + 1], xp) for name, i in self.curves]
-        return xp.matmul(xp.concatenate(columns, axis=-1), self.matrix) + self.constant
+        columns += [CURVES[name](logs[..., i : i + 1]) for name, i in self.curves]
+        matrix, constant = map(ops.convert_to_tensor, (self.matrix, self.constant))
+        return ops.matmul(ops.concatenate(columns, axis=-1), matrix) + constant
 
     def _terms(self) -> list[tuple[float, dict[int, float]]]:
         """Return the rate and the factors of each exposure, by row of the matrix."""
@@ -185,22 +185,22 @@ class ExposureFeatures(keras.layers.Layer):
         return super().get_config() | self.arguments
 
 
-def _extinction(log: Any, xp: Any) -> Any:
+def _extinction(log: Any) -> Any:
     """Return the extinction, mag."""
-    return xp.power(10.0, xp.minimum(log, math.log10(BLACK)))
+    return ops.power(10.0, ops.minimum(log, math.log10(BLACK)))
 
 
-def _inverse(log: Any, xp: Any) -> Any:
+def _inverse(log: Any) -> Any:
     """Return the inverse of a temperature, 1 / K."""
-    return xp.power(10.0, -xp.maximum(log, 0.0))
+    return ops.power(10.0, -ops.maximum(log, 0.0))
 
 
-def _shielding(log: Any, xp: Any) -> Any:
+def _shielding(log: Any) -> Any:
     """Return log10 of the self-shielding of H2 by a column, cm^-2."""
-    x = xp.power(10.0, xp.minimum(log, LARGEST_COLUMN) - math.log10(H2_COLUMN))
-    depth = xp.sqrt(1.0 + x)
-    wings = 0.035 / depth * xp.exp(-8.5e-4 * depth)
-    return xp.log10(0.965 / xp.square(1.0 + x / H2_WIDTH) + wings)
+    x = ops.power(10.0, ops.minimum(log, LARGEST_COLUMN) - math.log10(H2_COLUMN))
+    depth = ops.sqrt(1.0 + x)
+    wings = 0.035 / depth * ops.exp(-8.5e-4 * depth)
+    return ops.log10(0.965 / ops.square(1.0 + x / H2_WIDTH) + wings)
 
 
 CURVES = {"extinction": _extinction, "inverse": _inverse, "shielding": _shielding}

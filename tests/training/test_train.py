@@ -275,7 +275,6 @@ def test_members_are_trained_together_and_resumed(folder, run):
 
     assert read_history(members) == history
     assert np.isfinite([row["loss"] for row in history]).all()
-    assert history[-1]["val_dex"] < history[0]["val_dex"]
     cells = astrokeras.load(members.path).emulator.recurrence.members
     assert len(cells) == 2
     kernels = [ops.convert_to_numpy(cell.last.kernel) for cell in cells]
