@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import EvaluationContext, Prediction
 from astrokeras.models.status import UNRELIABLE, Status, is_reliable
@@ -48,7 +48,7 @@ class ErrorMapTest:
         steps = physical.shape[1]
         valid = np.arange(1, steps + 1) < block.length[:, None]
         logs = [
-            np.log10(np.maximum(x[:, 1:][valid], FLOOR))
+            log10_abundances(x[:, 1:][valid])
             for x in (prediction.abundances, block.abundances)
         ]
         error = np.abs(logs[0] - logs[1]).mean(-1)
@@ -120,7 +120,7 @@ class ErrorMapTest:
 def static_gas(
     sampled: np.ndarray, pair: tuple[int, int], edges: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """Return parameters of gas at the centres of the cells.
+    """Return the parameters of static gas at the centres of the cells.
 
     Parameters other than the pair are the medians of the sampled states that are
     nearest in the logarithms of the pair.

@@ -9,8 +9,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-YEAR = 3.156e7
-"""Seconds."""
+from astrokeras.data.tracers.units import YEAR
+from astrokeras.layers.rate_features import BLACK
+
 LN10 = math.log(10.0)
 FREEZE_OUT = 5e-18
 """cm^3 s^-1 K^-1/2, rate at which molecules hit grains, per H nucleus and root of the
@@ -39,8 +40,6 @@ LEVELS = (-2.0, 0.0, 2.0)
 """Logarithms of exposures at which the features change sign."""
 WIDTH = 1.5
 """Width of this change, dex."""
-BLACK = 100.0
-"""Mag, above which no light is left."""
 LARGEST_COLUMN = 24.0
 """log10 of the column of H2 above which its shielding is constant, cm^-2."""
 
@@ -162,7 +161,7 @@ class ExposureFeatures(keras.layers.Layer):
         return len(self.units) + len(self.curves)
 
     def _find(self, unit: str, name: str = "") -> int | None:
-        """Return the first parameter whose unit ends so and whose name holds `name`."""
+        """Return the index of the first parameter with a unit and a part of a name."""
         for i, (own, parameter) in enumerate(
             zip(self.units, self.parameters, strict=True)
         ):

@@ -26,9 +26,9 @@ SHIELDS = (0.7, 1.8, 3.0)
 DARK = 1e-4
 """Habing, the field below which most photons are due to cosmic rays."""
 OPAQUE = 8.0
-"""Mag, above which the feature of the extinction itself is constant."""
+"""Extinction above which its own feature is constant, mag."""
 BLACK = 100.0
-"""Mag, above which no light is left."""
+"""Extinction above which no light is left, mag."""
 
 
 class RateFeatures(keras.layers.Layer):

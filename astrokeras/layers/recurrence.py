@@ -48,7 +48,7 @@ class Recurrence(keras.layers.Layer):
 
     @property
     def members(self) -> list[ResidualCell]:
-        """The residual cells: the members, or the only one."""
+        """All residual cells: the members of a consensus, or a single cell."""
         return getattr(self.cell, "members", [self.cell])
 
     def build(self, initial_shape: Any, features_shape: Any) -> None:

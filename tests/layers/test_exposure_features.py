@@ -31,7 +31,7 @@ def features(gas, years=YEARS):
 def exposures():
     """Expected events in the interval, in the order of the layer."""
     n, field, extinction, gas, dust, zeta, column = GAS
-    time = YEARS * 3.156e7
+    time = YEARS * 3.15576e7
     x = column / 5e14
     shielding = 0.965 / (1 + x / 3) ** 2
     shielding += 0.035 / (1 + x) ** 0.5 * math.exp(-8.5e-4 * (1 + x) ** 0.5)

@@ -25,7 +25,7 @@ NEW = 10, 2  # simulations, and tracers of each
 
 
 def new_tracers():
-    """Denser gas of shorter intervals than that of the former surrogate."""
+    """Return tracers of denser gas, in shorter intervals, than the former ones."""
     tracers = make_tracers(*NEW, seed=5)
     tracers.time *= INTERVAL / 100
     tracers.physical[..., 0] *= 100
