@@ -1,6 +1,5 @@
 """Trust model: expected errors and error bars of the states of a rollout."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.layers.nearest import nearest, running_largest
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 from astrokeras.system.old_names import TRUST, rename_keys
@@ -16,14 +16,15 @@ NORMAL = 1.6448536
 """Half-width of the 90 % interval of a normal distribution, in sigma."""
 SMALL = 0.01
 """Added to distances and spreads before their logarithms."""
-BLOCK = 4096
-"""States whose distances are computed at once."""
 PARAMETER_DEX = 0.1
 """Distance of a parameter from its range, dex, that is still reliable."""
 TOTALS_DEX = 0.02
 """Distance of an element total from its trained range, dex, that is still reliable."""
 UNREPAIRED = 1e-5
 """Relative error of a conserved element total that is still reliable."""
+CARRIED = ("age", "far_setting", "far_state", "mean_state")
+"""Numbers that a step takes and returns: years since state 0, the largest distances so
+far, and the mean distance of states so far, weighted by time."""
 RISKS = (
     "expected_error",
     "parameters",
@@ -55,8 +56,9 @@ class Trust(keras.layers.Layer):
     conservation could not restore relative to 1e-5. A distance or an excursion counts
     for the rest of the rollout. A state with a risk above 1 is not reliable.
 
-    All methods use NumPy on a rollout's latents and agree on every backend. The fitted
-    numbers are weights, so that the model file holds them.
+    Expected errors are functions of the state, its parameters, the interval and the
+    four `CARRIED` numbers, so that a code which steps cells one interval at a time has
+    them too. The fitted numbers are weights, so that the model file holds them.
 
     Args:
         latents: Number of latents.
@@ -121,69 +123,89 @@ class Trust(keras.layers.Layer):
         """Return fitted numbers by name."""
         return np.asarray(ops.convert_to_numpy(self.numbers[name]))
 
-    def positions(self, latents: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+    def call(
+        self, latents: Any, scaled: Any, years: Any, spread: Any, carried: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Return the expected errors of a rollout, and what speaks against its states.
+
+        Args:
+            latents: Of states 1 to T, `(N, T, L)`.
+            scaled: Scaled parameters of the intervals, `(N, T, P)`.
+            years: Length of the intervals, `(N, T)`.
+            spread: Spread of the emulator's members, `(N, T)`.
+            carried: What an earlier call returned, `(N, 4)`, to go on from its last
+                state; `None` at state 0.
+
+        Returns:
+            Expected errors, dex, `(N, T)`; the largest distances so far in parameters
+            alone and in latents and parameters, `(N, T, 2)`; and the `CARRIED` numbers
+            of the last state, `(N, 4)`.
+        """
+        positions = self.positions(latents, scaled)
+        features, far, carried = self.features(positions, years, spread, carried)
+        return self.expected_error(features), far, carried
+
+    def positions(self, latents: Any, scaled: Any) -> Any:
         """Return positions of states, `(..., L + P)`; the last P depend on parameters.
 
         Args:
             latents: `(..., L)`.
             scaled: Scaled parameters, `(..., P)`.
         """
-        state = (latents - self.value("latent_offset")) / self.value("latent_scale")
-        setting = (scaled - self.value("centre")) @ self.value("whitening")
-        return np.concatenate([state, setting], axis=-1).astype("float32")
+        numbers = self.numbers
+        state = (latents - numbers["latent_offset"]) / numbers["latent_scale"]
+        return ops.concatenate([state, self.settings(scaled)], axis=-1)
 
-    def distances(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return distances to the nearest reference, in parameters alone and in all."""
-        setting = positions[..., self.latents :]
-        return (
-            nearest(setting, self.value("settings")),
-            nearest(positions, self.value("states")),
-        )
+    def settings(self, scaled: Any) -> Any:
+        """Return the part of the positions that depends on parameters, `(..., P)`."""
+        centred = scaled - self.numbers["centre"]
+        return ops.matmul(centred, self.numbers["whitening"])
 
-    def distance_of_parameters(self, scaled: np.ndarray) -> np.ndarray:
+    def far_settings(self, scaled: Any) -> Any:
         """Return the largest distance so far of scaled parameters, `(N, T)`."""
-        setting = (scaled - self.value("centre")) @ self.value("whitening")
-        far = nearest(setting.astype("float32"), self.value("settings"))
-        return np.maximum.accumulate(far, axis=1)
+        return running_largest(nearest(self.settings(scaled), self.numbers["settings"]))
 
     def features(
-        self,
-        positions: np.ndarray,
-        elapsed: np.ndarray,
-        spread: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return features of the expected error, and the largest distances so far.
+        self, positions: Any, years: Any, spread: Any, carried: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Return features of the expected error, the largest distances, and `CARRIED`.
 
         Args:
             positions: Positions of states 1 to T, `(N, T, L + P)`.
-            elapsed: Years since state 0, `(N, T)`.
+            years: Length of the intervals, `(N, T)`.
             spread: Spread of the emulator's members, `(N, T)`.
+            carried: As in `call`.
 
         Returns:
-            Features `(N, T, F)`, and the largest distances so far in parameters alone
-            and in latents and parameters, `(N, T)` each.
+            Features `(N, T, F)`, the largest distances so far `(N, T, 2)` and the
+            carried numbers of the last state `(N, 4)`.
         """
-        setting, state = self.distances(positions)
-        far_setting = np.maximum.accumulate(setting, axis=1)
-        far_state = np.maximum.accumulate(state, axis=1)
-        years = np.diff(elapsed, axis=1, prepend=0.0)
-        mean_state = np.cumsum(state * years, axis=1) / np.maximum(elapsed, 1e-30)
-        amounts = (setting, far_setting, state, far_state, mean_state, spread)
-        where = positions[..., self.latents :] * 2.0
-        columns = [
-            np.ones_like(state),
-            np.log(np.maximum(elapsed, 1.0)),
-            *(np.log(amount + SMALL) for amount in amounts),
-            *np.moveaxis(where, -1, 0),
-            *np.moveaxis(np.square(where), -1, 0),
-        ]
-        return np.stack(columns, axis=-1), far_setting, far_state
+        if carried is None:
+            carried = ops.zeros_like(positions[:, 0, :1]) * ops.zeros((len(CARRIED),))
+        age, far_setting, far_state, mean = ops.split(carried, len(CARRIED), axis=1)
+        where = positions[..., self.latents :]
+        setting = nearest(where, self.numbers["settings"])
+        state = nearest(positions, self.numbers["states"])
+        far_setting = ops.maximum(running_largest(setting), far_setting)
+        far_state = ops.maximum(running_largest(state), far_state)
+        elapsed = age + ops.cumsum(years, axis=1)
+        amount = age * mean + ops.cumsum(state * years, axis=1)
+        mean = amount / ops.maximum(elapsed, 1e-30)
+        columns = [ops.ones_like(state), ops.log(ops.maximum(elapsed, 1.0))]
+        for distance in (setting, far_setting, state, far_state, mean, spread):
+            columns.append(ops.log(distance + SMALL))
+        features = ops.concatenate(
+            [ops.stack(columns, axis=-1), 2.0 * where, ops.square(2.0 * where)], axis=-1
+        )
+        latest = [elapsed, far_setting, far_state, mean]
+        carried = ops.stack([each[:, -1] for each in latest], axis=-1)
+        return features, ops.stack([far_setting, far_state], axis=-1), carried
 
-    def expected_error(self, features: np.ndarray) -> np.ndarray:
+    def expected_error(self, features: Any) -> Any:
         """Return the expected mean error of states, dex, `(..., F)` to `(...)`."""
-        low, high = self.value("error_range")
-        logarithm = features @ self.value("coefficients").astype("f8")
-        return np.exp(np.clip(logarithm, np.log(low), np.log(high)))
+        low, high = ops.unstack(ops.log(self.numbers["error_range"]))
+        logarithm = ops.matmul(features, self.numbers["coefficients"])
+        return ops.exp(ops.clip(logarithm, low, high))
 
     def sigma(self, expected: np.ndarray) -> np.ndarray:
         """Return each species' error bar, dex, `(...)` to `(..., S)`.
@@ -253,30 +275,3 @@ class Trust(keras.layers.Layer):
 def feature_count(parameters: int) -> int:
     """Return the number of features of the expected error."""
     return 8 + 2 * parameters
-
-
-def nearest(points: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Return the distance to the nearest reference, `(..., D)` to `(...)`."""
-    rows = points.reshape(-1, points.shape[-1])
-    square = np.square(references).sum(1)
-    found = np.full(len(rows), np.nan, "float32")
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        least = (square - 2.0 * block @ references.T).min(1)
-        found[start : start + BLOCK] = least + np.square(block).sum(1)
-    return np.sqrt(np.maximum(found, 0.0)).reshape(points.shape[:-1])
-
-
-def spread_out(points: np.ndarray, count: int) -> Sequence[int]:
-    """Return indices of points that cover all, each the farthest from earlier ones.
-
-    Gonzalez 1985, Theoretical Computer Science 38, 293.
-    """
-    distance = np.full(len(points), np.inf, "float32")
-    chosen = [0]
-    for _ in range(1, min(count, len(points))):
-        step = np.square(points - points[chosen[-1]]).sum(1)
-        distance = np.minimum(distance, step)
-        chosen.append(int(distance.argmax()))
-    # Too few points are repeated, since the shape of the weight is fixed.
-    return np.resize(chosen, count).tolist()

@@ -9,6 +9,7 @@ import numpy as np
 
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
+from astrokeras.layers.trust_model import feature_count
 from astrokeras.models.compiled_functions import equal_batches
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
@@ -201,9 +202,10 @@ def _roll_out(
         if not requested.reliability:
             return None, None, None
         # There is nothing to roll out, but state 0 is assessed.
-        latents = np.zeros((len(inputs[0]), 0, surrogate.emulator.latents), "float32")
-        empty = np.zeros((len(latents), 0), "float32")
-        return None, None, assess_trust(surrogate, *inputs, latents, empty, empty)
+        width = feature_count(len(surrogate.parameter_names))
+        empty = np.zeros((len(inputs[0]), 0, width), "float32")
+        known = empty, empty[..., :2], empty[..., 0]
+        return None, None, assess_trust(surrogate, *inputs, *known)
     # PyTorch cannot reduce an empty axis: for state 0 alone, state 1 is decoded too.
     decoded = index if index.size else np.zeros(1, "int32")
     abundances, *for_trust, violation = surrogate.functions.rollout(
@@ -215,10 +217,10 @@ def _roll_out(
     )
     if not requested.reliability:
         return abundances, violation, None
-    latents, spread = for_trust
+    _, features, far = for_trust
     unrepaired = np.zeros(inputs[2].shape, "float32")
     unrepaired[:, decoded] = violation
-    assessment = assess_trust(surrogate, *inputs, latents, spread, unrepaired)
+    assessment = assess_trust(surrogate, *inputs, features, far, unrepaired)
     return abundances[:, : index.size], violation[:, : index.size], assessment
 
 

@@ -83,13 +83,12 @@ class CompiledFunctions:
             states: Requested states, 0 for state 1, (K,); `None` for all T.
             columns: Columns of the requested species; `None` for all.
             conserve: Whether all states have the element totals of state 0.
-            for_trust: Whether the inputs of the trust model are returned too.
+            for_trust: Whether what the trust model knows is returned too.
 
         Returns:
             Abundances (N, K, columns) and the violation (N, K), see
-            `PhysicalEmulator.physical_violation`. With `for_trust`, the latents of all
-            later states (N, T, L) and the spread of the emulator's members (N, T) come
-            between the two.
+            `PhysicalEmulator.physical_violation`. With `for_trust`, positions, features
+            and largest distances of all later states come between the two, see `Trust`.
         """
         model = self.model
 
@@ -108,12 +107,25 @@ class CompiledFunctions:
                 abundances = keras.ops.take(abundances, _array(columns), axis=-1)
             if not for_trust:
                 return abundances, violation
-            return abundances, all_latents, spread, violation
+            scaled = model.parameter_scaler(p if len(p.shape) == 3 else p[:, :, 0])
+            positions = model.trust.positions(all_latents, scaled)
+            features, far, _ = model.trust.features(positions, t, spread)
+            return abundances, positions, features, far, violation
 
         inputs = (initial, physical, years) + (() if states is None else (states,))
         # TensorFlow fails on an argument that has had two ranks.
         key = ("rollout", columns, states is None, conserve, for_trust, physical.ndim)
         return self._run(key, rollout, *inputs)
+
+    def far_settings(self, physical: np.ndarray) -> np.ndarray:
+        """Return the largest distances so far of parameters from training, (N, T)."""
+        model = self.model
+
+        def far_settings(p: Any) -> Any:
+            return model.trust.far_settings(model.parameter_scaler(p))
+
+        mean = physical if physical.ndim == 3 else physical[:, :, 0]
+        return self._run("far_settings", far_settings, mean)
 
     def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
         with self.lock:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from keras import ops
 
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
@@ -39,8 +40,8 @@ def assess_trust(
     initial: np.ndarray,
     physical: np.ndarray,
     years: np.ndarray,
-    latents: np.ndarray,
-    spread: np.ndarray,
+    features: np.ndarray,
+    far: np.ndarray,
     unrepaired: np.ndarray,
 ) -> TrustAssessment:
     """Return the trust assessment of rollouts of a calibrated surrogate.
@@ -50,25 +51,20 @@ def assess_trust(
         initial: Abundances of state 0, (N, S).
         physical: Parameters, (N, T, P) or (N, T, 3, P).
         years: Length of the intervals, (N, T).
-        latents: Of states 1 to T, (N, T, L).
-        spread: Of the emulator's members, (N, T).
+        features: Of the expected error of states 1 to T, (N, T, F), see `Trust`.
+        far: Their largest distances so far, (N, T, 2).
         unrepaired: Largest relative error of a conserved element total, (N, T).
     """
     trust, metadata = surrogate.trust, surrogate.metadata
-    features, far_setting, far_state = trust.features(
-        trust.positions(latents, scale_parameters(surrogate, physical)),
-        np.cumsum(years, axis=1),
-        spread,
-    )
-    expected = trust.expected_error(features)
+    expected = ops.convert_to_numpy(trust.expected_error(features))
     elapsed = np.cumsum(years, axis=1) / metadata.t_max
     excess = metadata.parameter_excess(physical)
     if excess.ndim == 4:
         excess = excess.max(2)
     risks = trust.risks(
         expected,
-        far_setting,
-        far_state,
+        far[..., 0],
+        far[..., 1],
         excess.max(-1),
         initial.astype("f8") @ metadata.stoichiometry,
         reconstruction_error(surrogate, initial),
@@ -94,7 +90,7 @@ def status_before_rollout(
     status = status_of_ranges(surrogate.metadata, initial, physical, time)
     trust = surrogate.trust
     if trust is not None and far:
-        distance = trust.distance_of_parameters(scale_parameters(surrogate, physical))
+        distance = surrogate.functions.far_settings(physical)
         status[:, 1:][distance > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
     return status
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from astrokeras.config import Config
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.split import calibration_rows
-from astrokeras.layers.trust_model import Trust, spread_out
+from astrokeras.layers.nearest import spread_out
+from astrokeras.layers.trust_model import Trust
 from astrokeras.models.metadata import COVERAGE
 from astrokeras.models.trust_assessment import reconstruction_error, scale_parameters
 from astrokeras.prediction.tracer_rollout import batch_size, complete, log10
@@ -126,7 +128,8 @@ def _place(trust: Trust, surrogate: Any, store: TracerStore) -> None:
         totals=np.stack([logs.min(0), logs.max(0)]),
     )
     drawn = np.random.default_rng(0).permutation(len(z))[:DRAWN]
-    positions = trust.positions(z[drawn], p[drawn])
+    drawn_states = z[drawn], p[drawn].astype("f4")
+    positions = ops.convert_to_numpy(trust.positions(*drawn_states))
     settings = positions[:, trust.latents :]
     trust.assign(
         states=positions[spread_out(positions, trust.references)],
@@ -152,7 +155,7 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
     rows = np.minimum(np.arange(size), len(block) - 1)
     years = np.diff(time).astype("float32")
     initial = np.maximum(block.abundances[:, 0], surrogate.floor)
-    predicted, latents, spread, _ = (
+    predicted, _, features, far, _ = (
         array[: len(block)]
         for array in surrogate.functions.rollout(
             initial[rows],
@@ -164,15 +167,11 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
             for_trust=True,
         )
     )
-    scaled = scale_parameters(surrogate, physical)
-    positions = surrogate.trust.positions(latents, scaled)
-    elapsed = np.cumsum(years, axis=1)
-    features, *distances = surrogate.trust.features(positions, elapsed, spread)
     truth = np.nan_to_num(block.abundances[:, 1:], nan=1.0)
     errors = np.abs(log10(predicted) - log10(truth)).astype("f4")
     truth = np.maximum(truth, surrogate.floor)
     restored = reconstruction_error(surrogate, truth)
-    return features, errors, np.stack(distances, axis=-1), restored
+    return features, errors, far, restored
 
 
 def _fit(trust: Trust, rollouts: Calibration) -> None:

@@ -6,14 +6,8 @@ from surrogates import emulate_with_risks, make_surrogate, make_trust, to_numpy
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 import astrokeras
-from astrokeras.layers import trust_model as module
-from astrokeras.layers.trust_model import (
-    NORMAL,
-    RISKS,
-    feature_count,
-    nearest,
-    spread_out,
-)
+from astrokeras.layers.nearest import nearest, spread_out
+from astrokeras.layers.trust_model import CARRIED, NORMAL, RISKS, feature_count
 from astrokeras.models.status import Status
 from astrokeras.models.trust_assessment import TrustAssessment
 
@@ -45,13 +39,12 @@ def status_of(layer, given):
     return TrustAssessment(given["expected"], layer.risks(**given)).status
 
 
-def test_nearest_is_the_smallest_of_all_distances(rng, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 7)  # several blocks, the last one shorter
+def test_nearest_is_the_smallest_of_all_distances(rng):
     references = rng.normal(size=(20, 4)).astype("f4")
     points = rng.normal(size=(3, 11, 4)).astype("f4")
     points[1, 2] = references[5]
 
-    found = nearest(points, references)
+    found = to_numpy(nearest(points, references))
 
     apart = np.linalg.norm(points[:, :, None] - references, axis=-1)
     np.testing.assert_allclose(found, apart.min(-1), atol=2e-3)
@@ -75,11 +68,13 @@ def test_each_reference_is_the_farthest_from_those_before(rng):
 def test_features_are_those_of_a_loop_over_states(rng):
     layer = make_trust(rng)
     positions = rng.normal(size=(2, 5, L + P)).astype("f4")
-    elapsed = np.cumsum(rng.uniform(50, 500, (2, 5)), axis=1)
-    spread = rng.uniform(0, 0.3, (2, 5))
+    lengths = rng.uniform(50, 500, (2, 5)).astype("f4")
+    elapsed = np.cumsum(lengths, axis=1)
+    spread = rng.uniform(0, 0.3, (2, 5)).astype("f4")
 
-    features, far_setting, far_state = layer.features(positions, elapsed, spread)
+    features, far, _ = map(to_numpy, layer.features(positions, lengths, spread))
 
+    far_setting, far_state = np.moveaxis(far, -1, 0)
     assert features.shape == (2, 5, feature_count(P))
     states, settings = layer.value("states"), layer.value("settings")
     for n in range(2):
@@ -103,14 +98,33 @@ def test_features_are_those_of_a_loop_over_states(rng):
             np.testing.assert_allclose(found, far, atol=1e-3)
 
 
+def test_a_rollout_in_two_parts_carries_four_numbers(rng):
+    layer = make_trust(rng)
+    latents = rng.normal(size=(2, 5, L)).astype("f4")
+    scaled = rng.normal(size=(2, 5, P)).astype("f4")
+    years = rng.uniform(50, 500, (2, 5)).astype("f4")
+    spread = rng.uniform(0, 0.3, (2, 5)).astype("f4")
+    given = latents, scaled, years, spread
+    whole = list(map(to_numpy, layer(*given)))
+
+    *first, carried = layer(*(each[:, :2] for each in given))
+    *second, last = layer(*(each[:, 2:] for each in given), carried=carried)
+
+    assert carried.shape == (2, len(CARRIED)) == (2, 4)
+    for all_of_it, one, two in zip(whole, first, second, strict=False):
+        parts = np.concatenate([to_numpy(one), to_numpy(two)], axis=1)
+        np.testing.assert_allclose(parts, all_of_it, rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(last), whole[-1], rtol=1e-5)
+
+
 def test_the_expected_error_is_log_linear_within_what_was_seen(rng):
     layer = make_trust(rng)
-    features = rng.normal(0, 20, (4, 30, feature_count(P)))
+    features = rng.normal(0, 20, (4, 30, feature_count(P))).astype("f4")
 
-    found = layer.expected_error(features)
+    found = to_numpy(layer.expected_error(features))
 
     raw = np.exp((features * layer.value("coefficients").astype("f8")).sum(-1))
-    np.testing.assert_allclose(found, np.clip(raw, 0.01, 0.5), rtol=1e-6)
+    np.testing.assert_allclose(found, np.clip(raw, 0.01, 0.5), rtol=1e-4)
     assert (raw < 0.01).any()
     assert (raw > 0.5).any()
     assert ((raw > 0.01) & (raw < 0.5)).any()
@@ -242,10 +256,11 @@ class TestThroughASurrogate:
         latents = to_numpy(emulator.rollout(emulator.encode(scaled), logs)[0])
         inside = (latents - layer.value("latent_offset")) / layer.value("latent_scale")
         setting = (logs - layer.value("centre")) @ layer.value("whitening")
-        elapsed = np.tile(step * np.arange(1.0, 13.0), (6, 1))
-        features, far_setting, far_state = layer.features(
-            np.concatenate([inside, setting], -1), elapsed, 0 * elapsed
-        )
+        years = np.full((6, 12), step, "f4")
+        positions = np.concatenate([inside, setting], -1).astype("f4")
+        found_there = layer.features(positions, years, 0 * years)
+        features, far, _ = map(to_numpy, found_there)
+        far_setting, far_state = np.moveaxis(far, -1, 0)
         expected = np.exp(features @ layer.value("coefficients"))
         expected = np.clip(expected, 0.01, 0.5)
         widths = expected[..., None] * layer.value("half_width")
