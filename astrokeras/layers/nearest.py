@@ -10,22 +10,12 @@ from astrokeras.layers.root import root
 
 
 def nearest(points: Any, references: Any) -> Any:
-    """Return the distance to the nearest reference, `(N, T, D)` to `(N, T)`."""
+    """Return the distance to the nearest reference, `(N, D)` to `(N, 1)`."""
     square = ops.sum(ops.square(references), axis=1)
-    turned = ops.transpose(references)
-
-    def of_states(states: Any) -> Any:
-        least = ops.min(square - 2.0 * ops.matmul(states, turned), axis=-1)
-        return least + ops.sum(ops.square(states), axis=-1)
-
-    # One time after the other: distances to all references at once take much memory.
-    found = ops.map(of_states, ops.swapaxes(points, 0, 1))
-    return root(ops.maximum(ops.swapaxes(found, 0, 1), 0.0))
-
-
-def running_largest(values: Any) -> Any:
-    """Return the largest value so far along axis 1, `(N, T)`."""
-    return ops.associative_scan(ops.maximum, values, axis=1)
+    products = ops.matmul(points, ops.transpose(references))
+    least = ops.min(square - 2.0 * products, axis=-1, keepdims=True)
+    own = ops.sum(ops.square(points), axis=-1, keepdims=True)
+    return root(ops.maximum(least + own, 0.0))
 
 
 def spread_out(points: np.ndarray, count: int) -> Sequence[int]:

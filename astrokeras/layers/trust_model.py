@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from astrokeras.layers.nearest import nearest, running_largest
+from astrokeras.layers.nearest import nearest
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 from astrokeras.system.old_names import TRUST, rename_keys
@@ -161,9 +161,25 @@ class Trust(keras.layers.Layer):
         centred = scaled - self.numbers["centre"]
         return ops.matmul(centred, self.numbers["whitening"])
 
-    def far_settings(self, scaled: Any) -> Any:
-        """Return the largest distance so far of scaled parameters, `(N, T)`."""
-        return running_largest(nearest(self.settings(scaled), self.numbers["settings"]))
+    def advance(self, carried: Any, positions: Any, years: Any) -> Any:
+        """Return the `CARRIED` numbers after an interval, and its two distances.
+
+        Args:
+            carried: Numbers before the interval, the first four of `(N, 4 or more)`.
+            positions: Positions of the states after it, `(N, L + P)`.
+            years: Its length, `(N, 1)`.
+
+        Returns:
+            The four numbers, and the distances to the nearest reference in parameters
+            alone and in all, `(N, 6)`.
+        """
+        age, far_setting, far_state, mean = (carried[:, i : i + 1] for i in range(4))
+        setting = nearest(positions[:, self.latents :], self.numbers["settings"])
+        state = nearest(positions, self.numbers["states"])
+        elapsed = age + years
+        mean = (age * mean + state * years) / ops.maximum(elapsed, 1e-30)
+        far = ops.maximum(far_setting, setting), ops.maximum(far_state, state)
+        return ops.concatenate([elapsed, *far, mean, setting, state], axis=1)
 
     def features(
         self, positions: Any, years: Any, spread: Any, carried: Any = None
@@ -180,26 +196,30 @@ class Trust(keras.layers.Layer):
             Features `(N, T, F)`, the largest distances so far `(N, T, 2)` and the
             carried numbers of the last state `(N, 4)`.
         """
+        none = ops.zeros_like(positions[:, 0, :1])
         if carried is None:
-            carried = ops.zeros_like(positions[:, 0, :1]) * ops.zeros((len(CARRIED),))
-        age, far_setting, far_state, mean = ops.split(carried, len(CARRIED), axis=1)
-        where = positions[..., self.latents :]
-        setting = nearest(where, self.numbers["settings"])
-        state = nearest(positions, self.numbers["states"])
-        far_setting = ops.maximum(running_largest(setting), far_setting)
-        far_state = ops.maximum(running_largest(state), far_state)
-        elapsed = age + ops.cumsum(years, axis=1)
-        amount = age * mean + ops.cumsum(state * years, axis=1)
-        mean = amount / ops.maximum(elapsed, 1e-30)
-        columns = [ops.ones_like(state), ops.log(ops.maximum(elapsed, 1.0))]
-        for distance in (setting, far_setting, state, far_state, mean, spread):
-            columns.append(ops.log(distance + SMALL))
-        features = ops.concatenate(
-            [ops.stack(columns, axis=-1), 2.0 * where, ops.square(2.0 * where)], axis=-1
+            carried = ops.tile(none, (1, len(CARRIED)))
+
+        # Distances to all references at once would take much memory.
+        def advance(before: Any, given: Any) -> tuple[Any, Any]:
+            after = self.advance(before, *given)
+            return after, after
+
+        given = ops.swapaxes(positions, 0, 1), ops.transpose(years)[..., None]
+        start = ops.concatenate([carried, none, none], axis=1)
+        last, steps = ops.scan(advance, start, given)
+        steps = ops.swapaxes(steps, 0, 1)
+        elapsed, far_setting, far_state, mean, setting, state = ops.unstack(
+            steps, len(CARRIED) + 2, axis=-1
         )
-        latest = [elapsed, far_setting, far_state, mean]
-        carried = ops.stack([each[:, -1] for each in latest], axis=-1)
-        return features, ops.stack([far_setting, far_state], axis=-1), carried
+        columns = [ops.ones_like(state), ops.log(ops.maximum(elapsed, 1.0))]
+        for amount in (setting, far_setting, state, far_state, mean, spread):
+            columns.append(ops.log(amount + SMALL))
+        where = 2.0 * positions[..., self.latents :]
+        features = ops.concatenate(
+            [ops.stack(columns, axis=-1), where, ops.square(where)], axis=-1
+        )
+        return features, steps[..., 1:3], last[:, : len(CARRIED)]
 
     def expected_error(self, features: Any) -> Any:
         """Return the expected mean error of states, dex, `(..., F)` to `(...)`."""

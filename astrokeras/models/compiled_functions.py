@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from astrokeras.layers.nearest import nearest
+
 ROWS = 8192
 """States that are encoded or decoded at once."""
 
@@ -117,15 +119,15 @@ class CompiledFunctions:
         key = ("rollout", columns, states is None, conserve, for_trust, physical.ndim)
         return self._run(key, rollout, *inputs)
 
-    def far_settings(self, physical: np.ndarray) -> np.ndarray:
-        """Return the largest distances so far of parameters from training, (N, T)."""
+    def distances(self, physical: np.ndarray) -> np.ndarray:
+        """Return the distance of parameters, (N, T, P), from those of training."""
         model = self.model
 
-        def far_settings(p: Any) -> Any:
-            return model.trust.far_settings(model.parameter_scaler(p))
+        def distances(p: Any) -> Any:
+            settings = model.trust.settings(model.parameter_scaler(p))
+            return nearest(settings, model.trust.numbers["settings"])
 
-        mean = physical if physical.ndim == 3 else physical[:, :, 0]
-        return self._run("far_settings", far_settings, mean)
+        return self._run_rows("distances", distances, physical, 1)[..., 0]
 
     def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
         with self.lock:

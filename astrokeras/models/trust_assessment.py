@@ -90,8 +90,10 @@ def status_before_rollout(
     status = status_of_ranges(surrogate.metadata, initial, physical, time)
     trust = surrogate.trust
     if trust is not None and far:
-        distance = surrogate.functions.far_settings(physical)
-        status[:, 1:][distance > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
+        mean = physical if physical.ndim == 3 else physical[:, :, 0]
+        distance = surrogate.functions.distances(mean)
+        largest = np.maximum.accumulate(distance, axis=1)
+        status[:, 1:][largest > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
     return status
 
 

@@ -41,14 +41,14 @@ def status_of(layer, given):
 
 def test_nearest_is_the_smallest_of_all_distances(rng):
     references = rng.normal(size=(20, 4)).astype("f4")
-    points = rng.normal(size=(3, 11, 4)).astype("f4")
-    points[1, 2] = references[5]
+    points = rng.normal(size=(33, 4)).astype("f4")
+    points[2] = references[5]
 
     found = to_numpy(nearest(points, references))
 
-    apart = np.linalg.norm(points[:, :, None] - references, axis=-1)
-    np.testing.assert_allclose(found, apart.min(-1), atol=2e-3)
-    assert found[1, 2] == pytest.approx(0, abs=2e-3)
+    apart = np.linalg.norm(points[:, None] - references, axis=-1)
+    np.testing.assert_allclose(found[:, 0], apart.min(-1), atol=2e-3)
+    assert found[2, 0] == pytest.approx(0, abs=2e-3)
 
 
 def test_each_reference_is_the_farthest_from_those_before(rng):
