@@ -100,11 +100,17 @@ def summarise_rollouts(
     physical = physical[fill][..., columns]
     years = np.diff(time[fill]).astype("float32")
     with surrogate.functions.lock:
-        _, positions, features, far, violation = surrogate.functions.rollout(
-            initial, physical, years, None, None, surrogate.conserve, for_trust=True
+        _, violation, expected, far, positions = surrogate.functions.rollout(
+            initial,
+            physical,
+            years,
+            None,
+            None,
+            surrogate.conserve,
+            ("expected_error", "far", "positions"),
         )
         assessment = assess_trust(
-            surrogate, initial, physical, years, features, far, violation
+            surrogate, initial, physical, years, expected, far, violation
         )
     expected, status = assessment.expected[:count, 1:], assessment.status[:count, 1:]
     worst = trust.value("error_range")[1]

@@ -11,11 +11,13 @@ from astrokeras.layers.root import root
 
 def nearest(points: Any, references: Any) -> Any:
     """Return the distance to the nearest reference, `(N, D)` to `(N, 1)`."""
+    references = ops.convert_to_tensor(references)
     square = ops.sum(ops.square(references), axis=1)
     products = ops.matmul(points, ops.transpose(references))
-    least = ops.min(square - 2.0 * products, axis=-1, keepdims=True)
-    own = ops.sum(ops.square(points), axis=-1, keepdims=True)
-    return root(ops.maximum(least + own, 0.0))
+    found = ops.argmin(square - 2.0 * products, axis=-1)
+    # The difference of squares and products would round a small distance away.
+    apart = points - ops.take(references, found, axis=0)
+    return root(ops.sum(ops.square(apart), axis=-1, keepdims=True))
 
 
 def spread_out(points: np.ndarray, count: int) -> Sequence[int]:

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.layers.error_regression import add_waves, interpolate
 from astrokeras.layers.nearest import nearest
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
@@ -16,45 +17,24 @@ NORMAL = 1.6448536
 """Half-width of the 90 % interval of a normal distribution, in sigma."""
 SMALL = 0.01
 """Added to distances and spreads before their logarithms."""
-PARAMETER_DEX = 0.1
-"""Distance of a parameter from its range, dex, that is still reliable."""
-TOTALS_DEX = 0.02
-"""Distance of an element total from its trained range, dex, that is still reliable."""
-UNREPAIRED = 1e-5
-"""Relative error of a conserved element total that is still reliable."""
+KNOTS = 16
+"""Knots of the correction of the expected error."""
 CARRIED = ("age", "far_setting", "far_state", "mean_state")
 """Numbers that a step takes and returns: years since state 0, the largest distances so
 far, and the mean distance of states so far, weighted by time."""
-RISKS = (
-    "expected_error",
-    "parameters",
-    "states",
-    "parameter_ranges",
-    "totals",
-    "reconstruction",
-    "t_max",
-    "conservation",
-)
-"""Risks of a state, each a multiple of the largest value that is still reliable."""
 
 
 @register
 class Trust(keras.layers.Layer):
-    """Expected error, error bars and risks of the states of rollouts.
+    """Expected errors and error bars of the states of rollouts.
 
-    The expected error of a state (mean over species, dex) is a log-linear model of the
+    The expected error of a state (mean over species, dex) is a smooth function of the
     distances of the state and of earlier states to the nearest training state, the
-    parameters, the elapsed time and the spread of the members. The half-width of a
-    species' interval is a multiple of the expected error. Both are calibrated on
-    held-out simulations, see `training.calibration`.
-
-    A state has `RISKS`: the expected error relative to
-    `reliability_threshold`, the largest distances of parameters and of states so far
-    relative to those of the calibration, parameters outside their ranges relative to
-    0.1 dex, element totals of the input outside the trained range relative to 0.02 dex,
-    the reconstruction error of state 0, time beyond `t_max`, and element totals that
-    conservation could not restore relative to 1e-5. A distance or an excursion counts
-    for the rest of the rollout. A state with a risk above 1 is not reliable.
+    latents, the parameters, the interval, the elapsed time and the spread of the
+    members: linear in these and in random waves of them, its logarithm corrected by a
+    monotone function. The half-width of a species' interval is a multiple of the
+    expected error. Both are calibrated on held-out simulations, see
+    `training.calibration`.
 
     Expected errors are functions of the state, its parameters, the interval and the
     four `CARRIED` numbers, so that a code which steps cells one interval at a time has
@@ -67,6 +47,8 @@ class Trust(keras.layers.Layer):
         elements: Number of elements.
         references: Number of training states from which distances are measured.
         reliability_threshold: Largest expected error that is still reliable, dex.
+        random_features: Number of random waves. With 0, as in files of older versions,
+            the expected error is log-linear and knows neither latents nor the interval.
         **kwargs: Base layer arguments.
     """
 
@@ -78,6 +60,7 @@ class Trust(keras.layers.Layer):
         elements: int,
         references: int = 1024,
         reliability_threshold: float = 0.3,
+        random_features: int = 0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -94,6 +77,10 @@ class Trust(keras.layers.Layer):
         self.reliability_threshold = arguments.number(
             "reliability_threshold", reliability_threshold, low=1e-6
         )
+        self.random_features = arguments.whole(
+            "random_features", random_features, low=0
+        )
+        features = 8 + 2 * parameters + (1 + latents) * bool(random_features)
         shapes = {
             "latent_offset": (latents,),
             "latent_scale": (latents,),
@@ -101,13 +88,18 @@ class Trust(keras.layers.Layer):
             "whitening": (parameters, parameters),
             "states": (references, latents + parameters),
             "settings": (references, parameters),
-            "coefficients": (feature_count(parameters),),
+            "coefficients": (features + self.random_features,),
             "error_range": (2,),
             "half_width": (species,),
             "constant_width": (species,),  # equal for all states, for comparison
             "totals": (2, elements),
             "largest": (3,),  # distances of parameters and states, reconstruction
         }
+        if self.random_features:
+            shapes["frequencies"] = (features, self.random_features)
+            shapes["phases"] = (self.random_features,)
+            # Predicted logarithms of errors, and those of the errors found there.
+            shapes["knots"] = (2, KNOTS)
         self.numbers = {
             name: self.add_weight(shape, "zeros", trainable=False, name=name)
             for name, shape in shapes.items()
@@ -202,12 +194,13 @@ class Trust(keras.layers.Layer):
 
         # Distances to all references at once would take much memory.
         def advance(before: Any, given: Any) -> tuple[Any, Any]:
-            after = self.advance(before, *given)
+            after = self.advance(before, given[:, :-1], given[:, -1:])
             return after, after
 
-        given = ops.swapaxes(positions, 0, 1), ops.transpose(years)[..., None]
+        # One array, since TensorFlow cannot scan several of unknown length.
+        given = ops.concatenate([positions, years[..., None]], axis=-1)
         start = ops.concatenate([carried, none, none], axis=1)
-        last, steps = ops.scan(advance, start, given)
+        last, steps = ops.scan(advance, start, ops.swapaxes(given, 0, 1))
         steps = ops.swapaxes(steps, 0, 1)
         elapsed, far_setting, far_state, mean, setting, state = ops.unstack(
             steps, len(CARRIED) + 2, axis=-1
@@ -216,16 +209,31 @@ class Trust(keras.layers.Layer):
         for amount in (setting, far_setting, state, far_state, mean, spread):
             columns.append(ops.log(amount + SMALL))
         where = 2.0 * positions[..., self.latents :]
-        features = ops.concatenate(
-            [ops.stack(columns, axis=-1), where, ops.square(where)], axis=-1
-        )
+        parts = [ops.stack(columns, axis=-1), where, ops.square(where)]
+        if self.random_features:
+            parts.append(ops.log(ops.maximum(years, 1e-6))[..., None])
+            parts.append(positions[..., : self.latents])
+        features = ops.concatenate(parts, axis=-1)
         return features, steps[..., 1:3], last[:, : len(CARRIED)]
+
+    def with_waves(self, features: Any) -> Any:
+        """Return what the logarithm of the expected error is linear in."""
+        if not self.random_features:
+            return features
+        numbers = self.numbers
+        return add_waves(features, numbers["frequencies"], numbers["phases"])
 
     def expected_error(self, features: Any) -> Any:
         """Return the expected mean error of states, dex, `(..., F)` to `(...)`."""
-        low, high = ops.unstack(ops.log(self.numbers["error_range"]))
-        logarithm = ops.matmul(features, self.numbers["coefficients"])
-        return ops.exp(ops.clip(logarithm, low, high))
+        numbers = self.numbers
+        logarithm = ops.matmul(self.with_waves(features), numbers["coefficients"])
+        if self.random_features:
+            bounded = interpolate(logarithm, numbers["knots"])
+        else:
+            low, high = ops.unstack(ops.log(numbers["error_range"]))
+            bounded = ops.clip(logarithm, low, high)
+        # What is not a number would become one on some backends.
+        return ops.exp(ops.where(ops.isnan(logarithm), logarithm, bounded))
 
     def sigma(self, expected: np.ndarray) -> np.ndarray:
         """Return each species' error bar, dex, `(...)` to `(..., S)`.
@@ -234,48 +242,6 @@ class Trust(keras.layers.Layer):
         """
         unit = self.value("half_width") / NORMAL
         return (expected[..., None] * unit).astype("float32")
-
-    def risks(
-        self,
-        expected: np.ndarray,
-        far_setting: np.ndarray,
-        far_state: np.ndarray,
-        outside: np.ndarray,
-        totals: np.ndarray,
-        reconstruction: np.ndarray,
-        late: np.ndarray,
-        unrepaired: np.ndarray,
-    ) -> np.ndarray:
-        """Return the `RISKS` of states 0 to T, `(N, T+1, len(RISKS))`.
-
-        Args:
-            expected: Expected errors of states 1 to T, dex, `(N, T)`.
-            far_setting: Largest distance so far in parameters, `(N, T)`.
-            far_state: Largest distance so far in latents and parameters, `(N, T)`.
-            outside: Distance of parameters from their ranges, dex, `(N, T)`.
-            totals: Element totals of state 0, `(N, E)`.
-            reconstruction: Reconstruction error of state 0, dex, `(N,)`.
-            late: Elapsed time of states 1 to T in units of `t_max` if it is longer,
-                otherwise 0, `(N, T)`.
-            unrepaired: Largest relative error of a conserved element total, `(N, T)`;
-                NaN counts as infinite.
-        """
-        setting, state, restored = self.value("largest")
-        low, high = self.value("totals").astype("f8")
-        logs = np.log10(np.maximum(totals, 1e-30))
-        off = np.maximum(low - logs, logs - high).max(-1)
-        found = np.zeros((len(expected), expected.shape[1] + 1, len(RISKS)), "f4")
-        found[:, 1:, 0] = expected / self.reliability_threshold
-        found[:, 1:, 1] = far_setting / setting
-        found[:, 1:, 2] = far_state / state
-        found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / PARAMETER_DEX
-        found[..., 4] = np.maximum(off, 0.0)[:, None] / TOTALS_DEX
-        found[..., 5] = reconstruction[:, None] / restored
-        found[:, 1:, 6] = late
-        found[:, 1:, 7] = (
-            np.where(np.isnan(unrepaired), np.inf, unrepaired) / UNREPAIRED
-        )
-        return found
 
     @classmethod
     def from_config(cls, config: dict[str, Any], **kwargs: Any) -> Any:
@@ -289,9 +255,5 @@ class Trust(keras.layers.Layer):
             "elements": self.elements,
             "references": self.references,
             "reliability_threshold": self.reliability_threshold,
+            "random_features": self.random_features,
         }
-
-
-def feature_count(parameters: int) -> int:
-    """Return the number of features of the expected error."""
-    return 8 + 2 * parameters

@@ -9,7 +9,6 @@ import numpy as np
 
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
-from astrokeras.layers.trust_model import feature_count
 from astrokeras.models.compiled_functions import equal_batches
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
@@ -202,25 +201,24 @@ def _roll_out(
         if not requested.reliability:
             return None, None, None
         # There is nothing to roll out, but state 0 is assessed.
-        width = feature_count(len(surrogate.parameter_names))
-        empty = np.zeros((len(inputs[0]), 0, width), "float32")
-        known = empty, empty[..., :2], empty[..., 0]
-        return None, None, assess_trust(surrogate, *inputs, *known)
+        none = np.zeros((len(inputs[0]), 0), "float32")
+        far = np.zeros((*none.shape, 2), "float32")
+        return None, None, assess_trust(surrogate, *inputs, none, far, none)
     # PyTorch cannot reduce an empty axis: for state 0 alone, state 1 is decoded too.
     decoded = index if index.size else np.zeros(1, "int32")
-    abundances, *for_trust, violation = surrogate.functions.rollout(
+    abundances, violation, *known = surrogate.functions.rollout(
         *inputs,
         None if requested.states is None else decoded,
         requested.columns,
         requested.conserve,
-        requested.reliability,
+        ("expected_error", "far") if requested.reliability else (),
     )
     if not requested.reliability:
         return abundances, violation, None
-    _, features, far = for_trust
     unrepaired = np.zeros(inputs[2].shape, "float32")
     unrepaired[:, decoded] = violation
-    assessment = assess_trust(surrogate, *inputs, features, far, unrepaired)
+    expected, far = known
+    assessment = assess_trust(surrogate, *inputs, expected, far, unrepaired)
     return abundances[:, : index.size], violation[:, : index.size], assessment
 
 

@@ -74,9 +74,9 @@ class CompiledFunctions:
         states: np.ndarray | None,
         columns: tuple[int, ...] | None,
         conserve: bool,
-        for_trust: bool = False,
+        for_trust: tuple[str, ...] = (),
     ) -> Any:
-        """Return abundances of later states and their physical violation.
+        """Return abundances of later states, their physical violation, and their trust.
 
         Args:
             initial: Abundances of state 0, (N, S).
@@ -85,12 +85,13 @@ class CompiledFunctions:
             states: Requested states, 0 for state 1, (K,); `None` for all T.
             columns: Columns of the requested species; `None` for all.
             conserve: Whether all states have the element totals of state 0.
-            for_trust: Whether what the trust model knows is returned too.
+            for_trust: Names of what the trust model knows of all later states:
+                `expected_error` (N, T), `far` (N, T, 2), `features` (N, T, F) and
+                `positions` (N, T, L + P), see `Trust`.
 
         Returns:
-            Abundances (N, K, columns) and the violation (N, K), see
-            `PhysicalEmulator.physical_violation`. With `for_trust`, positions, features
-            and largest distances of all later states come between the two, see `Trust`.
+            Abundances (N, K, columns), the violation (N, K), see
+            `PhysicalEmulator.physical_violation`, and what `for_trust` names.
         """
         model = self.model
 
@@ -110,9 +111,12 @@ class CompiledFunctions:
             if not for_trust:
                 return abundances, violation
             scaled = model.parameter_scaler(p if len(p.shape) == 3 else p[:, :, 0])
-            positions = model.trust.positions(all_latents, scaled)
-            features, far, _ = model.trust.features(positions, t, spread)
-            return abundances, positions, features, far, violation
+            known = {"positions": model.trust.positions(all_latents, scaled)}
+            known["features"], known["far"], _ = model.trust.features(
+                known["positions"], t, spread
+            )
+            known["expected_error"] = model.trust.expected_error(known["features"])
+            return abundances, violation, *(known[name] for name in for_trust)
 
         inputs = (initial, physical, years) + (() if states is None else (states,))
         # TensorFlow fails on an argument that has had two ranks.
