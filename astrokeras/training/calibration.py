@@ -189,7 +189,8 @@ def _fit(trust: Trust, rollouts: Calibration) -> None:
     error of its own.
     """
     _draw_waves(trust, rollouts.features)
-    design = np.asarray(ops.convert_to_numpy(trust.with_waves(rollouts.features)))
+    features = rollouts.features.astype("f4")
+    design = np.asarray(ops.convert_to_numpy(trust.with_waves(features)))
     error = np.maximum(rollouts.errors.mean(-1), LEAST_ERROR)
     logs = np.log(error)
     groups, group = np.unique(rollouts.group, return_inverse=True)
