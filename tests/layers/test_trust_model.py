@@ -46,7 +46,7 @@ def test_nearest_is_the_smallest_of_all_distances(rng):
     points = rng.normal(size=(33, 4)).astype("f4")
     points[2] = references[5]
 
-    found = to_numpy(nearest(points, references))
+    found = to_numpy(nearest(ops.convert_to_tensor(points), references))
 
     apart = np.linalg.norm(points[:, None] - references, axis=-1)
     np.testing.assert_allclose(found[:, 0], apart.min(-1), rtol=1e-5)
@@ -166,7 +166,7 @@ def test_the_correction_goes_through_its_knots_and_is_constant_beyond():
     knots = np.array([[-3.0, -1, -1, 2], [1.0, 4, 4, 5]], "f4")
     places = np.linspace(-5, 4, 60, dtype="f4")
 
-    found = to_numpy(interpolate(ops.convert_to_tensor(places), knots))
+    found = to_numpy(interpolate(*map(ops.convert_to_tensor, (places, knots))))
 
     np.testing.assert_allclose(found, np.interp(places, *knots), rtol=1e-5)
 
