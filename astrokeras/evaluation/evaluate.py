@@ -24,6 +24,7 @@ from astrokeras.evaluation.coupling_tests import (
     roll_out_closed_loop,
     roll_out_later,
 )
+from astrokeras.evaluation.error_groups import ErrorGroupTest
 from astrokeras.evaluation.error_maps import ErrorMapTest
 from astrokeras.evaluation.error_metrics import ErrorMetrics
 from astrokeras.evaluation.plan import EvaluationPlan, make_plan, report_folder
@@ -177,7 +178,8 @@ class EvaluationTests:
         longer = STRIDES if allows_longer_steps(context.limits) else ()
         self.strided = {stride: MeanError() for stride in longer}
         self.error_bars = self.reliability = self.error_maps = None
-        own: list[StreamingTest] = [self.errors["surrogate"]]
+        self.groups = ErrorGroupTest(store.families(), context.calibrated)
+        own: list[StreamingTest] = [self.errors["surrogate"], self.groups]
         if context.calibrated:
             self.error_bars = ErrorBarTest(surrogate.trust.value("constant_width"))
             threshold = surrogate.trust.reliability_threshold
@@ -255,6 +257,7 @@ def _collect(
         errors={name: one.result() for name, one in errors.items()},
         details={name: one.detail() for name, one in errors.items()},
         dex_standard_error=standard_error(errors["surrogate"].tracer_dex, simulation),
+        groups=tests.groups.result(),
         closed_loop=tests.closed_loop.result(),
         later_starts=_results(tests.later),
         intervals=_results(tests.strided),

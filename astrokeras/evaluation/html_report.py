@@ -14,7 +14,6 @@ from astrokeras.chemistry.species import phase_of
 from astrokeras.errors import WorkError
 from astrokeras.evaluation.context import EvaluationContext
 from astrokeras.evaluation.result import Evaluation
-from astrokeras.evaluation.species_selection import most_varying
 from astrokeras.evaluation.summary_text import (
     TITLES,
     columns,
@@ -31,6 +30,7 @@ from astrokeras.plotting.error_plots import (
     plot_worst_species,
 )
 from astrokeras.plotting.plot_style import STYLE
+from astrokeras.plotting.species_selection import most_varying
 from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
 from astrokeras.runs.metric_descriptions import METRICS, format_value
 from astrokeras.system.atomic_files import whole_file, write_text
@@ -81,12 +81,13 @@ def choose_examples(
         for i, (row, percent) in enumerate(zip(chosen, places.values(), strict=True))
     ]
     ends = [int(n) for n in block.length]
+    own = evaluation.details["surrogate"]
     return ExampleTracers(
         labels=labels,
         time=[(t - t[0])[:n] for t, n in zip(block.time, ends, strict=True)],
         truth=[x[:n] for x, n in zip(block.abundances, ends, strict=True)],
         prediction=[x[:n] for x, n in zip(predicted, ends, strict=True)],
-        species=most_varying(evaluation.details["surrogate"], store.species),
+        species=most_varying(own.species_swing, own.species_peak, store.species),
         physical=[x[: n - 1] for x, n in zip(block.physical, ends, strict=True)],
         parameters=list(zip(store.parameters, store.units, strict=True)),
     )
@@ -179,6 +180,7 @@ def render_page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         notes=evaluation.notes,
         figures=_figure_table(evaluation),
         starts=_start_table(evaluation),
+        groups=_group_tables(evaluation),
         species=_species_table(evaluation),
         images=[
             {
@@ -216,6 +218,20 @@ def _start_table(evaluation: Evaluation) -> dict[str, Any]:
         for name, one in starts.items()
     ]
     return {"header": ["start", *keys], "rows": rows}
+
+
+def _group_tables(evaluation: Evaluation) -> dict[str, Any]:
+    keys = ("states", "dex", "dex_seen", "reliable", "reliable_dex")
+    return {
+        kind: {
+            "header": [kind, *keys],
+            "rows": [
+                [name, *(format_value(getattr(one, key)) for key in keys)]
+                for name, one in groups.items()
+            ],
+        }
+        for kind, groups in evaluation.groups.items()
+    }
 
 
 def _species_table(evaluation: Evaluation) -> dict[str, Any]:

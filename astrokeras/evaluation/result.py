@@ -92,6 +92,25 @@ class ErrorDetail:
 
 
 @dataclass(frozen=True)
+class ErrorGroup:
+    """Errors of some of the states.
+
+    Attributes:
+        states: Number of states.
+        dex: Mean error, dex.
+        dex_seen: The same over abundances of 1e-12 and more.
+        reliable: Share of reliable states, `None` without calibration.
+        reliable_dex: Mean error of the reliable states, `None` if there are none.
+    """
+
+    states: int
+    dex: float
+    dex_seen: float
+    reliable: float | None
+    reliable_dex: float | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All results of an evaluation.
 
@@ -111,6 +130,8 @@ class Evaluation:
         details: The same by species, step and element.
         dex_standard_error: Standard error of `dex`, by bootstrap over simulations;
             `None` for a single simulation.
+        groups: Errors by `family` if the file has families, by `interval` and by `age`,
+            each by the name of the group.
         closed_loop: Headline figures if states are re-encoded at every step.
         later_starts: Results of `MeanError` for rollouts from a later state, by the
             share of the steps before it.
@@ -138,6 +159,7 @@ class Evaluation:
     errors: dict[str, ErrorSummary]
     details: dict[str, ErrorDetail]
     dex_standard_error: float | None
+    groups: dict[str, dict[str, ErrorGroup]]
     closed_loop: ErrorSummary
     later_starts: dict[str, dict[str, float]]
     intervals: dict[str, dict[str, float]]
@@ -193,6 +215,10 @@ class Evaluation:
                 "dex": own.step_dex.tolist(),
                 "median": own.step_median.tolist(),
                 "p90": own.step_p90.tolist(),
+            },
+            "groups": {
+                kind: {name: asdict(one) for name, one in groups.items()}
+                for kind, groups in self.groups.items()
             },
             "closed_loop": {"dex": self.closed_loop.dex},
             "version": astrokeras.__version__,

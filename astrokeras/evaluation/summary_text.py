@@ -53,11 +53,22 @@ def start_sentences(evaluation: Evaluation) -> list[str]:
 def sentences(evaluation: Evaluation) -> list[str]:
     """Return the results of all other tests, one sentence or two for each."""
     return (
-        _timestep_sentences(evaluation)
+        _family_sentences(evaluation)
+        + _timestep_sentences(evaluation)
         + _coupling_sentences(evaluation)
         + _uncertainty_sentences(evaluation)
         + _stress_sentences(evaluation)
     )
+
+
+def _family_sentences(evaluation: Evaluation) -> list[str]:
+    groups = evaluation.groups.get("family", {})
+    errors = ", ".join(
+        f"{name} {format_value(one.dex)} dex"
+        + (f" ({one.reliable:.0%} reliable)" if one.reliable is not None else "")
+        for name, one in groups.items()
+    )
+    return [f"By family: {errors}."] if groups else []
 
 
 def _timestep_sentences(evaluation: Evaluation) -> list[str]:

@@ -16,7 +16,7 @@ worst trajectories, which reveal little about the others.
 import numpy as np
 
 from astrokeras.generation.rollout_summary import RolloutSummary
-from astrokeras.layers.trust_model import spread_out
+from astrokeras.layers.nearest import spread_out
 
 LARGEST = 2048  # trajectories that are compared with each other
 PER_CHOICE = 2  # smallest number of candidates for each trajectory to choose

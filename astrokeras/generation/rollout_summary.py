@@ -7,7 +7,7 @@ import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.models.status import is_reliable
-from astrokeras.models.trust_assessment import assess_trust, scale_parameters
+from astrokeras.models.trust_assessment import assess_trust
 from astrokeras.prediction.tracer_rollout import complete
 
 POSITIONS = 8  # states of a trajectory whose position is kept, evenly spaced
@@ -100,11 +100,17 @@ def summarise_rollouts(
     physical = physical[fill][..., columns]
     years = np.diff(time[fill]).astype("float32")
     with surrogate.functions.lock:
-        _, latents, spread, physical_violation = surrogate.functions.rollout(
-            initial, physical, years, None, None, surrogate.conserve, for_trust=True
+        _, violation, expected, far, positions = surrogate.functions.rollout(
+            initial,
+            physical,
+            years,
+            None,
+            None,
+            surrogate.conserve,
+            ("expected_error", "far", "positions"),
         )
         assessment = assess_trust(
-            surrogate, initial, physical, years, latents, spread, physical_violation
+            surrogate, initial, physical, years, expected, far, violation
         )
     expected, status = assessment.expected[:count, 1:], assessment.status[:count, 1:]
     worst = trust.value("error_range")[1]
@@ -117,8 +123,7 @@ def summarise_rollouts(
         np.ceil(last[:, None] * np.arange(1, POSITIONS + 1) / POSITIONS).astype(int) - 1
     )
     rows = np.arange(count)[:, None]
-    scaled = scale_parameters(surrogate, physical[:count])
-    positions = trust.positions(latents[:count][rows, index], scaled[rows, index])
+    positions = positions[:count][rows, index]
     positions = np.where(np.isfinite(positions), positions, np.float32(0.0))
     return RolloutSummary(
         rows=given.rows,

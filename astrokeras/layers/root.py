@@ -10,7 +10,8 @@ def root(square: Any) -> Any:
 
     Zero is also the gradient of a distance at zero, where no direction is preferred.
     """
-    positive = square > 0
-    # Both branches are differentiated, so the unused one must be finite too.
-    safe = ops.where(positive, square, ops.ones_like(square))
-    return ops.where(positive, ops.sqrt(safe), ops.zeros_like(square))
+    none = square <= 0
+    # Both branches are differentiated, so the unused one must be finite too. What is
+    # not a number stays so.
+    safe = ops.where(none, ops.ones_like(square), square)
+    return ops.where(none, ops.zeros_like(square), ops.sqrt(safe))

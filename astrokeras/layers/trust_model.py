@@ -1,6 +1,5 @@
 """Trust model: expected errors and error bars of the states of a rollout."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +7,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from astrokeras.layers.error_regression import add_waves, interpolate
+from astrokeras.layers.nearest import nearest
 from astrokeras.layers.registration import register
 from astrokeras.system import arguments
 from astrokeras.system.old_names import TRUST, rename_keys
@@ -16,47 +17,28 @@ NORMAL = 1.6448536
 """Half-width of the 90 % interval of a normal distribution, in sigma."""
 SMALL = 0.01
 """Added to distances and spreads before their logarithms."""
-BLOCK = 4096
-"""States whose distances are computed at once."""
-PARAMETER_DEX = 0.1
-"""Distance of a parameter from its range, dex, that is still reliable."""
-TOTALS_DEX = 0.02
-"""Distance of an element total from its trained range, dex, that is still reliable."""
-UNREPAIRED = 1e-5
-"""Relative error of a conserved element total that is still reliable."""
-RISKS = (
-    "expected_error",
-    "parameters",
-    "states",
-    "parameter_ranges",
-    "totals",
-    "reconstruction",
-    "t_max",
-    "conservation",
-)
-"""Risks of a state, each a multiple of the largest value that is still reliable."""
+KNOTS = 16
+"""Knots of the correction of the expected error."""
+CARRIED = ("age", "far_setting", "far_state", "mean_state")
+"""Numbers that a step takes and returns: years since state 0, the largest distances so
+far, and the mean distance of states so far, weighted by time."""
 
 
 @register
 class Trust(keras.layers.Layer):
-    """Expected error, error bars and risks of the states of rollouts.
+    """Expected errors and error bars of the states of rollouts.
 
-    The expected error of a state (mean over species, dex) is a log-linear model of the
+    The expected error of a state (mean over species, dex) is a smooth function of the
     distances of the state and of earlier states to the nearest training state, the
-    parameters, the elapsed time and the spread of the members. The half-width of a
-    species' interval is a multiple of the expected error. Both are calibrated on
-    held-out simulations, see `training.calibration`.
+    latents, the parameters, the interval, the elapsed time and the spread of the
+    members: linear in these and in random waves of them, its logarithm corrected by a
+    monotone function. The half-width of a species' interval is a multiple of the
+    expected error. Both are calibrated on held-out simulations, see
+    `training.calibration`.
 
-    A state has `RISKS`: the expected error relative to
-    `reliability_threshold`, the largest distances of parameters and of states so far
-    relative to those of the calibration, parameters outside their ranges relative to
-    0.1 dex, element totals of the input outside the trained range relative to 0.02 dex,
-    the reconstruction error of state 0, time beyond `t_max`, and element totals that
-    conservation could not restore relative to 1e-5. A distance or an excursion counts
-    for the rest of the rollout. A state with a risk above 1 is not reliable.
-
-    All methods use NumPy on a rollout's latents and agree on every backend. The fitted
-    numbers are weights, so that the model file holds them.
+    Expected errors are functions of the state, its parameters, the interval and the
+    four `CARRIED` numbers, so that a code which steps cells one interval at a time has
+    them too. The fitted numbers are weights, so that the model file holds them.
 
     Args:
         latents: Number of latents.
@@ -65,6 +47,8 @@ class Trust(keras.layers.Layer):
         elements: Number of elements.
         references: Number of training states from which distances are measured.
         reliability_threshold: Largest expected error that is still reliable, dex.
+        random_features: Number of random waves. With 0, as in files of older versions,
+            the expected error is log-linear and knows neither latents nor the interval.
         **kwargs: Base layer arguments.
     """
 
@@ -76,6 +60,7 @@ class Trust(keras.layers.Layer):
         elements: int,
         references: int = 1024,
         reliability_threshold: float = 0.3,
+        random_features: int = 0,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -92,6 +77,10 @@ class Trust(keras.layers.Layer):
         self.reliability_threshold = arguments.number(
             "reliability_threshold", reliability_threshold, low=1e-6
         )
+        self.random_features = arguments.whole(
+            "random_features", random_features, low=0
+        )
+        features = 8 + 2 * parameters + (1 + latents) * bool(random_features)
         shapes = {
             "latent_offset": (latents,),
             "latent_scale": (latents,),
@@ -99,13 +88,18 @@ class Trust(keras.layers.Layer):
             "whitening": (parameters, parameters),
             "states": (references, latents + parameters),
             "settings": (references, parameters),
-            "coefficients": (feature_count(parameters),),
+            "coefficients": (features + self.random_features,),
             "error_range": (2,),
             "half_width": (species,),
             "constant_width": (species,),  # equal for all states, for comparison
             "totals": (2, elements),
             "largest": (3,),  # distances of parameters and states, reconstruction
         }
+        if self.random_features:
+            shapes["frequencies"] = (features, self.random_features)
+            shapes["phases"] = (self.random_features,)
+            # Predicted logarithms of errors, and those of the errors found there.
+            shapes["knots"] = (2, KNOTS)
         self.numbers = {
             name: self.add_weight(shape, "zeros", trainable=False, name=name)
             for name, shape in shapes.items()
@@ -121,69 +115,125 @@ class Trust(keras.layers.Layer):
         """Return fitted numbers by name."""
         return np.asarray(ops.convert_to_numpy(self.numbers[name]))
 
-    def positions(self, latents: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+    def call(
+        self, latents: Any, scaled: Any, years: Any, spread: Any, carried: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Return the expected errors of a rollout, and what speaks against its states.
+
+        Args:
+            latents: Of states 1 to T, `(N, T, L)`.
+            scaled: Scaled parameters of the intervals, `(N, T, P)`.
+            years: Length of the intervals, `(N, T)`.
+            spread: Spread of the emulator's members, `(N, T)`.
+            carried: What an earlier call returned, `(N, 4)`, to go on from its last
+                state; `None` at state 0.
+
+        Returns:
+            Expected errors, dex, `(N, T)`; the largest distances so far in parameters
+            alone and in latents and parameters, `(N, T, 2)`; and the `CARRIED` numbers
+            of the last state, `(N, 4)`.
+        """
+        positions = self.positions(latents, scaled)
+        features, far, carried = self.features(positions, years, spread, carried)
+        return self.expected_error(features), far, carried
+
+    def positions(self, latents: Any, scaled: Any) -> Any:
         """Return positions of states, `(..., L + P)`; the last P depend on parameters.
 
         Args:
             latents: `(..., L)`.
             scaled: Scaled parameters, `(..., P)`.
         """
-        state = (latents - self.value("latent_offset")) / self.value("latent_scale")
-        setting = (scaled - self.value("centre")) @ self.value("whitening")
-        return np.concatenate([state, setting], axis=-1).astype("float32")
+        numbers = self.numbers
+        state = (latents - numbers["latent_offset"]) / numbers["latent_scale"]
+        return ops.concatenate([state, self.settings(scaled)], axis=-1)
 
-    def distances(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return distances to the nearest reference, in parameters alone and in all."""
-        setting = positions[..., self.latents :]
-        return (
-            nearest(setting, self.value("settings")),
-            nearest(positions, self.value("states")),
-        )
+    def settings(self, scaled: Any) -> Any:
+        """Return the part of the positions that depends on parameters, `(..., P)`."""
+        centred = scaled - self.numbers["centre"]
+        return ops.matmul(centred, self.numbers["whitening"])
 
-    def distance_of_parameters(self, scaled: np.ndarray) -> np.ndarray:
-        """Return the largest distance so far of scaled parameters, `(N, T)`."""
-        setting = (scaled - self.value("centre")) @ self.value("whitening")
-        far = nearest(setting.astype("float32"), self.value("settings"))
-        return np.maximum.accumulate(far, axis=1)
+    def advance(self, carried: Any, positions: Any, years: Any) -> Any:
+        """Return the `CARRIED` numbers after an interval, and its two distances.
+
+        Args:
+            carried: Numbers before the interval, the first four of `(N, 4 or more)`.
+            positions: Positions of the states after it, `(N, L + P)`.
+            years: Its length, `(N, 1)`.
+
+        Returns:
+            The four numbers, and the distances to the nearest reference in parameters
+            alone and in all, `(N, 6)`.
+        """
+        age, far_setting, far_state, mean = (carried[:, i : i + 1] for i in range(4))
+        setting = nearest(positions[:, self.latents :], self.numbers["settings"])
+        state = nearest(positions, self.numbers["states"])
+        elapsed = age + years
+        mean = (age * mean + state * years) / ops.maximum(elapsed, 1e-30)
+        far = ops.maximum(far_setting, setting), ops.maximum(far_state, state)
+        return ops.concatenate([elapsed, *far, mean, setting, state], axis=1)
 
     def features(
-        self,
-        positions: np.ndarray,
-        elapsed: np.ndarray,
-        spread: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return features of the expected error, and the largest distances so far.
+        self, positions: Any, years: Any, spread: Any, carried: Any = None
+    ) -> tuple[Any, Any, Any]:
+        """Return features of the expected error, the largest distances, and `CARRIED`.
 
         Args:
             positions: Positions of states 1 to T, `(N, T, L + P)`.
-            elapsed: Years since state 0, `(N, T)`.
+            years: Length of the intervals, `(N, T)`.
             spread: Spread of the emulator's members, `(N, T)`.
+            carried: As in `call`.
 
         Returns:
-            Features `(N, T, F)`, and the largest distances so far in parameters alone
-            and in latents and parameters, `(N, T)` each.
+            Features `(N, T, F)`, the largest distances so far `(N, T, 2)` and the
+            carried numbers of the last state `(N, 4)`.
         """
-        setting, state = self.distances(positions)
-        far_setting = np.maximum.accumulate(setting, axis=1)
-        far_state = np.maximum.accumulate(state, axis=1)
-        years = np.diff(elapsed, axis=1, prepend=0.0)
-        mean_state = np.cumsum(state * years, axis=1) / np.maximum(elapsed, 1e-30)
-        amounts = (setting, far_setting, state, far_state, mean_state, spread)
-        where = positions[..., self.latents :] * 2.0
-        columns = [
-            np.ones_like(state),
-            np.log(np.maximum(elapsed, 1.0)),
-            *(np.log(amount + SMALL) for amount in amounts),
-            *np.moveaxis(where, -1, 0),
-            *np.moveaxis(np.square(where), -1, 0),
-        ]
-        return np.stack(columns, axis=-1), far_setting, far_state
+        none = ops.zeros_like(positions[:, 0, :1])
+        if carried is None:
+            carried = ops.tile(none, (1, len(CARRIED)))
 
-    def expected_error(self, features: np.ndarray) -> np.ndarray:
+        # Distances to all references at once would take much memory.
+        def advance(before: Any, given: Any) -> tuple[Any, Any]:
+            after = self.advance(before, given[:, :-1], given[:, -1:])
+            return after, after
+
+        # One array, since TensorFlow cannot scan several of unknown length.
+        given = ops.concatenate([positions, years[..., None]], axis=-1)
+        start = ops.concatenate([carried, none, none], axis=1)
+        last, steps = ops.scan(advance, start, ops.swapaxes(given, 0, 1))
+        steps = ops.swapaxes(steps, 0, 1)
+        elapsed, far_setting, far_state, mean, setting, state = ops.unstack(
+            steps, len(CARRIED) + 2, axis=-1
+        )
+        columns = [ops.ones_like(state), ops.log(ops.maximum(elapsed, 1.0))]
+        for amount in (setting, far_setting, state, far_state, mean, spread):
+            columns.append(ops.log(amount + SMALL))
+        where = 2.0 * positions[..., self.latents :]
+        parts = [ops.stack(columns, axis=-1), where, ops.square(where)]
+        if self.random_features:
+            parts.append(ops.log(ops.maximum(years, 1e-6))[..., None])
+            parts.append(positions[..., : self.latents])
+        features = ops.concatenate(parts, axis=-1)
+        return features, steps[..., 1:3], last[:, : len(CARRIED)]
+
+    def with_waves(self, features: Any) -> Any:
+        """Return what the logarithm of the expected error is linear in."""
+        if not self.random_features:
+            return features
+        numbers = self.numbers
+        return add_waves(features, numbers["frequencies"], numbers["phases"])
+
+    def expected_error(self, features: Any) -> Any:
         """Return the expected mean error of states, dex, `(..., F)` to `(...)`."""
-        low, high = self.value("error_range")
-        logarithm = features @ self.value("coefficients").astype("f8")
-        return np.exp(np.clip(logarithm, np.log(low), np.log(high)))
+        numbers = self.numbers
+        logarithm = ops.matmul(self.with_waves(features), numbers["coefficients"])
+        if self.random_features:
+            bounded = interpolate(logarithm, numbers["knots"])
+        else:
+            low, high = ops.unstack(ops.log(numbers["error_range"]))
+            bounded = ops.clip(logarithm, low, high)
+        # What is not a number would become one on some backends.
+        return ops.exp(ops.where(ops.isnan(logarithm), logarithm, bounded))
 
     def sigma(self, expected: np.ndarray) -> np.ndarray:
         """Return each species' error bar, dex, `(...)` to `(..., S)`.
@@ -192,48 +242,6 @@ class Trust(keras.layers.Layer):
         """
         unit = self.value("half_width") / NORMAL
         return (expected[..., None] * unit).astype("float32")
-
-    def risks(
-        self,
-        expected: np.ndarray,
-        far_setting: np.ndarray,
-        far_state: np.ndarray,
-        outside: np.ndarray,
-        totals: np.ndarray,
-        reconstruction: np.ndarray,
-        late: np.ndarray,
-        unrepaired: np.ndarray,
-    ) -> np.ndarray:
-        """Return the `RISKS` of states 0 to T, `(N, T+1, len(RISKS))`.
-
-        Args:
-            expected: Expected errors of states 1 to T, dex, `(N, T)`.
-            far_setting: Largest distance so far in parameters, `(N, T)`.
-            far_state: Largest distance so far in latents and parameters, `(N, T)`.
-            outside: Distance of parameters from their ranges, dex, `(N, T)`.
-            totals: Element totals of state 0, `(N, E)`.
-            reconstruction: Reconstruction error of state 0, dex, `(N,)`.
-            late: Elapsed time of states 1 to T in units of `t_max` if it is longer,
-                otherwise 0, `(N, T)`.
-            unrepaired: Largest relative error of a conserved element total, `(N, T)`;
-                NaN counts as infinite.
-        """
-        setting, state, restored = self.value("largest")
-        low, high = self.value("totals").astype("f8")
-        logs = np.log10(np.maximum(totals, 1e-30))
-        off = np.maximum(low - logs, logs - high).max(-1)
-        found = np.zeros((len(expected), expected.shape[1] + 1, len(RISKS)), "f4")
-        found[:, 1:, 0] = expected / self.reliability_threshold
-        found[:, 1:, 1] = far_setting / setting
-        found[:, 1:, 2] = far_state / state
-        found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / PARAMETER_DEX
-        found[..., 4] = np.maximum(off, 0.0)[:, None] / TOTALS_DEX
-        found[..., 5] = reconstruction[:, None] / restored
-        found[:, 1:, 6] = late
-        found[:, 1:, 7] = (
-            np.where(np.isnan(unrepaired), np.inf, unrepaired) / UNREPAIRED
-        )
-        return found
 
     @classmethod
     def from_config(cls, config: dict[str, Any], **kwargs: Any) -> Any:
@@ -247,36 +255,5 @@ class Trust(keras.layers.Layer):
             "elements": self.elements,
             "references": self.references,
             "reliability_threshold": self.reliability_threshold,
+            "random_features": self.random_features,
         }
-
-
-def feature_count(parameters: int) -> int:
-    """Return the number of features of the expected error."""
-    return 8 + 2 * parameters
-
-
-def nearest(points: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Return the distance to the nearest reference, `(..., D)` to `(...)`."""
-    rows = points.reshape(-1, points.shape[-1])
-    square = np.square(references).sum(1)
-    found = np.full(len(rows), np.nan, "float32")
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        least = (square - 2.0 * block @ references.T).min(1)
-        found[start : start + BLOCK] = least + np.square(block).sum(1)
-    return np.sqrt(np.maximum(found, 0.0)).reshape(points.shape[:-1])
-
-
-def spread_out(points: np.ndarray, count: int) -> Sequence[int]:
-    """Return indices of points that cover all, each the farthest from earlier ones.
-
-    Gonzalez 1985, Theoretical Computer Science 38, 293.
-    """
-    distance = np.full(len(points), np.inf, "float32")
-    chosen = [0]
-    for _ in range(1, min(count, len(points))):
-        step = np.square(points - points[chosen[-1]]).sum(1)
-        distance = np.minimum(distance, step)
-        chosen.append(int(distance.argmax()))
-    # Too few points are repeated, since the shape of the weight is fixed.
-    return np.resize(chosen, count).tolist()

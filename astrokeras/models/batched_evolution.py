@@ -201,24 +201,24 @@ def _roll_out(
         if not requested.reliability:
             return None, None, None
         # There is nothing to roll out, but state 0 is assessed.
-        latents = np.zeros((len(inputs[0]), 0, surrogate.emulator.latents), "float32")
-        empty = np.zeros((len(latents), 0), "float32")
-        return None, None, assess_trust(surrogate, *inputs, latents, empty, empty)
+        none = np.zeros((len(inputs[0]), 0), "float32")
+        far = np.zeros((*none.shape, 2), "float32")
+        return None, None, assess_trust(surrogate, *inputs, none, far, none)
     # PyTorch cannot reduce an empty axis: for state 0 alone, state 1 is decoded too.
     decoded = index if index.size else np.zeros(1, "int32")
-    abundances, *for_trust, violation = surrogate.functions.rollout(
+    abundances, violation, *known = surrogate.functions.rollout(
         *inputs,
         None if requested.states is None else decoded,
         requested.columns,
         requested.conserve,
-        requested.reliability,
+        ("expected_error", "far") if requested.reliability else (),
     )
     if not requested.reliability:
         return abundances, violation, None
-    latents, spread = for_trust
     unrepaired = np.zeros(inputs[2].shape, "float32")
     unrepaired[:, decoded] = violation
-    assessment = assess_trust(surrogate, *inputs, latents, spread, unrepaired)
+    expected, far = known
+    assessment = assess_trust(surrogate, *inputs, expected, far, unrepaired)
     return abundances[:, : index.size], violation[:, : index.size], assessment
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from astrokeras.layers.nearest import nearest
+
 ROWS = 8192
 """States that are encoded or decoded at once."""
 
@@ -72,9 +74,9 @@ class CompiledFunctions:
         states: np.ndarray | None,
         columns: tuple[int, ...] | None,
         conserve: bool,
-        for_trust: bool = False,
+        for_trust: tuple[str, ...] = (),
     ) -> Any:
-        """Return abundances of later states and their physical violation.
+        """Return abundances of later states, their physical violation, and their trust.
 
         Args:
             initial: Abundances of state 0, (N, S).
@@ -83,13 +85,13 @@ class CompiledFunctions:
             states: Requested states, 0 for state 1, (K,); `None` for all T.
             columns: Columns of the requested species; `None` for all.
             conserve: Whether all states have the element totals of state 0.
-            for_trust: Whether the inputs of the trust model are returned too.
+            for_trust: Names of what the trust model knows of all later states:
+                `expected_error` (N, T), `far` (N, T, 2), `features` (N, T, F) and
+                `positions` (N, T, L + P), see `Trust`.
 
         Returns:
-            Abundances (N, K, columns) and the violation (N, K), see
-            `PhysicalEmulator.physical_violation`. With `for_trust`, the latents of all
-            later states (N, T, L) and the spread of the emulator's members (N, T) come
-            between the two.
+            Abundances (N, K, columns), the violation (N, K), see
+            `PhysicalEmulator.physical_violation`, and what `for_trust` names.
         """
         model = self.model
 
@@ -108,12 +110,28 @@ class CompiledFunctions:
                 abundances = keras.ops.take(abundances, _array(columns), axis=-1)
             if not for_trust:
                 return abundances, violation
-            return abundances, all_latents, spread, violation
+            scaled = model.parameter_scaler(p if len(p.shape) == 3 else p[:, :, 0])
+            known = {"positions": model.trust.positions(all_latents, scaled)}
+            known["features"], known["far"], _ = model.trust.features(
+                known["positions"], t, spread
+            )
+            known["expected_error"] = model.trust.expected_error(known["features"])
+            return abundances, violation, *(known[name] for name in for_trust)
 
         inputs = (initial, physical, years) + (() if states is None else (states,))
         # TensorFlow fails on an argument that has had two ranks.
         key = ("rollout", columns, states is None, conserve, for_trust, physical.ndim)
         return self._run(key, rollout, *inputs)
+
+    def distances(self, physical: np.ndarray) -> np.ndarray:
+        """Return the distance of parameters, (N, T, P), from those of training."""
+        model = self.model
+
+        def distances(p: Any) -> Any:
+            settings = model.trust.settings(model.parameter_scaler(p))
+            return nearest(settings, model.trust.numbers["settings"])
+
+        return self._run_rows("distances", distances, physical, 1)[..., 0]
 
     def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
         with self.lock:

@@ -52,7 +52,7 @@ RISKS = {
     "t_max": Status.TIME,
     "conservation": Status.TOTALS,
 }
-"""The bit that each of `layers.trust_model.RISKS` sets where it is too large."""
+"""The risks of a state, and the bit that each sets where it is too large."""
 
 
 def is_reliable(status: np.ndarray) -> np.ndarray:

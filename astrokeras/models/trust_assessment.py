@@ -1,17 +1,36 @@
-"""Trust assessment: expected errors and status of a surrogate's rollouts."""
+"""Trust assessment: expected errors, risks and status of a surrogate's rollouts.
+
+A state has `RISKS`, each a multiple of the largest value that is still reliable: the
+expected error relative to `reliability_threshold`, the largest distances of parameters
+and of states so far relative to those of the calibration, parameters outside their
+ranges relative to 0.1 dex, element totals of the input outside the trained range
+relative to 0.02 dex, the reconstruction error of state 0, time beyond `t_max`, and
+element totals that conservation could not restore relative to 1e-5. A distance or an
+excursion counts for the rest of the rollout. A state with a risk above 1 is not
+reliable.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from astrokeras.layers.trust_model import Trust
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
 from astrokeras.models.status import (
+    RISKS,
     Status,
     is_reliable,
     status_of_ranges,
     status_of_risks,
 )
+
+PARAMETER_DEX = 0.1
+"""Distance of a parameter from its range, dex, that is still reliable."""
+TOTALS_DEX = 0.02
+"""Distance of an element total from its trained range, dex, that is still reliable."""
+UNREPAIRED = 1e-5
+"""Relative error of a conserved element total that is still reliable."""
 
 
 @dataclass
@@ -21,8 +40,8 @@ class TrustAssessment:
     Attributes:
         expected: Expected error of each state, mean over species, dex, (N, T+1); 0 for
             state 0, which is given.
-        risks: Risks of each state in the order of `layers.trust_model.RISKS`, as
-            multiples of the largest value that is still reliable, (N, T+1, risks).
+        risks: Risks of each state in the order of `RISKS`, as multiples of the largest
+            value that is still reliable, (N, T+1, risks).
     """
 
     expected: np.ndarray
@@ -39,8 +58,8 @@ def assess_trust(
     initial: np.ndarray,
     physical: np.ndarray,
     years: np.ndarray,
-    latents: np.ndarray,
-    spread: np.ndarray,
+    expected: np.ndarray,
+    far: np.ndarray,
     unrepaired: np.ndarray,
 ) -> TrustAssessment:
     """Return the trust assessment of rollouts of a calibrated surrogate.
@@ -50,25 +69,20 @@ def assess_trust(
         initial: Abundances of state 0, (N, S).
         physical: Parameters, (N, T, P) or (N, T, 3, P).
         years: Length of the intervals, (N, T).
-        latents: Of states 1 to T, (N, T, L).
-        spread: Of the emulator's members, (N, T).
+        expected: Expected errors of states 1 to T, (N, T).
+        far: Their largest distances so far, (N, T, 2).
         unrepaired: Largest relative error of a conserved element total, (N, T).
     """
     trust, metadata = surrogate.trust, surrogate.metadata
-    features, far_setting, far_state = trust.features(
-        trust.positions(latents, scale_parameters(surrogate, physical)),
-        np.cumsum(years, axis=1),
-        spread,
-    )
-    expected = trust.expected_error(features)
     elapsed = np.cumsum(years, axis=1) / metadata.t_max
     excess = metadata.parameter_excess(physical)
     if excess.ndim == 4:
         excess = excess.max(2)
-    risks = trust.risks(
+    risks = measure_risks(
+        trust,
         expected,
-        far_setting,
-        far_state,
+        far[..., 0],
+        far[..., 1],
         excess.max(-1),
         initial.astype("f8") @ metadata.stoichiometry,
         reconstruction_error(surrogate, initial),
@@ -76,6 +90,48 @@ def assess_trust(
         unrepaired,
     )
     return TrustAssessment(np.pad(expected, ((0, 0), (1, 0))).astype("f4"), risks)
+
+
+def measure_risks(
+    trust: Trust,
+    expected: np.ndarray,
+    far_setting: np.ndarray,
+    far_state: np.ndarray,
+    outside: np.ndarray,
+    totals: np.ndarray,
+    reconstruction: np.ndarray,
+    late: np.ndarray,
+    unrepaired: np.ndarray,
+) -> np.ndarray:
+    """Return the `RISKS` of states 0 to T, `(N, T+1, len(RISKS))`.
+
+    Args:
+        trust: The calibrated trust model.
+        expected: Expected errors of states 1 to T, dex, `(N, T)`.
+        far_setting: Largest distance so far in parameters, `(N, T)`.
+        far_state: Largest distance so far in latents and parameters, `(N, T)`.
+        outside: Distance of parameters from their ranges, dex, `(N, T)`.
+        totals: Element totals of state 0, `(N, E)`.
+        reconstruction: Reconstruction error of state 0, dex, `(N,)`.
+        late: Elapsed time of states 1 to T in units of `t_max` if it is longer,
+            otherwise 0, `(N, T)`.
+        unrepaired: Largest relative error of a conserved element total, `(N, T)`; NaN
+            counts as infinite.
+    """
+    setting, state, restored = trust.value("largest")
+    low, high = trust.value("totals").astype("f8")
+    logs = np.log10(np.maximum(totals, 1e-30))
+    off = np.maximum(low - logs, logs - high).max(-1)
+    found = np.zeros((len(expected), expected.shape[1] + 1, len(RISKS)), "f4")
+    found[:, 1:, 0] = expected / trust.reliability_threshold
+    found[:, 1:, 1] = far_setting / setting
+    found[:, 1:, 2] = far_state / state
+    found[:, 1:, 3] = np.maximum.accumulate(outside, axis=1) / PARAMETER_DEX
+    found[..., 4] = np.maximum(off, 0.0)[:, None] / TOTALS_DEX
+    found[..., 5] = reconstruction[:, None] / restored
+    found[:, 1:, 6] = late
+    found[:, 1:, 7] = np.where(np.isnan(unrepaired), np.inf, unrepaired) / UNREPAIRED
+    return found
 
 
 def status_before_rollout(
@@ -94,8 +150,10 @@ def status_before_rollout(
     status = status_of_ranges(surrogate.metadata, initial, physical, time)
     trust = surrogate.trust
     if trust is not None and far:
-        distance = trust.distance_of_parameters(scale_parameters(surrogate, physical))
-        status[:, 1:][distance > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
+        mean = physical if physical.ndim == 3 else physical[:, :, 0]
+        distance = surrogate.functions.distances(mean)
+        largest = np.maximum.accumulate(distance, axis=1)
+        status[:, 1:][largest > trust.value("largest")[0]] |= np.uint8(Status.UNLIKE)
     return status
 
 

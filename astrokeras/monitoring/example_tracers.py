@@ -10,8 +10,8 @@ from astrokeras.data.pipeline.samplers import Sampler
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.evaluation.result import ErrorDetail
-from astrokeras.evaluation.species_selection import most_varying
 from astrokeras.plotting.plot_style import BLUE, GREY, ORANGE, PURPLE, STYLE
+from astrokeras.plotting.species_selection import most_varying
 
 WATCHED = 8  # number of tracers in a sample
 COLOURS = (BLUE, ORANGE, PURPLE)  # colours of the plotted tracers
@@ -92,7 +92,8 @@ def draw(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = most_varying(detail, sample.cache.species)
+    species = sample.cache.species
+    shown = most_varying(detail.species_swing, detail.species_peak, species)
     settings = STYLE | {"figure.constrained_layout.use": False, "font.size": 9}
     with mpl.rc_context(settings), io.BytesIO() as file:
         figure = Figure(SIZE, DPI)

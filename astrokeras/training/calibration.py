@@ -1,16 +1,19 @@
 """Calibration of error bars and expected errors on held-out simulations."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from astrokeras.config import Config
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.split import calibration_rows
-from astrokeras.layers.trust_model import Trust, spread_out
+from astrokeras.layers.nearest import spread_out
+from astrokeras.layers.trust_model import KNOTS, Trust
 from astrokeras.models.metadata import COVERAGE
 from astrokeras.models.trust_assessment import reconstruction_error, scale_parameters
 from astrokeras.prediction.tracer_rollout import batch_size, complete, log10
@@ -20,7 +23,11 @@ TRACERS = 256  # largest number of calibration tracers, divided among simulation
 PLACED = 2048  # largest number of training tracers that define the training region
 DRAWN = 20_000  # training states from which the reference states are chosen
 BATCH = 64
-RIDGE = 30.0  # ridge penalty on standardised features, in numbers of states
+WAVES = 128  # random features of the expected error
+RIDGE = 100.0  # ridge penalty on standardised features, in numbers of states
+FOLDS = 16  # largest number of folds of the simulations
+# Ends of the classes whose mean errors correct the expected error, in quantiles.
+CLASSES = (0, 0.01, 0.03, *np.linspace(0.07, 0.93, 11).tolist(), 0.97, 0.99, 1)
 LEVELS = np.linspace(0.8, 0.995, 40)
 EVERY = 3  # stride in states for quantiles, as neighbours in time are correlated
 LEAST_ERROR = 1e-3  # lower limit of the error, dex
@@ -77,6 +84,7 @@ def calibrate(surrogate: Any, source: Path, config: Config) -> Any:
             len(surrogate.species),
             len(surrogate.elements),
             reliability_threshold=config.reliability_threshold,
+            random_features=WAVES,
             name="trust",
         )
         _place(trust, surrogate, store)
@@ -126,7 +134,8 @@ def _place(trust: Trust, surrogate: Any, store: TracerStore) -> None:
         totals=np.stack([logs.min(0), logs.max(0)]),
     )
     drawn = np.random.default_rng(0).permutation(len(z))[:DRAWN]
-    positions = trust.positions(z[drawn], p[drawn])
+    drawn_states = z[drawn], p[drawn].astype("f4")
+    positions = ops.convert_to_numpy(trust.positions(*drawn_states))
     settings = positions[:, trust.latents :]
     trust.assign(
         states=positions[spread_out(positions, trust.references)],
@@ -152,7 +161,7 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
     rows = np.minimum(np.arange(size), len(block) - 1)
     years = np.diff(time).astype("float32")
     initial = np.maximum(block.abundances[:, 0], surrogate.floor)
-    predicted, latents, spread, _ = (
+    predicted, _, features, far = (
         array[: len(block)]
         for array in surrogate.functions.rollout(
             initial[rows],
@@ -161,46 +170,55 @@ def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, 
             None,
             None,
             surrogate.conserve,
-            for_trust=True,
+            ("features", "far"),
         )
     )
-    scaled = scale_parameters(surrogate, physical)
-    positions = surrogate.trust.positions(latents, scaled)
-    elapsed = np.cumsum(years, axis=1)
-    features, *distances = surrogate.trust.features(positions, elapsed, spread)
     truth = np.nan_to_num(block.abundances[:, 1:], nan=1.0)
     errors = np.abs(log10(predicted) - log10(truth)).astype("f4")
     truth = np.maximum(truth, surrogate.floor)
     restored = reconstruction_error(surrogate, truth)
-    return features, errors, np.stack(distances, axis=-1), restored
+    return features, errors, far, restored
 
 
 def _fit(trust: Trust, rollouts: Calibration) -> None:
     """Fit the expected error, the half-widths of intervals and the largest distances.
 
     The intervals are conformal (Vovk et al. 2005) by simulation: intervals fitted to
-    all simulations but one cover the fraction `COVERAGE` of the errors in that one, on
-    average over the simulation left out. Each species has a multiple of the expected
+    the simulations outside a fold cover the fraction `COVERAGE` of the errors in each
+    simulation of the fold, on average. Each species has a multiple of the expected
     error of its own.
     """
+    _draw_waves(trust, rollouts.features)
+    features = rollouts.features.astype("f4")
+    design = np.asarray(ops.convert_to_numpy(trust.with_waves(features)))
     error = np.maximum(rollouts.errors.mean(-1), LEAST_ERROR)
     logs = np.log(error)
-    coefficients = _ridge(rollouts.features, logs)
-    groups = np.unique(rollouts.group)
-    covered = np.zeros(len(LEVELS))
-    for group in groups:
-        held = rollouts.group == group
-        rest = ~held if len(groups) > 1 else held
-        without = _ridge(rollouts.features[rest], logs[rest])
-        scores = _scores(rollouts, without)
+    groups, group = np.unique(rollouts.group, return_inverse=True)
+    folds = [group % FOLDS == k for k in range(min(FOLDS, len(groups)))]
+    rests = [~held if len(folds) > 1 else held for held in folds]
+    fits = [_ridge(design[rest], logs[rest]) for rest in rests]
+
+    # The correction is that of predictions for simulations that were not fitted.
+    predicted = np.empty(len(logs))
+    for held, coefficients in zip(folds, fits, strict=True):
+        predicted[held] = design[held] @ coefficients
+    coefficients = _ridge(design, logs)
+    knots = _correction(predicted, error)
+    trust.assign(
+        coefficients=coefficients, knots=knots, error_range=np.exp(knots[1, [0, -1]])
+    )
+
+    covered = []
+    for held, rest, without in zip(folds, rests, fits, strict=True):
+        scores = _scores(rollouts.errors, design @ without, knots)
         widths = np.quantile(scores[rest][::EVERY], LEVELS, axis=0)
-        covered += [(scores[held] <= width).mean() for width in widths]
-    level = np.interp(COVERAGE, covered / len(groups), LEVELS)
-    scores = _scores(rollouts, coefficients)
+        for one in np.unique(group[held]):
+            there = scores[group == one]
+            covered.append([(there <= width).mean() for width in widths])
+    level = np.interp(COVERAGE, np.mean(covered, axis=0), LEVELS)
+    scores = _scores(rollouts.errors, design @ coefficients, knots)
     good = error < np.median(error)
     trust.assign(
-        coefficients=coefficients,
-        error_range=[error.min(), error.max()],
         half_width=np.maximum(np.quantile(scores[::EVERY], level, axis=0), LEAST_WIDTH),
         constant_width=np.quantile(rollouts.errors[::EVERY], COVERAGE, axis=0),
         largest=[
@@ -214,10 +232,52 @@ def _fit(trust: Trust, rollouts: Calibration) -> None:
     )
 
 
-def _scores(rollouts: Calibration, coefficients: np.ndarray) -> np.ndarray:
+def _draw_waves(trust: Trust, features: np.ndarray) -> None:
+    """Draw random waves of standardised features (Rahimi & Recht 2007)."""
+    random = np.random.default_rng(0)
+    spread = features.std(0)
+    moves = spread >= 1e-6
+    normal = random.normal(size=trust.numbers["frequencies"].shape)
+    frequencies = normal * moves[:, None] / np.where(moves, spread, 1.0)[:, None]
+    frequencies /= np.sqrt(moves.sum())
+    phases = random.uniform(0, 2 * np.pi, normal.shape[1])
+    phases -= features.mean(0) @ frequencies
+    trust.assign(frequencies=frequencies, phases=phases % (2 * np.pi))
+
+
+def _correction(predicted: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return logarithms of mean errors over predicted ones, ascending, (2, KNOTS).
+
+    Isotonic regression of the error on its prediction (Barlow et al. 1972), at the
+    means of classes that are narrower at both ends.
+
+    Args:
+        predicted: Predicted logarithm of the error of each state, (n,).
+        error: The error itself, (n,).
+    """
+    order = np.argsort(predicted)
+    ends = np.round(np.asarray(CLASSES) * len(order)).astype(int)
+    parts = [order[a:b] for a, b in pairwise(ends) if b > a]
+    places = [predicted[part].mean() for part in parts]
+    # Classes whose means fall are joined: [mean, states, classes].
+    joined: list[list[float]] = []
+    for part in parts:
+        joined.append([error[part].mean(), len(part), 1])
+        while len(joined) > 1 and joined[-2][0] >= joined[-1][0]:
+            (one, m, i), (two, n, j) = joined[-2:]
+            joined[-2:] = [[(one * m + two * n) / (m + n), m + n, i + j]]
+    values = np.repeat(
+        np.log([mean for mean, *_ in joined]), [int(count) for *_, count in joined]
+    )
+    # Few states have fewer classes, the last of which is repeated.
+    rows = np.minimum(np.arange(KNOTS), len(parts) - 1)
+    return np.stack([np.asarray(places)[rows], values[rows]])
+
+
+def _scores(errors: np.ndarray, predicted: np.ndarray, knots: np.ndarray) -> np.ndarray:
     """Return errors as multiples of the expected error, (n, S)."""
-    expected = np.exp(rollouts.features @ coefficients)
-    return rollouts.errors / expected[:, None].astype("f4")
+    expected = np.exp(np.interp(predicted, *knots))
+    return errors / expected[:, None].astype("f4")
 
 
 def _ridge(features: np.ndarray, target: np.ndarray) -> np.ndarray:

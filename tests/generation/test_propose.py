@@ -26,7 +26,7 @@ from astrokeras.generation.rollout_summary import (
     RolloutSummary,
     summarise_rollouts,
 )
-from astrokeras.layers.trust_model import NORMAL, feature_count
+from astrokeras.layers.trust_model import NORMAL
 
 ALL = np.arange(len(PARAMETERS))
 
@@ -42,7 +42,7 @@ def make_calibrated():
     rng = np.random.default_rng(0)
     surrogate = make_surrogate(rng).replace(trust=make_trust(rng))
     totals = make_tracers().abundances[0, 0].astype("f8") @ surrogate.stoichiometry
-    coefficients = np.zeros(feature_count(len(PARAMETERS)))
+    coefficients = np.zeros(8 + 2 * len(PARAMETERS))
     coefficients[[0, 1, 4, 5]] = -6.2, 0.6, 0.4, 0.2
     surrogate.trust.assign(
         totals=[np.log10(totals) - 0.03, np.log10(totals) + 0.03],

@@ -2,20 +2,16 @@
 
 import numpy as np
 import pytest
+from keras import ops
 from surrogates import emulate_with_risks, make_surrogate, make_trust, to_numpy
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 import astrokeras
-from astrokeras.layers import trust_model as module
-from astrokeras.layers.trust_model import (
-    NORMAL,
-    RISKS,
-    feature_count,
-    nearest,
-    spread_out,
-)
-from astrokeras.models.status import Status
-from astrokeras.models.trust_assessment import TrustAssessment
+from astrokeras.layers.error_regression import interpolate
+from astrokeras.layers.nearest import nearest, spread_out
+from astrokeras.layers.trust_model import CARRIED, NORMAL
+from astrokeras.models.status import RISKS, Status
+from astrokeras.models.trust_assessment import TrustAssessment, measure_risks
 
 L, P, S, E = 3, len(PARAMETERS), len(SPECIES), 3
 TOLERANCE = 0.2
@@ -42,20 +38,19 @@ def fine(count=2, steps=5):
 
 
 def status_of(layer, given):
-    return TrustAssessment(given["expected"], layer.risks(**given)).status
+    return TrustAssessment(given["expected"], measure_risks(layer, **given)).status
 
 
-def test_nearest_is_the_smallest_of_all_distances(rng, monkeypatch):
-    monkeypatch.setattr(module, "BLOCK", 7)  # several blocks, the last one shorter
+def test_nearest_is_the_smallest_of_all_distances(rng):
     references = rng.normal(size=(20, 4)).astype("f4")
-    points = rng.normal(size=(3, 11, 4)).astype("f4")
-    points[1, 2] = references[5]
+    points = rng.normal(size=(33, 4)).astype("f4")
+    points[2] = references[5]
 
-    found = nearest(points, references)
+    found = to_numpy(nearest(ops.convert_to_tensor(points), references))
 
-    apart = np.linalg.norm(points[:, :, None] - references, axis=-1)
-    np.testing.assert_allclose(found, apart.min(-1), atol=2e-3)
-    assert found[1, 2] == pytest.approx(0, abs=2e-3)
+    apart = np.linalg.norm(points[:, None] - references, axis=-1)
+    np.testing.assert_allclose(found[:, 0], apart.min(-1), rtol=1e-5)
+    assert found[2, 0] == 0
 
 
 def test_each_reference_is_the_farthest_from_those_before(rng):
@@ -75,12 +70,14 @@ def test_each_reference_is_the_farthest_from_those_before(rng):
 def test_features_are_those_of_a_loop_over_states(rng):
     layer = make_trust(rng)
     positions = rng.normal(size=(2, 5, L + P)).astype("f4")
-    elapsed = np.cumsum(rng.uniform(50, 500, (2, 5)), axis=1)
-    spread = rng.uniform(0, 0.3, (2, 5))
+    lengths = rng.uniform(50, 500, (2, 5)).astype("f4")
+    elapsed = np.cumsum(lengths, axis=1)
+    spread = rng.uniform(0, 0.3, (2, 5)).astype("f4")
 
-    features, far_setting, far_state = layer.features(positions, elapsed, spread)
+    features, far, _ = map(to_numpy, layer.features(positions, lengths, spread))
 
-    assert features.shape == (2, 5, feature_count(P))
+    far_setting, far_state = np.moveaxis(far, -1, 0)
+    assert features.shape == (2, 5, 8 + 2 * P)
     states, settings = layer.value("states"), layer.value("settings")
     for n in range(2):
         far, weighted, before = np.zeros(2), 0.0, 0.0
@@ -103,17 +100,75 @@ def test_features_are_those_of_a_loop_over_states(rng):
             np.testing.assert_allclose(found, far, atol=1e-3)
 
 
+@pytest.mark.parametrize("random_features", [0, 5])
+def test_a_rollout_in_two_parts_carries_four_numbers(rng, random_features):
+    layer = make_trust(rng, random_features=random_features)
+    latents = rng.normal(size=(2, 5, L)).astype("f4")
+    scaled = rng.normal(size=(2, 5, P)).astype("f4")
+    years = rng.uniform(50, 500, (2, 5)).astype("f4")
+    spread = rng.uniform(0, 0.3, (2, 5)).astype("f4")
+    given = latents, scaled, years, spread
+    whole = list(map(to_numpy, layer(*given)))
+
+    *first, carried = layer(*(each[:, :2] for each in given))
+    *second, last = layer(*(each[:, 2:] for each in given), carried=carried)
+
+    assert carried.shape == (2, len(CARRIED)) == (2, 4)
+    for all_of_it, one, two in zip(whole, first, second, strict=False):
+        parts = np.concatenate([to_numpy(one), to_numpy(two)], axis=1)
+        np.testing.assert_allclose(parts, all_of_it, rtol=1e-5)
+    np.testing.assert_allclose(to_numpy(last), whole[-1], rtol=1e-5)
+
+
 def test_the_expected_error_is_log_linear_within_what_was_seen(rng):
     layer = make_trust(rng)
-    features = rng.normal(0, 20, (4, 30, feature_count(P)))
+    features = rng.normal(0, 20, (4, 30, 8 + 2 * P)).astype("f4")
 
-    found = layer.expected_error(features)
+    found = to_numpy(layer.expected_error(features))
 
     raw = np.exp((features * layer.value("coefficients").astype("f8")).sum(-1))
-    np.testing.assert_allclose(found, np.clip(raw, 0.01, 0.5), rtol=1e-6)
+    np.testing.assert_allclose(found, np.clip(raw, 0.01, 0.5), rtol=1e-4)
     assert (raw < 0.01).any()
     assert (raw > 0.5).any()
     assert ((raw > 0.01) & (raw < 0.5)).any()
+
+
+def test_the_expected_error_is_a_corrected_sum_of_features_and_waves(rng):
+    layer = make_trust(rng, random_features=5)
+    positions = rng.normal(size=(2, 4, L + P)).astype("f4")
+    years = rng.uniform(50, 500, (2, 4)).astype("f4")
+
+    features = to_numpy(layer.features(positions, years, 0 * years)[0])
+    found = to_numpy(layer.expected_error(features))
+
+    count = 8 + 2 * P
+    np.testing.assert_allclose(features[..., count], np.log(years), rtol=1e-5)
+    np.testing.assert_allclose(features[..., count + 1 :], positions[..., :L])
+    angles = features @ layer.value("frequencies") + layer.value("phases")
+    sums = np.concatenate([features, np.sqrt(2) * np.cos(angles)], axis=-1)
+    wanted = np.interp(sums @ layer.value("coefficients"), *layer.value("knots"))
+    np.testing.assert_allclose(found, np.exp(wanted), rtol=1e-4)
+    assert np.ptp(found) > 0.01
+
+
+@pytest.mark.parametrize("random_features", [0, 5])
+def test_what_is_not_a_number_has_no_expected_error(rng, random_features):
+    layer = make_trust(rng, random_features=random_features)
+    features = np.zeros((3, layer.numbers["coefficients"].shape[0] - random_features))
+    features[1, 2] = np.nan
+
+    found = to_numpy(layer.expected_error(features.astype("f4")))
+
+    assert np.isnan(found).tolist() == [False, True, False]
+
+
+def test_the_correction_goes_through_its_knots_and_is_constant_beyond():
+    knots = np.array([[-3.0, -1, -1, 2], [1.0, 4, 4, 5]], "f4")
+    places = np.linspace(-5, 4, 60, dtype="f4")
+
+    found = to_numpy(interpolate(*map(ops.convert_to_tensor, (places, knots))))
+
+    np.testing.assert_allclose(found, np.interp(places, *knots), rtol=1e-5)
 
 
 def test_sigma_is_a_multiple_of_the_expected_error_for_each_species(rng):
@@ -135,7 +190,7 @@ def test_what_nothing_speaks_against_has_status_0(rng):
     assert (status.shape, status.dtype) == ((2, 6), np.uint8)
     assert not status.any()
     # State 0 is given: its totals and its reconstruction alone can be wrong.
-    risks = layer.risks(**fine())[:, 0]
+    risks = measure_risks(layer, **fine())[:, 0]
     np.testing.assert_allclose(risks.max(-1), 0.2 / 0.3, rtol=1e-5)
 
 
@@ -160,21 +215,25 @@ def test_each_risk_alone_is_enough(rng, name):
     where = {"totals": 0, "reconstruction": ...}.get(argument, slice(2, None))
     given[argument][1, where] = value
 
-    found = layer.risks(**given)
+    found = measure_risks(layer, **given)
     status = status_of(layer, given)
 
     first = 0 if whole else 3  # the third interval leads to state 3
     assert not status[0].any()
     assert not status[1, :first].any()
     assert (status[1, first:] == bit).all()
-    np.testing.assert_allclose(found[1, first:, RISKS.index(name)], risk, rtol=1e-4)
+    np.testing.assert_allclose(
+        found[1, first:, list(RISKS).index(name)], risk, rtol=1e-4
+    )
 
 
 def test_totals_below_the_trained_ones_are_as_bad_as_those_above(rng):
     layer, given = make_trust(rng), fine()
     given["totals"][1, 2] = 10.0 ** (-4 - 0.05)
 
-    assert layer.risks(**given)[1, 0, RISKS.index("totals")] == pytest.approx(2.5)
+    assert measure_risks(layer, **given)[
+        1, 0, list(RISKS).index("totals")
+    ] == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize("off", [np.nan, np.inf])
@@ -182,7 +241,7 @@ def test_what_is_not_a_number_is_an_infinite_risk(rng, off):
     layer, given = make_trust(rng), fine()
     given["unrepaired"][1, 2] = off
 
-    assert layer.risks(**given)[1, 3].max() == np.inf
+    assert measure_risks(layer, **given)[1, 3].max() == np.inf
     assert status_of(layer, given)[1, 3] == Status.TOTALS
 
 
@@ -201,7 +260,7 @@ def test_parameters_outside_once_speak_against_all_later_states(rng):
 
     assert not status[1, :3].any()
     assert (status[1, 3:] == Status.PARAMETER).all()
-    risks = layer.risks(**given)[:, 1:].max(-1)
+    risks = measure_risks(layer, **given)[:, 1:].max(-1)
     assert (np.diff(risks, axis=1) >= 0).all()
 
 
@@ -214,7 +273,7 @@ class TestThroughASurrogate:
         surrogate = make_surrogate(rng).replace(trust=make_trust(rng))
         initial = self.given()[0].astype("f8")
         totals = np.log10(initial[0] @ surrogate.stoichiometry)
-        coefficients = np.zeros(feature_count(P))
+        coefficients = np.zeros(8 + 2 * P)
         # An error that grows, with time and with the largest distances so far.
         coefficients[[0, 1, 3, 5]] = -4.6, 0.4, 0.2, 0.1
         surrogate.trust.assign(
@@ -242,10 +301,11 @@ class TestThroughASurrogate:
         latents = to_numpy(emulator.rollout(emulator.encode(scaled), logs)[0])
         inside = (latents - layer.value("latent_offset")) / layer.value("latent_scale")
         setting = (logs - layer.value("centre")) @ layer.value("whitening")
-        elapsed = np.tile(step * np.arange(1.0, 13.0), (6, 1))
-        features, far_setting, far_state = layer.features(
-            np.concatenate([inside, setting], -1), elapsed, 0 * elapsed
-        )
+        years = np.full((6, 12), step, "f4")
+        positions = np.concatenate([inside, setting], -1).astype("f4")
+        found_there = layer.features(positions, years, 0 * years)
+        features, far, _ = map(to_numpy, found_there)
+        far_setting, far_state = np.moveaxis(far, -1, 0)
         expected = np.exp(features @ layer.value("coefficients"))
         expected = np.clip(expected, 0.01, 0.5)
         widths = expected[..., None] * layer.value("half_width")

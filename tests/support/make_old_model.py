@@ -17,7 +17,7 @@ from surrogates import emulate_with_risks
 from tiny import PARAMETERS, SPECIES, make_tracers
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.layers.trust_model import Trust, feature_count
+from astrokeras.layers.trust_model import Trust
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.metadata import FORMAT
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
@@ -69,7 +69,7 @@ def make_trust(rng: np.random.Generator, elements: int) -> Trust:
         whitening=np.eye(3),
         states=rng.normal(0, 1, (REFERENCES, LATENTS + 3)),
         settings=rng.normal(0, 1, (REFERENCES, 3)),
-        coefficients=rng.normal(0, 0.1, feature_count(3)),
+        coefficients=rng.normal(0, 0.1, 14),
         error_range=(0.01, 1.0),
         half_width=rng.uniform(0.5, 2, len(SPECIES)),
         constant_width=np.full(len(SPECIES), 0.3),

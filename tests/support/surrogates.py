@@ -7,7 +7,7 @@ from keras import ops
 from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 
 from astrokeras.chemistry.stoichiometry import stoichiometric_matrix
-from astrokeras.layers.trust_model import Trust, feature_count
+from astrokeras.layers.trust_model import KNOTS, Trust
 from astrokeras.models import batched_evolution
 from astrokeras.models.autoencoder import Autoencoder
 from astrokeras.models.emulator import Emulator
@@ -106,9 +106,10 @@ def bounded(surrogate, scaled):
     return np.clip(scaled, low - below, np.minimum(high + 0.2 / 20, 1))
 
 
-def make_trust(rng, references=6, latents=L):
+def make_trust(rng, references=6, latents=L, random_features=0):
     """A layer whose numbers are anything but zero and one."""
-    layer = Trust(latents, P, S, E, references, TOLERANCE, name="trust")
+    counts = latents, P, S, E, references
+    layer = Trust(*counts, TOLERANCE, random_features, name="trust")
     layer.assign(
         latent_offset=rng.normal(size=latents),
         latent_scale=rng.uniform(1, 3, latents),
@@ -116,13 +117,19 @@ def make_trust(rng, references=6, latents=L):
         whitening=rng.normal(size=(P, P)),
         states=rng.normal(size=(references, latents + P)),
         settings=rng.normal(size=(references, P)),
-        coefficients=rng.normal(0, 0.1, feature_count(P)),
+        coefficients=rng.normal(0, 0.1, layer.numbers["coefficients"].shape),
         error_range=[0.01, 0.5],
         half_width=rng.uniform(1, 3, S),
         constant_width=rng.uniform(0.1, 0.3, S),
         totals=[[-2.0, -3.0, -4.0], [-1.0, -2.9, -3.5]],
         largest=[2.0, 4.0, 0.3],
     )
+    if random_features:
+        layer.assign(
+            frequencies=rng.normal(0, 0.1, layer.numbers["frequencies"].shape),
+            phases=rng.uniform(0, 6, random_features),
+            knots=np.sort(rng.uniform(-4, 0, (2, KNOTS)), axis=1),
+        )
     return layer
 
 

@@ -13,7 +13,6 @@ import astrokeras
 from astrokeras.config import compose
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.trust_assessment import scale_parameters
 from astrokeras.runs.directory import Run
 from astrokeras.training.finetuned_models import begin_emulator
 from astrokeras.training.stages import calibrate_surrogate
@@ -153,9 +152,7 @@ def test_with_enough_simulations_it_is_calibrated_on_the_new_gas(
 
     reliable_distance = calibrated.trust.value("largest")[0]
     own, former = (
-        calibrated.trust.distance_of_parameters(
-            scale_parameters(calibrated, tracers.physical)
-        )
+        calibrated.functions.distances(tracers.physical)
         for tracers in (new_tracers(), make_tracers())
     )
     train_rows = new_tracers().split == 0

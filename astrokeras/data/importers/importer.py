@@ -190,6 +190,7 @@ def _write(
     total = report.tracers
     every = max(1, total // TRACERS)
     done = 0
+    families: list[str] = []
     counts = np.zeros(len(file_format.SPLITS), np.int64)
     with TracerWriter(
         report.path,
@@ -202,6 +203,7 @@ def _write(
         for number, (part, order) in enumerate(zip(parts, orders, strict=True)):
             offset = done
             columns = joined.order(number, part)
+            known, stem = _families(part), Path(part.name).stem
             for block in part.blocks():
                 n = len(block)
                 place = slice(done - offset, done - offset + n)
@@ -216,6 +218,7 @@ def _write(
                     chosen = np.arange(-done % every, n, every)
                     sample += [block.take(chosen)] if len(chosen) else []
                 block = cut_tracers(block, joined.names, config, report.statistics)
+                families += [known.get(number, stem) for number in block.tracer]
                 writer.append(block.padded(report.states))
                 counts += np.bincount(block.split, minlength=256)[: len(counts)]
                 done += n
@@ -227,8 +230,20 @@ def _write(
                 f"{parts[0].name}: every tracer begins below `dataset.cut_below`; "
                 "lower the limit."
             )
+        if any(map(_families, parts)):
+            writer.add_families(families)
         report.fixed = join_fixed(parts, joined.names, report)
         writer.file.attrs["fixed"] = report.fixed
     if (splits != file_format.UNASSIGNED).all():
         report.split = dict(zip(file_format.SPLITS, counts.tolist(), strict=True))
     return sample
+
+
+def _families(part: SourceTracers) -> dict[int, str]:
+    """Return the family of each tracer number, empty if the source has none.
+
+    Tracers of other sources then have the name of their file.
+    """
+    if isinstance(part, RawTracers) or part.families is None:
+        return {}
+    return dict(zip(part.tracer.tolist(), part.families, strict=True))

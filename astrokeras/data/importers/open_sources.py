@@ -60,6 +60,7 @@ class StoredTracers:
         self.source = str(store.attributes.get("source", ""))
         self.tracer, self.simulation = store.tracer.copy(), store.simulation.copy()
         self.split = store.split if store.has_split else None
+        self.families = store.families()
         self.states = store.states
 
     def __len__(self) -> int:

@@ -122,6 +122,9 @@ def write_rows(
             if split is not None:
                 block.split[:] = split
             writer.append(block)
+        families = store.families()
+        if families:
+            writer.add_families([families[row] for row in rows])
 
 
 def _thin(tracers: Tracers, every: int, store: TracerStore) -> Tracers:

@@ -9,6 +9,7 @@ from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.data.tracers.subset import sample_tracers
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 
@@ -27,7 +28,7 @@ def write(path, parameters, numbers, *, states=5, split=None, species=SPECIES, *
     tracers.tracer[:] = tracers.simulation[:] = numbers
     if split is not None:
         tracers.split[:] = split
-    change = about.pop("change", None)
+    change, families = about.pop("change", None), about.pop("families", None)
     if change:
         change(tracers)
     units = about.pop("units", [PARAMETER_UNITS[name] for name in parameters])
@@ -40,6 +41,8 @@ def write(path, parameters, numbers, *, states=5, split=None, species=SPECIES, *
         attributes=about,
     ) as writer:
         writer.append(tracers)
+        if families:
+            writer.add_families(families)
     return path
 
 
@@ -215,6 +218,28 @@ def test_tracers_end_before_it_is_too_cold(tmp_path, out):
     assert (statistics.cut_states, statistics.cut_tracers) == (2 + 5, 1)
     assert (statistics.cut_whole, report.tracers) == (1, 3)
     assert store.attributes["cut_below"] == ["gasTemp < 10"]
+
+
+def test_tracers_keep_their_families_when_others_are_left_out(tmp_path, out):
+    def cool(tracers):
+        tracers.physical[1, 0, 3] = 9.9
+
+    named = {"families": ["walk", "box", "shock"], "source": "explore"}
+    eight = write(tmp_path / "eight.h5", ALL, [1, 2, 3], change=cool, **named)
+    four = write(tmp_path / "four.h5", ALL[:4], [1, 2], source="grav")
+    import_tracers(
+        [four, eight], out, settings(split=BY_NUMBER, cut_below={"gasTemp": 10})
+    )
+
+    with TracerStore(out) as store:
+        found = store.families()
+    assert found == ["four", "four", "walk", "shock"]
+    sample_tracers(out, tmp_path / "few.h5", per_simulation=1, every=2)
+    with TracerStore(tmp_path / "few.h5") as store:
+        assert store.families() == found
+    import_tracers(four, out, settings(split=BY_NUMBER))
+    with TracerStore(out) as store:
+        assert store.families() is None
 
 
 def test_nothing_is_written_if_all_is_too_cold(tmp_path, out):

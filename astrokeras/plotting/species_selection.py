@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from astrokeras.chemistry.species import PHASES, phase_of
-from astrokeras.evaluation.result import ErrorDetail
 
 SHOWN = 6  # species in a figure
 # Species that are observed, in order of preference.
@@ -14,7 +13,9 @@ VARYING = 0.5  # decades that such a species spans within a tracer, on average
 VISIBLE = 1e-8  # abundance that a shown species reaches
 
 
-def most_varying(detail: ErrorDetail, species: Sequence[str]) -> list[int]:
+def most_varying(
+    swing: np.ndarray, peak: np.ndarray, species: Sequence[str]
+) -> list[int]:
     """Return the columns of species to show: observed ones, then the most varying.
 
     Up to half are species of `OBSERVED` that vary. The rest are the neutral species
@@ -22,10 +23,11 @@ def most_varying(detail: ErrorDetail, species: Sequence[str]) -> list[int]:
     come first.
 
     Args:
-        detail: Results that include how much each species varies.
+        swing: Decades that each species spans within a tracer, on average, (S,).
+        peak: Highest abundance of each species, (S,).
         species: Names in column order, (S,).
     """
-    swing = np.where(detail.species_peak >= VISIBLE, detail.species_swing, -1.0)
+    swing = np.where(peak >= VISIBLE, swing, -1.0)
     places = {name: i for i, name in enumerate(species)}
     observed = [places[name] for name in OBSERVED if name in places]
     chosen = [i for i in observed if swing[i] >= VARYING][: SHOWN // 2]
