@@ -119,6 +119,10 @@ def _uncertainty_sentences(evaluation: Evaluation) -> list[str]:
         f"{_percent(quality.unreliable_good)} of those with errors below the median. "
         f"The AUROC of the expected error is {format_value(quality.auroc)}; the mean "
         f"error of reliable states is {format_value(quality.reliable_dex)} dex.",
+        "Beside a solver, whose time is thousands of times the surrogate's, this makes "
+        f"an effective speed-up of {_times(quality.unreliable)} if unreliable states "
+        f"alone are solved, {_times(quality.unreliable_tracers)} if their tracers are "
+        "solved from state 0.",
     ]
 
 
@@ -147,6 +151,10 @@ def _stress_sentences(evaluation: Evaluation) -> list[str]:
         shares = ", ".join(f"{kinds[k]}, {v:.1%}" for k, v in stress.corrupted.items())
         lines.append(f"Stress test, corrupted inputs flagged: {shares}.")
     return lines
+
+
+def _times(solved: float) -> str:
+    return f"{1 / solved:.2g}" if solved else "thousands"
 
 
 def _percent(value: float | None) -> str:

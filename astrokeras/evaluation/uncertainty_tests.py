@@ -52,6 +52,8 @@ class ReliabilityQuality:
         unreliable_large: The same share of the states with an error above 0.3 dex.
         unreliable_good: The same share of the states with an error below the median.
         reliable_dex: Mean error of the reliable states, dex.
+        unreliable_tracers: Share of all states that are in a tracer with an unreliable
+            one, which the fallback of `emulate` solves from state 0.
         calibration: For each factor of two in the expected error that holds 1 % of the
             states: mean `expected` error and mean `dex`, and the `share` of states.
         curve: `dex` that remains if the share `sent` of states, those of the largest
@@ -64,6 +66,7 @@ class ReliabilityQuality:
     unreliable_large: float | None
     unreliable_good: float | None
     reliable_dex: float | None
+    unreliable_tracers: float
     calibration: dict[str, list[float]]
     curve: dict[str, list[float]]
     reliability_threshold: float
@@ -141,6 +144,7 @@ class ReliabilityTest:
         self.errors: list[np.ndarray] = []
         self.expected: list[np.ndarray] = []
         self.reliable: list[np.ndarray] = []
+        self.sent_back = 0  # states of tracers that have an unreliable one
 
     def update(self, block: Tracers, prediction: Prediction) -> None:
         """Add solved tracers and their prediction with expected errors."""
@@ -153,6 +157,8 @@ class ReliabilityTest:
         self.errors.append(error)
         self.expected.append(prediction.expected_error[valid])
         self.reliable.append(prediction.reliable[valid])
+        returned = (valid & ~prediction.reliable).any(1)
+        self.sent_back += int(valid[returned].sum())
 
     def result(self) -> ReliabilityQuality:
         """Return how well expected errors are calibrated and find large errors."""
@@ -171,6 +177,7 @@ class ReliabilityTest:
             unreliable_large=_mean(sent[large]),
             unreliable_good=_mean(sent[good]),
             reliable_dex=_mean(error[~sent]),
+            unreliable_tracers=self.sent_back / len(reliable),
             calibration=_calibration(expected, error),
             curve={"sent": SENT.tolist(), "dex": [float(dex) for dex in remaining]},
             reliability_threshold=self.reliability_threshold,

@@ -148,6 +148,8 @@ def test_reliability_is_judged_by_what_it_flags(found, states):
     assert judged.unreliable_large == pytest.approx(flagged[large].mean())
     assert judged.unreliable_good == 0
     assert judged.reliable_dex == pytest.approx(error[~flagged].mean(), rel=1e-4)
+    # The last tracer ends before its error is too large.
+    assert judged.unreliable_tracers == pytest.approx(88 / 94)
     pairs = expected[large] - expected[~large][:, None]
     area = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
     assert 0.9 < area < 1
