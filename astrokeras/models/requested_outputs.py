@@ -187,7 +187,8 @@ def choose_columns(
     column = {name: i for i, name in enumerate(known_species)}
     terms = []
     for name in species:
-        phases = [f"#{name[1:]}", f"@{name[1:]}"] if name[:1] == "$" else [name]
+        total = name[:1] == "$" and name not in column
+        phases = [f"#{name[1:]}", f"@{name[1:]}"] if total else [name]
         present = [phase for phase in phases if phase in column]
         if not present:
             remedy = suggest(name, column, "; see its `species`.")
