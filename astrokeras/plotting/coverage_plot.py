@@ -123,7 +123,11 @@ def draw_coverage(levels: Any, shares: Any, ax: Axes | None = None) -> Axes:
             lw=1.6,
             label=label,
         )
-        style = {"color": GREY, "style": "italic", "transform": ax.transAxes}
+        style: dict[str, Any] = {
+            "color": GREY,
+            "style": "italic",
+            "transform": ax.transAxes,
+        }
         ax.text(0.05, 0.72, "bars too wide", **style)
         ax.text(0.95, 0.28, "bars too narrow", ha="right", **style)
         ax.set(

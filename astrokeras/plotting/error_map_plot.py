@@ -124,7 +124,7 @@ def plot_expected_error(
         ax.set(xlabel=_typeset(labels[0]), ylabel=_typeset(labels[1]))
         bar = ax.figure.colorbar(colours, ax=ax, extend="both", pad=0.02)
         bar.set_label("expected error (dex)")
-        bar.ax.tick_params(labelsize=ax.yaxis.label.get_size())
+        bar.ax.tick_params(labelsize=ax.yaxis.label.get_fontsize())
         label_decades(bar.ax.yaxis)
     return ax
 

@@ -99,7 +99,8 @@ def draw_parity(counts: ParityCounts, ax: Axes | None = None) -> Axes:
     low, high = (float(end - decades(FLOOR)) for end in (low, high))
     with paper_axes(ax, 2.9) as ax:
         mesh = ax.hexbin(
-            *((cells + 0.5) / CELLS_PER_DECADE - decades(FLOOR) for cells in (x, y)),
+            (x + 0.5) / CELLS_PER_DECADE - decades(FLOOR),
+            (y + 0.5) / CELLS_PER_DECADE - decades(FLOOR),
             C=counts.counts[x, y],
             reduce_C_function=np.sum,
             gridsize=min(HEXAGONS, round((high - low) * CELLS_PER_DECADE / 4)),
@@ -110,7 +111,7 @@ def draw_parity(counts: ParityCounts, ax: Axes | None = None) -> Axes:
         )
         ends = np.array([low, high])
         ax.plot(ends, ends, color=BLACK, lw=0.8, label="equal")
-        style = {"color": RED, "lw": 0.8, "ls": "--"}
+        style: dict[str, Any] = {"color": RED, "lw": 0.8, "ls": "--"}
         ax.plot(ends, ends + MARGIN, **style, label=f"±{MARGIN:g} dex")
         ax.plot(ends, ends - MARGIN, **style)
         ax.set(
@@ -127,5 +128,5 @@ def draw_parity(counts: ParityCounts, ax: Axes | None = None) -> Axes:
         ax.legend(loc="upper left")
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
         bar.set_label("entries in a hexagon")
-        bar.ax.tick_params(labelsize=ax.yaxis.label.get_size())
+        bar.ax.tick_params(labelsize=ax.yaxis.label.get_fontsize())
     return ax

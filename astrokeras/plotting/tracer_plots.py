@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,17 @@ import numpy as np
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.errors import InputError
 from astrokeras.models.requested_outputs import RequestedOutputs, choose_columns
-from astrokeras.plotting.coverage_plot import NINETY
+from astrokeras.plotting.course_curves import (
+    ABUNDANCE,
+    TIME,
+    WIDE,
+    course_legend,
+    draw_course,
+    finish_course,
+)
 from astrokeras.plotting.plot_style import (
     BLUE,
     COLUMN,
-    GREY,
     PAPER,
     SERIES,
     keep_size,
@@ -27,12 +34,6 @@ from astrokeras.plotting.species_selection import observers_species, species_lab
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-TIME = "time since the start (kyr)"
-ABUNDANCE = "abundance relative to H nuclei"
-WIDE, THIN = 2.4, 1.4  # lines of the solution and of the prediction, points
-FAINT = 0.45  # opacity of the solution
-CROWDED = 0.1  # of the time: if most states are earlier, its axis is logarithmic
 
 
 def plot_tracer(
@@ -68,22 +69,20 @@ def plot_tracer(
     Returns:
         The axes.
     """
-    names, curves = _courses(time, truth, prediction, sigma, species, shown)
-    if len(names) > len(SERIES):
+    courses = _courses(time, truth, prediction, sigma, species, shown)
+    if len(courses.names) > len(SERIES):
         raise InputError(
-            f"`shown` has {len(names)} species; one figure tells {len(SERIES)} apart, "
-            "`plot_species_panels` any number."
+            f"`shown` has {len(courses.names)} species; one figure tells {len(SERIES)} "
+            "apart, `plot_species_panels` any number."
         )
     with paper_axes(ax, 3.1) as ax:
-        for i, colour in enumerate(SERIES[: len(names)]):
-            draw_course(ax, *(_column(x, i) for x in curves), colour)
-        finish_course(ax, curves[0])
+        handles = []
+        for i, (name, colour) in enumerate(zip(courses.names, SERIES, strict=False)):
+            courses.draw(ax, i, colour)
+            handles.append(legend_line(colour, "-", species_label(name), WIDE))
+        handles += courses.legend()
+        finish_course(ax, courses.years)
         ax.set(xlabel=TIME, ylabel=ABUNDANCE)
-        handles = [
-            legend_line(colour, "-", species_label(name), WIDE)
-            for colour, name in zip(SERIES, names, strict=False)
-        ]
-        handles += course_legend(*curves[1::2])
         ax.legend(
             handles=handles,
             loc="lower left",
@@ -129,104 +128,52 @@ def plot_species_panels(
     """
     import matplotlib as mpl
 
-    names, curves = _courses(time, truth, prediction, sigma, species, shown)
+    courses = _courses(time, truth, prediction, sigma, species, shown)
+    count = len(courses.names)
     if ax is not None:
         panels = np.ravel(np.asarray(ax, dtype=object))
-        if len(panels) < len(names):
+        if len(panels) < count:
             raise InputError(
-                f"`ax` has {len(panels)} axes for {len(names)} species; give one for "
-                "each."
+                f"`ax` has {len(panels)} axes for {count} species; give one for each."
             )
-        _draw_panels(panels, names, curves)
-        for axes in panels[: len(names)]:
+        _draw_panels(panels, courses)
+        for axes in panels[:count]:
             axes.set(xlabel=TIME, ylabel=ABUNDANCE)
     else:
         with mpl.rc_context(PAPER):
-            rows = -(-len(names) // 2)
+            rows = -(-count // 2)
             figure = new_figure(COLUMN, 0.7 + 1.15 * rows)
             panels = figure.subplots(rows, 2, sharex=True, squeeze=False).ravel()
-            _draw_panels(panels, names, curves)
-            _label_grid(figure, panels, len(names), course_legend(*curves[1::2]))
-    return panels[: len(names)]
+            _draw_panels(panels, courses)
+            _label_grid(figure, panels, count, courses.legend())
+    return panels[:count]
 
 
-def draw_course(
-    axes: Axes,
-    time: np.ndarray,
-    truth: np.ndarray | None,
-    prediction: np.ndarray,
-    sigma: np.ndarray | None,
-    colour: str,
-) -> None:
-    """Draw one species of one tracer: solution wide, prediction dashed, 90 % band.
+@dataclass(frozen=True)
+class _Courses:
+    """Years since the start, (T+1,), and the shown species of a tracer, (T+1, n)."""
 
-    State 0 is not drawn.
+    names: list[str]
+    years: np.ndarray
+    truth: np.ndarray | None
+    prediction: np.ndarray
+    sigma: np.ndarray | None
 
-    Args:
-        axes: Axes to draw on.
-        time: Years since the start, (T+1,).
-        truth: Solved abundances, (T+1,), `None` for none.
-        prediction: Predicted abundances, (T+1,).
-        sigma: Error bars in dex, (T+1,), `None` for none.
-        colour: Colour of all three.
-    """
-    kyr, values = time[1:] / 1000.0, np.maximum(prediction[1:], FLOOR)
-    if sigma is not None:
-        factor = 10.0 ** (NINETY * sigma[1:])
-        axes.fill_between(
-            kyr, values / factor, values * factor, color=colour, alpha=0.2, lw=0
-        )
-    if truth is not None:
-        solved = np.maximum(truth[1:], FLOOR)
-        axes.plot(kyr, solved, "-", color=colour, lw=WIDE, alpha=FAINT)
-    axes.plot(kyr, values, "--", color=colour, lw=THIN)
+    def draw(self, axes: Axes, i: int, colour: str) -> None:
+        """Draw the species of number i."""
+        truth = None if self.truth is None else self.truth[:, i]
+        sigma = None if self.sigma is None else self.sigma[:, i]
+        draw_course(axes, self.years, truth, self.prediction[:, i], sigma, colour)
+
+    def legend(self) -> list[Any]:
+        """Return what tells solution, prediction and band apart."""
+        return course_legend(self.truth, self.sigma)
 
 
-def finish_course(axes: Axes, time: np.ndarray | None = None) -> None:
-    """Give axes of abundances a logarithmic scale that spans whole decades.
-
-    Args:
-        axes: Axes with the lines of `draw_course`.
-        time: Years since the start, (T+1,), which choose the scale of their axis;
-            `None` for a linear one.
-    """
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    axes.set_yscale("log")
-    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines]
-    values = np.concatenate([one[np.isfinite(one)] for one in drawn])
-    if values.size:
-        low, high = values.min(), values.max()
-        bottom = 10.0 ** np.floor(np.log10(low)) if low > FLOOR else FLOOR / 3
-        axes.set_ylim(bottom, 10.0 ** (np.floor(np.log10(high)) + 1))
-    axes.yaxis.set_major_locator(LogLocator(numticks=6))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    if time is not None and np.median(time[1:]) < CROWDED * time[-1]:
-        axes.set_xscale("log")
-
-
-def course_legend(truth: Any, sigma: Any) -> list[Any]:
-    """Return what tells solution, prediction and band apart in a legend.
-
-    Args:
-        truth: Solved abundances, `None` if they are not drawn.
-        sigma: Error bars, `None` if they are not drawn.
-    """
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = []
-    if truth is not None:
-        handles.append(legend_line(GREY, "-", "solved (wide)", WIDE, 0.6))
-    handles.append(legend_line(GREY, "--", "predicted", THIN))
-    if sigma is not None:
-        handles.append(Patch(color=GREY, alpha=0.3, lw=0, label="90 % error bar"))
-    return handles
-
-
-def _draw_panels(panels: np.ndarray, names: list[str], curves: Any) -> None:
-    for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
-        draw_course(axes, *(_column(x, i) for x in curves), BLUE)
-        finish_course(axes, curves[0])
+def _draw_panels(panels: np.ndarray, courses: _Courses) -> None:
+    for i, (axes, name) in enumerate(zip(panels, courses.names, strict=False)):
+        courses.draw(axes, i, BLUE)
+        finish_course(axes, courses.years)
         axes.set_title(species_label(name), pad=3)
 
 
@@ -247,10 +194,6 @@ def _label_grid(
     figure.supylabel(ABUNDANCE, fontsize=8)
 
 
-def _column(values: np.ndarray | None, i: int) -> np.ndarray | None:
-    return values[:, i] if values is not None and values.ndim == 2 else values
-
-
 def _courses(
     time: Any,
     truth: Any,
@@ -258,8 +201,8 @@ def _courses(
     sigma: Any,
     species: Sequence[str],
     shown: Sequence[str] | None,
-) -> tuple[list[str], list[Any]]:
-    """Return the names shown, and years, truth, prediction and sigma of these."""
+) -> _Courses:
+    """Return the courses of the species shown, checked and added up."""
     species = list(species)
     years = np.asarray(time, dtype="float64")
     shape = (len(years) if years.ndim else 0, len(species))
@@ -286,9 +229,8 @@ def _courses(
         )
     columns, mixing = choose_columns(species, [str(name) for name in names])
     request = RequestedOutputs(columns, mixing, None, conserve=False)
-    curves: list[Any] = [years - years[0]]
+    floored = np.maximum(np.asarray(prediction, dtype="float64"), FLOOR)
+    summed, bars = request.add_up(floored[:, columns], arrays["sigma"])
     solved = arrays["truth"]
-    curves.append(None if solved is None else request.select(solved))
-    decoded = np.maximum(arrays["prediction"], FLOOR)[:, columns]
-    curves.extend(request.add_up(decoded, arrays["sigma"]))
-    return names, curves
+    solved = None if solved is None else request.select(solved)
+    return _Courses(names, years - years[0], solved, summed, bars)

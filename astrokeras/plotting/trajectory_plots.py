@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from astrokeras.plotting.course_curves import (
+    ABUNDANCE,
+    TIME,
+    WIDE,
+    course_legend,
+    draw_course,
+    finish_course,
+)
 from astrokeras.plotting.plot_style import (
     BLUE,
     ORANGE,
@@ -16,14 +24,6 @@ from astrokeras.plotting.plot_style import (
     label_decades,
     legend_line,
     new_figure,
-)
-from astrokeras.plotting.tracer_plots import (
-    ABUNDANCE,
-    TIME,
-    WIDE,
-    course_legend,
-    draw_course,
-    finish_course,
 )
 
 if TYPE_CHECKING:
