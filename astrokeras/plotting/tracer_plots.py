@@ -217,10 +217,12 @@ def _courses(
         for name, one in given.items()
     }
     for name, one in arrays.items():
-        if one is not None and one.shape != shape:
+        if one is None and name != "prediction":
+            continue
+        if np.shape(one) != shape:
             raise InputError(
-                f"`{name}` has shape {one.shape}; give {shape}, the states of `time` "
-                "by the `species`, of one tracer."
+                f"`{name}` has shape {np.shape(one)}; give {shape}, the states of "
+                "`time` by the `species`, of one tracer."
             )
     names = observers_species(species) if shown is None else list(np.atleast_1d(shown))
     if not names:

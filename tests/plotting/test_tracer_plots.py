@@ -132,6 +132,7 @@ def test_crowded_states_have_a_logarithmic_axis(time, scale):
     [
         ({"time": TIME[:4]}, r"`truth` has shape \(6, 5\); give \(4, 5\)"),
         ({"sigma": SIGMA[None]}, r"`sigma` has shape \(1, 6, 5\); give \(6, 5\)"),
+        ({"prediction": None}, r"`prediction` has shape \(\); give \(6, 5\)"),
         ({"time": TIME[None]}, r"`time` has shape \(1, 6\)"),
         ({"shown": ["CO2"]}, "'CO2' is not among the 5"),
         ({"species": list("ABCDE")}, "none of the observers' species"),
