@@ -171,7 +171,8 @@ def choose_columns(
 
     Args:
         known_species: Names in column order.
-        species: Requested names, `$X` for `#X` + `@X`; `None` for all.
+        species: Requested names, `$X` for `#X` + `@X` unless there is a column `$X`;
+            `None` for all.
 
     Returns:
         Column numbers, `None` for all, and the matrix, `(requested, columns)`.

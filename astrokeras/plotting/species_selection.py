@@ -65,7 +65,9 @@ def species_label(name: str) -> str:
         name: A name such as `HCO+`, `#CO`, `@CO` or `$CO`.
     """
     kinds = {"#": " surface", "@": " bulk", "$": " ice"}
-    body, charge = re.fullmatch(r"[#@$]?(.*?)([+-]*)", name).groups()  # type: ignore
+    formula = name.lstrip("#@$")
+    body = formula.rstrip("+-")
+    charge = formula[len(body) :]
     body = re.sub(r"([A-Za-z)])(\d+)", r"\1$_{\2}$", body)
     charge = f"$^{{{charge}}}$" if charge else ""
     return body + charge + kinds.get(name[:1], "")

@@ -219,9 +219,10 @@ def _courses(
     for name, one in arrays.items():
         if one is None and name != "prediction":
             continue
-        if np.shape(one) != shape:
+        found = () if one is None else one.shape
+        if found != shape:
             raise InputError(
-                f"`{name}` has shape {np.shape(one)}; give {shape}, the states of "
+                f"`{name}` has shape {found}; give {shape}, the states of "
                 "`time` by the `species`, of one tracer."
             )
     names = observers_species(species) if shown is None else list(np.atleast_1d(shown))
