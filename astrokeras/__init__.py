@@ -1,7 +1,8 @@
 """Neural surrogates of gas-grain astrochemistry, on Keras 3.
 
-The names below are the whole public interface. They load on first use: importing the
-package imports no backend, so that the command line can answer before Keras starts.
+The names below are the whole public interface, with the figures of
+`astrokeras.plotting`. They load on first use: importing the package imports no backend,
+so that the command line can answer before Keras starts.
 """
 
 import importlib

@@ -10,6 +10,7 @@ import typer
 from conftest import ROOT
 
 import astrokeras
+from astrokeras import plotting
 from astrokeras.cli import app
 from astrokeras.config import compose
 
@@ -49,7 +50,8 @@ def test_each_public_name_is_in_the_reference():
     text = "\n".join(page.read_text() for page in pages)
     shown = re.findall(r"^::: astrokeras\.(\S+)", text, re.MULTILINE)
 
-    assert set(astrokeras.__all__) - {"__version__"} <= set(shown)
+    figures = {f"plotting.{name}" for name in plotting.__all__}
+    assert {*astrokeras.__all__, *figures} - {"__version__"} <= set(shown)
 
 
 def test_the_notebook_is_kept_without_outputs():

@@ -197,9 +197,17 @@ except SystemExit as done:
 
 
 def test_importing_the_package_loads_no_library(tmp_path):
-    code = "import astrokeras; dir(astrokeras); astrokeras.InputError" + LOADED
+    code = "import astrokeras; dir(astrokeras); astrokeras.InputError\n"
+    code += "import astrokeras.plotting" + LOADED
 
     assert run_python(code, tmp_path) == []
+
+
+def test_figures_need_no_keras_when_drawn():
+    for path in PACKAGE.glob("plotting/*.py"):
+        libraries = {m.split(".")[0] for m in modules_imported(parse(path))}
+        assert not libraries & (HEAVY - {"matplotlib"}), path
+        assert "matplotlib.pyplot" not in set(modules_imported(parse(path))), path
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,29 @@ from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
 from astrokeras.evaluation.result import ErrorDetail, ErrorSummary
 from astrokeras.evaluation.streaming_percentiles import StreamingPercentiles
+from astrokeras.plotting.parity_plot import ParityCounts
 from astrokeras.prediction.tracer_rollout import name_initial_conditions
 
 SEEN = 1e-12  # smallest abundance that can be observed
 KEYS = tuple(field.name for field in fields(ErrorSummary))
 ENTRIES = 2_000_000  # abundances processed at a time: some 100 MB of float64
+
+
+class ParityTest:
+    """Counts solved against predicted abundances, after state 0."""
+
+    def __init__(self) -> None:
+        self.counts = ParityCounts()
+
+    def update(self, block: Tracers, prediction: Prediction) -> None:
+        """Add solved tracers and their prediction."""
+        valid = np.arange(1, block.time.shape[1]) < block.length[:, None]
+        both = (block.abundances, prediction.abundances)
+        self.counts.add(*(x[:, 1:][valid] for x in both))
+
+    def result(self) -> ParityCounts:
+        """Return the counts of all tracers added."""
+        return self.counts
 
 
 class ErrorMetrics:

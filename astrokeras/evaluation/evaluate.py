@@ -26,7 +26,7 @@ from astrokeras.evaluation.coupling_tests import (
 )
 from astrokeras.evaluation.error_groups import ErrorGroupTest
 from astrokeras.evaluation.error_maps import ErrorMapTest
-from astrokeras.evaluation.error_metrics import ErrorMetrics
+from astrokeras.evaluation.error_metrics import ErrorMetrics, ParityTest
 from astrokeras.evaluation.plan import EvaluationPlan, make_plan, report_folder
 from astrokeras.evaluation.prediction_files import (
     PredictionWriter,
@@ -122,7 +122,8 @@ def evaluate(
         dex = tests.errors["surrogate"].tracer_dex
         examples = choose_examples(context, evaluation, dex)
         maps = tests.error_maps.result() if tests.error_maps else []
-        write_report(evaluation, folder, plan.time_step, examples, maps)
+        parity = tests.parity.result()
+        write_report(evaluation, folder, plan.time_step, examples, parity, maps)
         if target.run is not None and folder == target.run.path:
             from astrokeras.runs.model_card import write_card
 
@@ -179,7 +180,8 @@ class EvaluationTests:
         self.strided = {stride: MeanError() for stride in longer}
         self.error_bars = self.reliability = self.error_maps = None
         self.groups = ErrorGroupTest(store.families(), context.calibrated)
-        own: list[StreamingTest] = [self.errors["surrogate"], self.groups]
+        self.parity = ParityTest()
+        own: list[StreamingTest] = [self.errors["surrogate"], self.groups, self.parity]
         if context.calibrated:
             self.error_bars = ErrorBarTest(surrogate.trust.value("constant_width"))
             threshold = surrogate.trust.reliability_threshold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from astrokeras.evaluation.summary_text import (
     summary,
 )
 from astrokeras.plotting.conservation_plot import plot_conservation
+from astrokeras.plotting.coverage_plot import draw_coverage
 from astrokeras.plotting.error_map_plot import ErrorMap, plot_error_maps
 from astrokeras.plotting.error_plots import (
     plot_error_by_step,
@@ -29,7 +30,8 @@ from astrokeras.plotting.error_plots import (
     plot_remaining_error,
     plot_worst_species,
 )
-from astrokeras.plotting.plot_style import STYLE
+from astrokeras.plotting.parity_plot import ParityCounts, draw_parity
+from astrokeras.plotting.plot_style import STYLE, new_figure
 from astrokeras.plotting.species_selection import most_varying
 from astrokeras.plotting.trajectory_plots import ExampleTracers, plot_trajectories
 from astrokeras.runs.metric_descriptions import METRICS, format_value
@@ -37,19 +39,24 @@ from astrokeras.system.atomic_files import whole_file, write_text
 from astrokeras.system.manifest import claim
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 EXAMPLES = (10, 50, 90)  # percentiles of the tracers' errors
 CAPTIONS = {
+    "parity": "Predicted against solved abundances of all species and states after "
+    "state 0, clipped at 1e-20; the colour counts them.",
     "error_by_step": "Growth of the error from the given state to the end.",
     "worst_species": "Species with the largest errors, and the autoencoder's part.",
     "trajectories": "A good, a typical and a bad tracer: observed species, then the "
     "neutral species above 1e-8 that vary most, and physical parameters below them. "
-    "State 0 is given and not drawn.",
+    "State 0 is given and not drawn. Bands are 90 % error bars.",
     "conservation": "Relative errors of the element totals.",
     "reconstruction": "The autoencoder causes the whole error of species on the line; "
     "the rollout adds to that of species above it.",
+    "coverage": "How many errors lie within error bars of each nominal level; those "
+    "of 90 % are calibrated.",
     "sent_back": "Error that remains if states of large expected error are solved.",
     "error_map": "Where the surrogate can be used. Above, the error it expects of gas "
     "at constant parameters; those not shown are the medians of the 25 evaluated "
@@ -75,7 +82,8 @@ def choose_examples(
     places = {round(p / 100 * (len(order) - 1)): p for p in EXAMPLES}
     chosen = order[list(places)]
     block = store.read(context.rows[chosen], check=False)
-    predicted = context.roll_out(block).abundances
+    predicted = context.roll_out(block)
+    bars = predicted.sigma
     labels = [
         f"tracer {block.tracer[i]}: {tracer_dex[row]:.2g} dex (percentile {percent})"
         for i, (row, percent) in enumerate(zip(chosen, places.values(), strict=True))
@@ -86,10 +94,13 @@ def choose_examples(
         labels=labels,
         time=[(t - t[0])[:n] for t, n in zip(block.time, ends, strict=True)],
         truth=[x[:n] for x, n in zip(block.abundances, ends, strict=True)],
-        prediction=[x[:n] for x, n in zip(predicted, ends, strict=True)],
+        prediction=[x[:n] for x, n in zip(predicted.abundances, ends, strict=True)],
         species=most_varying(own.species_swing, own.species_peak, store.species),
         physical=[x[: n - 1] for x, n in zip(block.physical, ends, strict=True)],
         parameters=list(zip(store.parameters, store.units, strict=True)),
+        sigma=None
+        if bars is None
+        else [x[:n] for x, n in zip(bars, ends, strict=True)],
     )
 
 
@@ -98,6 +109,7 @@ def write_report(
     folder: Path,
     time_step: float | None,
     examples: ExampleTracers,
+    parity: ParityCounts,
     maps: Sequence[ErrorMap] = (),
 ) -> None:
     """Write `metrics.json`, `report.html` and `figures/*.png`.
@@ -107,12 +119,13 @@ def write_report(
         folder: Directory; it is created if needed.
         time_step: Years between two states if they are the same everywhere.
         examples: Tracers whose trajectories are shown.
+        parity: Counts of solved against predicted abundances.
         maps: Errors over two parameters each.
 
     Raises:
         WorkError: If the directory cannot be written.
     """
-    drawn = draw_figures(evaluation, time_step, examples, maps)
+    drawn = draw_figures(evaluation, time_step, examples, parity, maps)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         figures = [f"figures/{name}.png" for name in drawn]
@@ -137,6 +150,7 @@ def draw_figures(
     evaluation: Evaluation,
     time_step: float | None,
     examples: ExampleTracers,
+    parity: ParityCounts,
     maps: Sequence[ErrorMap],
 ) -> dict[str, Figure]:
     """Return the figures by file name, without its ending."""
@@ -146,18 +160,29 @@ def draw_figures(
     phases = [phase_of(name) for name in species]
     with mpl.rc_context(STYLE):
         drawn = {
+            "parity": _figure_of(draw_parity, parity),
             "error_by_step": plot_error_by_step(details, time_step),
             "worst_species": plot_worst_species(details, species, phases),
             "trajectories": plot_trajectories(examples, species),
             "conservation": plot_conservation(details),
             "reconstruction": plot_reconstruction(details, species, phases),
         }
+        if bars := evaluation.error_bars:
+            levels = bars.curve["nominal"], bars.curve["share"]
+            drawn["coverage"] = _figure_of(draw_coverage, *levels)
         if quality := evaluation.reliability:
             sent, dex = quality.curve["sent"], quality.curve["dex"]
             drawn["sent_back"] = plot_remaining_error(sent, dex, quality.unreliable)
         if maps:
             drawn["error_map"] = plot_error_maps(maps)
     return drawn
+
+
+def _figure_of(draw: Callable[..., Axes], *given: Any) -> Figure:
+    """Return a new figure of a function that draws on axes, which come last."""
+    figure = new_figure(5.6, 4.6)
+    draw(*given, figure.add_subplot())
+    return figure
 
 
 def render_page(evaluation: Evaluation, images: dict[str, bytes]) -> str:

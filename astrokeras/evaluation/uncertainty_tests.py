@@ -10,6 +10,7 @@ from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import Prediction
 from astrokeras.models.metadata import COVERAGE
+from astrokeras.plotting.coverage_plot import LEVELS, CoverageCounts
 from astrokeras.prediction.tracer_rollout import log10
 
 LARGE = 0.3  # dex, the error of a state that should be flagged
@@ -31,6 +32,7 @@ class ErrorBars:
         thirds_species_held: The same in each third of the rollouts.
         score: Interval score (Gneiting & Raftery 2007), dex; smaller is better.
         score_constant: The same with one constant width for each species.
+        curve: `share` of errors inside intervals of each `nominal` level.
     """
 
     coverage: float
@@ -40,6 +42,7 @@ class ErrorBars:
     thirds_species_held: list[float]
     score: float
     score_constant: float
+    curve: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class ErrorBarTest:
         self.covered = np.zeros((3, size), np.int64)
         self.counted = np.zeros((3, size), np.int64)
         self.scores = np.zeros(2)  # summed interval scores, own and constant
+        self.levels = CoverageCounts()
         # Of each tracer: entries covered and counted, and its simulation.
         self.tracers: list[np.ndarray] = []
         self.simulation: list[np.ndarray] = []
@@ -108,6 +112,7 @@ class ErrorBarTest:
             self.counted[k] += seen[:, third == k].sum((0, 1))
         self.tracers.append(np.stack([inside.sum((1, 2)), seen.sum((1, 2))]))
         self.simulation.append(block.simulation)
+        self.levels.add(error[seen], prediction.sigma[seen])
         for i, half_width in enumerate((width, self.constant_width)):
             self.scores[i] += _interval_score(half_width, error)[seen].sum()
 
@@ -129,6 +134,7 @@ class ErrorBarTest:
             thirds_species_held=[float((x[present] >= HELD).mean()) for x in by_third],
             score=float(own),
             score_constant=float(constant),
+            curve={"nominal": list(LEVELS), "share": self.levels.shares.tolist()},
         )
 
 

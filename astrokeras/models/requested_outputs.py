@@ -171,7 +171,8 @@ def choose_columns(
 
     Args:
         known_species: Names in column order.
-        species: Requested names, `$X` for `#X` + `@X`; `None` for all.
+        species: Requested names, `$X` for `#X` + `@X` unless there is a column `$X`;
+            `None` for all.
 
     Returns:
         Column numbers, `None` for all, and the matrix, `(requested, columns)`.
@@ -187,7 +188,8 @@ def choose_columns(
     column = {name: i for i, name in enumerate(known_species)}
     terms = []
     for name in species:
-        phases = [f"#{name[1:]}", f"@{name[1:]}"] if name[:1] == "$" else [name]
+        total = name[:1] == "$" and name not in column
+        phases = [f"#{name[1:]}", f"@{name[1:]}"] if total else [name]
         present = [phase for phase in phases if phase in column]
         if not present:
             remedy = suggest(name, column, "; see its `species`.")

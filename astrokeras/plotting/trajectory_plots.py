@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from astrokeras.data.tracers.file_format import FLOOR
+from astrokeras.plotting.course_curves import (
+    ABUNDANCE,
+    TIME,
+    WIDE,
+    course_legend,
+    draw_course,
+    finish_course,
+)
 from astrokeras.plotting.plot_style import (
     BLUE,
-    GREY,
     ORANGE,
     PURPLE,
     SPARSE,
@@ -39,6 +45,7 @@ class ExampleTracers:
         species: Columns of the species shown.
         physical: Parameters of each step, n arrays (states - 1, P).
         parameters: Their names and units, (P,).
+        sigma: Error bars, dex, n arrays (states, S); `None` for no bands.
     """
 
     labels: list[str]
@@ -48,6 +55,7 @@ class ExampleTracers:
     species: list[int]
     physical: list[np.ndarray]
     parameters: list[tuple[str, str]]
+    sigma: list[np.ndarray] | None = None
 
 
 def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figure:
@@ -70,21 +78,16 @@ def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figur
     grid = figure.subplots(rows + bool(drivers), columns, sharex=True, squeeze=False)
     for axes, column in zip(grid[:rows].flat, examples.species, strict=False):
         for i, colour in enumerate(colours):
-            time = examples.time[i][1:] / 1000.0
-            for values, line in ((examples.truth, "-"), (examples.prediction, "--")):
-                shown = np.maximum(values[i][1:, column], FLOOR)
-                axes.plot(
-                    time,
-                    shown,
-                    line,
-                    color=colour,
-                    lw=2.4 if line == "-" else 1.4,
-                    alpha=0.45 if line == "-" else 1.0,
-                )
-        axes.set_yscale("log")
+            draw_course(
+                axes,
+                examples.time[i],
+                examples.truth[i][:, column],
+                examples.prediction[i][:, column],
+                examples.sigma[i][:, column] if examples.sigma else None,
+                colour,
+            )
+        finish_course(axes)
         axes.set_title(species[column], fontsize=10)
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(low, FLOOR / 3), max(high, 10 * low))
     for axes, column in zip(grid[-1], drivers, strict=False):
         for i, colour in enumerate(colours):
             # Row k drives the step from state k on.
@@ -101,17 +104,12 @@ def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figur
             axes.set_visible(False)
     for axes in grid[:rows].flat[len(examples.species) :]:
         axes.set_visible(False)
-    figure.supxlabel(
-        "time since the start (kyr); state 0 is given and not drawn", fontsize=10
-    )
-    figure.supylabel("abundance relative to H nuclei", fontsize=10)
+    figure.supxlabel(f"{TIME}; state 0 is given and not drawn", fontsize=10)
+    figure.supylabel(ABUNDANCE, fontsize=10)
     handles = [
-        legend_line(colour, "-", label, 2.4)
+        legend_line(colour, "-", label, WIDE)
         for colour, label in zip(colours, examples.labels, strict=True)
     ]
-    handles += [
-        legend_line(GREY, "-", "solved (wide)", 2.4, 0.6),
-        legend_line(GREY, "--", "predicted", 1.4),
-    ]
+    handles += course_legend(examples.truth, examples.sigma)
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=9)
     return figure

@@ -4,11 +4,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from standin import SPECIES, Trusting, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.errors import InputError
 from astrokeras.evaluation.context import EvaluationContext
-from astrokeras.evaluation.error_maps import CELLS, ErrorMapTest, static_gas
+from astrokeras.evaluation.error_maps import (
+    CELLS,
+    ErrorMapTest,
+    map_expected_error,
+    static_gas,
+)
+from astrokeras.plotting import plot_expected_error
 from astrokeras.plotting.error_map_plot import plot_error_maps
 
 
@@ -67,3 +75,41 @@ def test_other_parameters_are_those_of_near_states():
 def test_a_surrogate_without_these_parameters_has_no_map():
     limits = SimpleNamespace(parameters=("zeta",), parameter_ranges={"zeta": (1, 2)})
     assert ErrorMapTest(SimpleNamespace(limits=limits)).result() == []
+
+
+def test_a_map_needs_no_evaluation(test):
+    known, _ = test.result()
+    sampled = np.concatenate(test.sampled)
+    own = Figure().add_subplot()
+
+    found = map_expected_error(test.context.surrogate, sampled[None])
+    axes = plot_expected_error(
+        found.edges, found.expected, found.reliable, labels=found.labels, ax=own
+    )
+
+    assert found.actual is None
+    np.testing.assert_array_equal(found.expected, known.expected)
+    np.testing.assert_array_equal(found.reliable, known.reliable)
+    assert axes is own
+    mesh, hatches = own.collections
+    np.testing.assert_allclose(mesh.get_array().reshape(CELLS, CELLS), found.expected.T)
+    assert hatches.hatches == ["///"]
+    assert own.get_ylabel() == "gasTemp (K)"
+    assert own.get_xscale() == own.get_yscale() == "log"
+    with pytest.raises(
+        InputError, match=r"`expected` has shape \(2, 2\); give \(24, 24\)"
+    ):
+        plot_expected_error(found.edges, np.ones((2, 2)), labels=found.labels)
+
+
+@pytest.mark.parametrize(
+    ("sampled", "pair", "message"),
+    [
+        (np.ones((5, 3)), ("Density", "gasTemp"), r"has shape \(5, 3\); give"),
+        (np.full((5, 4), np.nan), ("Density", "gasTemp"), "finite and positive"),
+        (np.ones((5, 4)), ("Density", "zeta"), "'zeta' is not one"),
+    ],
+)
+def test_a_map_of_wrong_input_is_refused(test, sampled, pair, message):
+    with pytest.raises(InputError, match=message):
+        map_expected_error(test.context.surrogate, sampled, pair)

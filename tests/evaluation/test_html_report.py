@@ -38,14 +38,16 @@ def test_report_is_complete_and_self_contained(path, trusting, tmp_path):
     stored = json.loads((folder / "metrics.json").read_text())
     assert stored["dex"] == result.metrics["dex"]
     page = (folder / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 7
+    assert page.count("data:image/png;base64,") == 9
     assert not re.search(r"(src|href)\s*=\s*\"?https?:|<script|@import", page)
     assert "#CH3OH" in page
     drawn = sorted(file.name for file in (folder / "figures").iterdir())
     assert drawn == [
         "conservation.png",
+        "coverage.png",
         "error_by_step.png",
         "error_map.png",
+        "parity.png",
         "reconstruction.png",
         "sent_back.png",
         "trajectories.png",
