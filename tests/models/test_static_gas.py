@@ -114,7 +114,7 @@ def test_named_inputs_give_what_arrays_give(surrogate):
 
     for values, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(values, wanted)
-    with pytest.raises(InputError, match="it lacks #H2O[;.]"):
+    with pytest.raises(InputError, match=r"it lacks #H2O[;.]"):
         surrogate.emulate(initial.drop(columns="#H2O"), PHYSICAL, TIME)
 
 
