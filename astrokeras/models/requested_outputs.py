@@ -148,7 +148,7 @@ class EvolvedTracers:
             "reliable": ("whether the state is reliable", "1"),
             "status": ("sum of the bits that speak against the state", "1"),
         }
-        found = {
+        found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
             name: (array, {"long_name": meaning, "units": unit})
             for array, (name, (meaning, unit)) in zip(
                 self.outputs(), meanings.items(), strict=True

@@ -124,15 +124,14 @@ def held_values(
         raise InputError(f"static needs {', '.join(wanted)}, but {fault}")
     parts = list(named.values())
     values = {name: parts[place] for name, place in zip(wanted, places, strict=True)}
-    for name, value in ASSUMED.items():
+    for name, assumed in ASSUMED.items():
         if name in metadata.parameters and name not in values:
-            assumed = values.get(value) if isinstance(value, str) else value
-            if assumed is not None:
-                values[name] = assumed
+            values[name] = values.get(assumed) if isinstance(assumed, str) else assumed
     units = dict(zip(metadata.parameters, metadata.units, strict=True))
     numbers = {
         name: as_numbers(name, value, units=[units[name]])
         for name, value in values.items()
+        if value is not None
     }
     for name, value in numbers.items():
         if value.ndim > 1:
@@ -189,7 +188,8 @@ def _intervals(start: float, end: float, dt_range: Sequence[float]) -> np.ndarra
             f"{reason} of the trained intervals of {dt_range[0]:.6g} to "
             f"{dt_range[1]:.6g} yr add up; give other times."
         )
-    lengths, age = [], start
+    lengths: list[float] = []
+    age = start
     while age < end and len(lengths) < most:
         lengths.append(min(max(GROWTH * age, dt_range[0]), dt_range[1]))
         age += lengths[-1]

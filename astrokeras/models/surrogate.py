@@ -94,24 +94,25 @@ class Surrogate(StaticGas, PhysicalEmulator):
         version: int = FORMAT,
         **kwargs: Any,
     ):
-        metadata = SurrogateMetadata(
-            species=species,
-            parameters=parameters,
-            units=units,
-            elements=elements,
-            stoichiometry=stoichiometry,
-            dt_range=dt_range,
-            t_max=t_max,
-            parameter_ranges=parameter_ranges,
-            species_ranges=species_ranges,
-            initial_conditions=initial_conditions,
-            floor=floor,
-            fixed=fixed,
-            conserve=conserve,
-            residual_decay_length=residual_decay_length,
-            calibrated=trust is not None,
-            version=version,
-        )
+        given: dict[str, Any] = {
+            "species": species,
+            "parameters": parameters,
+            "units": units,
+            "elements": elements,
+            "stoichiometry": stoichiometry,
+            "dt_range": dt_range,
+            "t_max": t_max,
+            "parameter_ranges": parameter_ranges,
+            "species_ranges": species_ranges,
+            "initial_conditions": initial_conditions,
+            "floor": floor,
+            "fixed": fixed,
+            "conserve": conserve,
+            "residual_decay_length": residual_decay_length,
+            "calibrated": trust is not None,
+            "version": version,
+        }
+        metadata = SurrogateMetadata(**given)
         super().__init__(emulator, metadata, trust, **kwargs)
 
     @classmethod
@@ -160,10 +161,10 @@ class Surrogate(StaticGas, PhysicalEmulator):
         """Evolve tracers.
 
         Arrays may be labelled or have units, which are respected, and must not be
-        masked. Abundances and parameters may also be given by name: as a dictionary,
-        DataFrame, `xarray.Dataset` or structured array, in any order; what is constant
-        may be a single number. See `data.tracers.labelled_arrays.as_numbers`. The same
-        holds for the return value of `fallback`.
+        masked. Abundances and parameters may be given by name in any order: in a
+        dictionary, DataFrame, `xarray.Dataset` or structured array, constants as single
+        numbers; see `data.tracers.labelled_arrays.as_numbers`. The same holds for the
+        return value of `fallback`.
 
         Args:
             initial: Abundances of state 0 relative to H nuclei, `(N, S)` or `(S,)`, or
@@ -207,9 +208,8 @@ class Surrogate(StaticGas, PhysicalEmulator):
                 stderr says how many went back, and the time saved.
             on_error: `"raise"`, or `"flag"`: tracers with invalid values or intervals
                 are returned as NaN with their status; the others are evolved.
-            output: `"arrays"`, or `"xarray"` for a dataset with the dimensions tracer,
-                time and species, which also has the status and, with calibration,
-                expected errors and reliability; it can be written to netCDF.
+            output: `"arrays"`, or `"xarray"` for a dataset that also has the status
+                and, with calibration, expected errors and reliability.
 
         Returns:
             Abundances, `(N, T+1 or len(state_indices), S or len(species))`, float32;
@@ -224,8 +224,8 @@ class Surrogate(StaticGas, PhysicalEmulator):
         """
         batch_size = arguments.whole("batch_size", batch_size, low=1)
         flag = arguments.choice("on_error", on_error, "raise", "flag") == "flag"
-        labelled = arguments.choice("output", output, "arrays", "xarray") == "xarray"
-        if labelled:
+        kind = arguments.choice("output", output, "arrays", "xarray")
+        if labelled := kind == "xarray":
             import_xarray()
         conserve = self.conserve if conserve is None else conserve
         more = {
@@ -238,7 +238,7 @@ class Surrogate(StaticGas, PhysicalEmulator):
             strict=strict, conserve=conserve, return_cost=return_cost, **more
         )
         asked = return_sigma or return_expected_error or return_reliable
-        asked = asked or fallback is not None or (labelled and self.metadata.calibrated)
+        asked |= fallback is not None or (labelled and self.metadata.calibrated)
         check_request(self.metadata.calibrated, asked, fallback, return_cost)
         inputs = check_tracers(self.metadata, initial, physical, time, flag)
         requested = RequestedOutputs(

@@ -108,8 +108,8 @@ def load(name: str | Path, precision: str | None = None) -> "Surrogate":
     run = Run(path.parent)
     if path == run.surrogate:
         with contextlib.suppress(InputError):  # Its numbers do not depend on the file.
-            known = {"provenance": run.read_provenance()}
-            surrogate.metadata = replace(surrogate.metadata, **known)
+            provenance = run.read_provenance()
+            surrogate.metadata = replace(surrogate.metadata, provenance=provenance)
     surrogate.trainable = False
     return surrogate
 

@@ -35,7 +35,7 @@ def match_names(
         if alike[_plain(name)] == 2 and _plain(name) in by_plain
     }
     unknown = [name for name in exact if name in spare - set(near.values())]
-    faults = {
+    faults: dict[str, list[object]] = {
         "lacks": [name for name in missing if name not in near],
         "also has": unknown,
         "repeats": [name for i, name in enumerate(given) if exact[name] != i],
@@ -43,7 +43,7 @@ def match_names(
     found = [f"{verb} {listed(names)}" for verb, names in faults.items() if names]
     if not found:
         return [exact[near.get(name, name)] for name in wanted], ""
-    known = faults["lacks"] or wanted
+    known = faults["lacks"] or list(wanted)
     remedy = suggest(unknown[0], known, otherwise) if unknown else otherwise
     return [], f"it {' and '.join(found)}{remedy}"
 
