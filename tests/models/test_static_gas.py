@@ -1,6 +1,7 @@
 """Names in, names out: `static`, and rollouts as xarray's datasets."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -74,8 +75,6 @@ class TestTimes:
 
 class TestHeldValues:
     def test_assumed_parameters_may_be_missing(self, surrogate):
-        from dataclasses import replace
-
         names = ("gasTemp", "dustTemp", "zeta", "Av", "NH2", "NCO")
         limits = replace(
             surrogate.metadata,
@@ -180,10 +179,14 @@ class TestXarray:
 
     def test_an_uncalibrated_surrogate_has_its_status_alone(self, surrogate):
         plain = surrogate.replace(trust=None)
+        run = {"name": "mine", "dataset": {"citation": "Me 2026"}}
+        provenance = {"configuration": run}
+        plain.metadata = replace(plain.metadata, provenance=provenance)
         options = {"species": ["CO", "$H2O"], "state_indices": [0]}
         dataset = plain.emulate(X, PHYSICAL, TIME, output="xarray", **options)
 
         assert set(dataset.data_vars) == {"abundances", "status"}
+        assert (dataset.surrogate, dataset.citation) == ("mine", "Me 2026")
         assert dataset.species.values.tolist() == ["CO", "$H2O"]
         np.testing.assert_allclose(
             dataset.abundances.sel(species="$H2O")[:, 0], X[:, 7] + X[:, 8]
