@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     )
     from astrokeras.config import Config as Config
     from astrokeras.config import compose as compose
+    from astrokeras.data.importers.array_tracers import read_tracers as read_tracers
+    from astrokeras.data.importers.array_tracers import write_tracers as write_tracers
     from astrokeras.data.tracers.block import Tracers as Tracers
     from astrokeras.data.tracers.reader import TracerStore as TracerStore
     from astrokeras.data.tracers.writer import TracerWriter as TracerWriter
@@ -47,6 +49,8 @@ _MODULES = {
     "TracerStore": "data.tracers.reader",
     "TracerWriter": "data.tracers.writer",
     "Tracers": "data.tracers.block",
+    "read_tracers": "data.importers.array_tracers",
+    "write_tracers": "data.importers.array_tracers",
     # What ships: the folders `data`, `configs` and `saved_models`.
     "resource": "system.package_data",
     # Chemistry of species names.

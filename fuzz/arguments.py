@@ -154,6 +154,10 @@ def ask(draw: Draw) -> None:
     physical = draw.numbers((n, t, 2) if draw.likely(0.8) else (n, t, 3, 2), -1, 4)
     initial = draw.numbers((n, 5) if draw.likely(0.8) else (5,), -21, 0)
     step = float(draw.rng.uniform(40, 210))
+    if draw.likely(0.2):
+        names = draw.one(PARAMETERS, PARAMETERS[::-1], ("av", "Density"), ("Av", "x"))
+        columns = np.moveaxis(np.asarray(physical), -1, 0)
+        physical = dict(zip(names, columns, strict=False))
     times = draw.one(step, 100.0, np.cumsum(draw.numbers((n, t + 1), 2, 2.1), -1)) if (
         draw.likely(0.5)
     ) else np.arange(t + 1) * 100.0  # fmt: skip
@@ -402,7 +406,7 @@ class Caller:
             place = draw.rng.integers(3)
             given[place] = draw.anything()
         if draw.likely(0.1):
-            name, value = draw.one(*options, "fallback"), draw.anything()
+            name, value = draw.one(*options, "fallback", "output"), draw.anything()
             # A function of the caller's may raise what it likes.
             options[name] = None if callable(value) else value
         found = attempt(surrogate.emulate, *given, **options)

@@ -105,10 +105,21 @@ def fill(physical: np.ndarray, fillings: Sequence[Filling]) -> np.ndarray:
     return physical
 
 
-def lacks_columns(names: Sequence[str], physical: Any) -> bool:
-    """Return whether array-like parameters (..., P) lack just `NH2` and `NCO`."""
+def lacks_columns(
+    names: Sequence[str], physical: Any, given: Sequence[str] | None = None
+) -> bool:
+    """Return whether array-like parameters (..., P) lack just `NH2` and `NCO`.
+
+    Args:
+        names: Names of the required parameters.
+        physical: The parameters.
+        given: Names of these, if they have names: whether neither column is among them.
+    """
     if not {*COLUMNS, "Av"} <= set(names):
         return False
+    if given is not None:
+        columns = {name.casefold() for name in COLUMNS}
+        return not columns & {name.strip().casefold() for name in given}
     with contextlib.suppress(Exception):  # Callers refuse what has no shape.
         return bool(np.shape(physical)[-1] == len(names) - len(COLUMNS))
     return False

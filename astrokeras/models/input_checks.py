@@ -14,6 +14,7 @@ from astrokeras.chemistry.assumed_parameters import (
 )
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
+from astrokeras.data.tracers.foreign_arrays import column_names
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 from astrokeras.models.metadata import SurrogateMetadata
@@ -110,7 +111,7 @@ def check_tracers(
     """
     if isinstance(initial, str):
         initial = metadata.initial_condition(initial)
-    assumed = lacks_columns(metadata.parameters, physical)
+    assumed = lacks_columns(metadata.parameters, physical, column_names(physical))
     physical = shape_physical(metadata, physical)
     count, steps = physical.shape[:2]
     rejected = RejectedTracers(count, flag)
@@ -142,7 +143,7 @@ def shape_physical(metadata: SurrogateMetadata, physical: Any) -> np.ndarray:
         InputError: For another shape.
     """
     given = names = metadata.parameters
-    if assumed := lacks_columns(metadata.parameters, physical):
+    if assumed := lacks_columns(names, physical, column_names(physical)):
         given = tuple(name for name in names if name not in COLUMNS)
     units = [metadata.units[names.index(name)] for name in given]
     physical = as_numbers("physical", physical, columns=given, units=units)

@@ -120,6 +120,14 @@ class PhysicalEmulator(keras.Model):
         """Named initial abundances, (S,) each."""
         return {k: v.copy() for k, v in self.metadata.initial_conditions.items()}
 
+    def initial_condition(self, name: str) -> np.ndarray:
+        """Return the named initial abundances, `(S,)`.
+
+        Raises:
+            InputError: If none has this name; the message lists the names.
+        """
+        return self.metadata.initial_condition(name)
+
     @property
     def floor(self) -> float:
         """Smallest abundance relative to H nuclei."""

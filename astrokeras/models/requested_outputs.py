@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+import astrokeras
+from astrokeras.data.tracers.block import to_dataset
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError, UnphysicalWarning, UnreliableWarning
+from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.models.status import MEANINGS, Status, count_bits, is_reliable
 from astrokeras.system import arguments
 from astrokeras.system.close_names import suggest
@@ -112,6 +115,51 @@ class EvolvedTracers:
         reliable = is_reliable(self.status)
         return self.abundances, self.sigma, self.expected_error, reliable, self.status
 
+    def to_dataset(
+        self,
+        metadata: SurrogateMetadata,
+        time: np.ndarray,
+        requested: RequestedOutputs,
+        species: Sequence[str],
+    ) -> Any:
+        """Return the outputs as an `xarray.Dataset`; see `block.to_dataset`.
+
+        Args:
+            metadata: Of the surrogate.
+            time: Years of all states, (N, T+1).
+            requested: The requested outputs.
+            species: Names of the requested species.
+        """
+        values = self.described()
+        if not requested.sigma:
+            del values["sigma"]
+        if not requested.reliability:
+            del values["expected_error"], values["reliable"]
+        if requested.states is not None:
+            time = time[:, requested.states]
+        return to_dataset(values, time, species, _origin(metadata))
+
+    def described(self) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+        """Return the outputs by name with their attributes, in the words of CF."""
+        meanings = {
+            "abundances": ("abundance relative to H nuclei", "1"),
+            "sigma": ("error bar of log10 abundance", "dex"),
+            "expected_error": ("expected error, mean over species", "dex"),
+            "reliable": ("whether the state is reliable", "1"),
+            "status": ("sum of the bits that speak against the state", "1"),
+        }
+        found: dict[str, tuple[np.ndarray, dict[str, Any]]] = {
+            name: (array, {"long_name": meaning, "units": unit})
+            for array, (name, (meaning, unit)) in zip(
+                self.outputs(), meanings.items(), strict=True
+            )
+        }
+        bits = [str(bit.name).lower() for bit in MEANINGS]
+        status = found["status"][1]
+        status["flag_masks"] = np.array(list(MEANINGS), "uint8")
+        status["flag_meanings"] = " ".join(bits)
+        return found
+
     def warn_unreliable(self, stacklevel: int) -> None:
         """Warn if more than `UNRELIABLE_SHARE` of the states are not reliable."""
         bad = ~is_reliable(self.status)
@@ -137,6 +185,25 @@ class EvolvedTracers:
                 f"more than {UNPHYSICAL:g}; see `return_status`."
             )
             warnings.warn(line, UnphysicalWarning, stacklevel=stacklevel + 1)
+
+
+def _origin(metadata: SurrogateMetadata) -> dict[str, str]:
+    """Return attributes on where the values of a surrogate come from."""
+    configuration = metadata.provenance.get("configuration")
+    run = configuration if isinstance(configuration, dict) else {}
+    data = run["dataset"] if isinstance(run.get("dataset"), dict) else {}
+    pairs = zip(metadata.parameters, metadata.units, strict=True)
+    found = {
+        "source": f"astrokeras {astrokeras.__version__}",
+        "surrogate": run.get("name"),
+        "parameters": ", ".join(f"{name} [{unit}]" for name, unit in pairs),
+        "fixed": ", ".join(metadata.fixed),
+        "training_data": data.get("source"),
+        "training_data_sha256": metadata.provenance.get("data_sha256"),
+        "network": data.get("network"),
+        "citation": data.get("citation"),
+    }
+    return {key: str(value) for key, value in found.items() if value}
 
 
 def check_request(

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from astrokeras.data.tracers.block import import_xarray
 from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.layers.registration import register
 from astrokeras.layers.trust_model import Trust
@@ -24,13 +25,14 @@ from astrokeras.models.requested_outputs import (
     choose_columns,
     choose_states,
 )
+from astrokeras.models.static_gas import StaticGas
 from astrokeras.models.trust_assessment import covered
 from astrokeras.system import arguments, progress
 from astrokeras.system.old_names import SURROGATE, rename_keys
 
 
 @register
-class Surrogate(PhysicalEmulator):
+class Surrogate(StaticGas, PhysicalEmulator):
     """A trained emulator with its scales, names, units and training ranges.
 
     All arguments and results of its methods are in physical units. The model file
@@ -154,11 +156,14 @@ class Surrogate(PhysicalEmulator):
         return_cost: bool = False,
         fallback: Callable[..., Any] | None = None,
         on_error: str = "raise",
+        output: str = "arrays",
     ) -> Any:
         """Evolve tracers.
 
         Arrays may be labelled or have units, which are respected, and must not be
-        masked: see `data.tracers.labelled_arrays.as_numbers`. The same holds for the
+        masked. Abundances and parameters may be given by name in any order: in a
+        dictionary, DataFrame, `xarray.Dataset` or structured array, constants as single
+        numbers; see `data.tracers.labelled_arrays.as_numbers`. The same holds for the
         return value of `fallback`.
 
         Args:
@@ -203,10 +208,13 @@ class Surrogate(PhysicalEmulator):
                 stderr says how many went back, and the time saved.
             on_error: `"raise"`, or `"flag"`: tracers with invalid values or intervals
                 are returned as NaN with their status; the others are evolved.
+            output: `"arrays"`, or `"xarray"` for a dataset that also has the status
+                and, with calibration, expected errors and reliability.
 
         Returns:
             Abundances, `(N, T+1 or len(state_indices), S or len(species))`, float32;
-            with any `return_*` a tuple with what they request, in their order.
+            with any `return_*` a tuple with what they request, in their order; or an
+            `xarray.Dataset`, in a tuple with the cost if `return_cost`.
 
         Raises:
             InputError: For shapes that disagree, values that are masked, not finite or
@@ -216,18 +224,21 @@ class Surrogate(PhysicalEmulator):
         """
         batch_size = arguments.whole("batch_size", batch_size, low=1)
         flag = arguments.choice("on_error", on_error, "raise", "flag") == "flag"
+        kind = arguments.choice("output", output, "arrays", "xarray")
+        if labelled := kind == "xarray":
+            import_xarray()
         conserve = self.conserve if conserve is None else conserve
+        more = {
+            "return_sigma": return_sigma,
+            "return_expected_error": return_expected_error,
+            "return_reliable": return_reliable,
+            "return_status": return_status,
+        }
         arguments.flags(
-            strict=strict,
-            conserve=conserve,
-            return_sigma=return_sigma,
-            return_expected_error=return_expected_error,
-            return_reliable=return_reliable,
-            return_status=return_status,
-            return_cost=return_cost,
+            strict=strict, conserve=conserve, return_cost=return_cost, **more
         )
         asked = return_sigma or return_expected_error or return_reliable
-        asked = asked or fallback is not None
+        asked |= fallback is not None or (labelled and self.metadata.calibrated)
         check_request(self.metadata.calibrated, asked, fallback, return_cost)
         inputs = check_tracers(self.metadata, initial, physical, time, flag)
         requested = RequestedOutputs(
@@ -253,8 +264,11 @@ class Surrogate(PhysicalEmulator):
             evolved.warn_unphysical(stacklevel=2)
             if self.metadata.calibrated:
                 evolved.warn_unreliable(stacklevel=2)
-        more = (return_sigma, return_expected_error, return_reliable, return_status)
-        chosen = (True, *more, return_cost)
+        if labelled:
+            names = self.species if species is None else np.atleast_1d(species).tolist()
+            dataset = evolved.to_dataset(self.metadata, inputs.time, requested, names)
+            return (dataset, cost) if return_cost else dataset
+        chosen = (True, *more.values(), return_cost)
         outputs = tuple(compress((*evolved.outputs(), cost), chosen))
         return outputs if len(outputs) > 1 else outputs[0]
 
@@ -274,14 +288,6 @@ class Surrogate(PhysicalEmulator):
         return covered(
             self, check_tracers(self.metadata, initial, physical, time, True)
         )
-
-    def initial_condition(self, name: str) -> np.ndarray:
-        """Return the named initial abundances, `(S,)`.
-
-        Raises:
-            InputError: If none has this name; the message lists the names.
-        """
-        return self.metadata.initial_condition(name)
 
     def __repr__(self) -> str:
         low, high = self.dt_range

@@ -1,5 +1,6 @@
 """Loading of surrogates and autoencoders, and reading their metadata without Keras."""
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,11 @@ def load(name: str | Path, precision: str | None = None) -> "Surrogate":
         surrogate = surrogate.replace(
             emulator=copy_model(surrogate.emulator, precision)
         )
+    run = Run(path.parent)
+    if path == run.surrogate:
+        with contextlib.suppress(InputError):  # Its numbers do not depend on the file.
+            provenance = run.read_provenance()
+            surrogate.metadata = replace(surrogate.metadata, provenance=provenance)
     surrogate.trainable = False
     return surrogate
 

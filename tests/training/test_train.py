@@ -79,6 +79,7 @@ def test_a_run_directory_holds_what_it_should(run):
 
 def test_val_dex_is_the_rollout_of_the_validation_simulations(run):
     surrogate = astrokeras.load(run.path)
+    assert surrogate.metadata.provenance == run.read_provenance()
     tracers = make_tracers()
     rows = tracers.split == 1
     truth = tracers.abundances[rows]
@@ -415,6 +416,7 @@ def test_mixed_precision_trains_a_surrogate_in_float32(folder):
     mixed = overrides(folder, "name=mixed", "precision=mixed_bfloat16", "board.every=4")
     run = train(compose(mixed))
     surrogate = astrokeras.load(run.path)
+    assert surrogate.metadata.provenance == run.read_provenance()
     tracers = make_tracers()
     rows = tracers.split == 1
     truth = tracers.abundances[rows]

@@ -1,8 +1,9 @@
 """Blocks of tracers in memory, and checks of their values."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,57 @@ def empty_tracers(n: int, states: int, species: int, parameters: int) -> Tracers
         simulation=np.full(n, file_format.NO_SIMULATION, np.int64),
         split=np.full(n, file_format.UNASSIGNED, np.uint8),
     )
+
+
+def import_xarray() -> Any:
+    """Return the module `xarray`, or raise InputError if it is not installed."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise InputError(
+            'output is "xarray", which is not installed; `pip install '
+            "'astrokeras[xarray]'`, or give output=\"arrays\"."
+        ) from error
+    return xarray
+
+
+def to_dataset(
+    values: Mapping[str, tuple[np.ndarray, Mapping[str, Any]]],
+    time: np.ndarray,
+    species: Sequence[str],
+    attributes: Mapping[str, Any],
+) -> Any:
+    """Return values of N tracers at K states as an `xarray.Dataset`.
+
+    Its dimensions are `tracer`, `time` and `species`. The coordinate `time` holds the
+    years if all tracers share them; otherwise it numbers the states, and a coordinate
+    `years` has the dimensions tracer and time.
+
+    Args:
+        values: Arrays (N, K) or (N, K, S) with their attributes, by name.
+        time: Years of the states, (N, K).
+        species: Names, (S,).
+        attributes: Attributes of the dataset.
+
+    Raises:
+        InputError: If xarray is not installed.
+    """
+    xarray = import_xarray()
+    dims = ("tracer", "time", "species")
+    shared = len(time) > 0 and (time == time[0]).all()
+    years = {"units": "yr", "long_name": "time"}
+    coords: dict[str, Any] = {
+        "tracer": np.arange(len(time)),
+        "time": ("time", time[0], years) if shared else np.arange(time.shape[1]),
+        "species": ("species", list(species), {"long_name": "species"}),
+    }
+    if not shared:
+        coords["years"] = (dims[:2], time, years)
+    data = {
+        name: (dims[: array.ndim], array, dict(attrs))
+        for name, (array, attrs) in values.items()
+    }
+    return xarray.Dataset(data, coords, dict(attributes))
 
 
 def check_values(

@@ -5,13 +5,15 @@ as `columns` (pandas, Polars, Arrow), `coords` (xarray), `unit` (astropy) or `un
 (Pint, unyt, netCDF) and `detach` (PyTorch).
 """
 
+import contextlib
+from collections.abc import Mapping
 from inspect import isroutine
 from typing import Any
 
 import numpy as np
 
 from astrokeras.data.tracers.file_format import decoded
-from astrokeras.data.tracers.units import factor
+from astrokeras.data.tracers.units import factor, kind_of
 from astrokeras.errors import InputError
 
 
@@ -37,6 +39,34 @@ def axes_of(values: Any) -> list[list[Any] | None] | None:
     if names is not None:
         return [rows, list(names)]
     return None if rows is None else [rows]
+
+
+def named_columns(values: Any) -> dict[Any, Any] | None:
+    """Return the columns of an object that holds each by its name, otherwise `None`.
+
+    Such objects are mappings, structured arrays, xarray's datasets, whose columns are
+    broadcast to their common dimensions, and astropy's tables.
+    """
+    if attribute(values, "data_vars") is not None:
+        whole = values.broadcast_like(values)
+        return {name: whole[name] for name in whole.data_vars}
+    if isinstance(values, Mapping):
+        return dict(values)
+    names = getattr(getattr(values, "dtype", None), "names", None)
+    names = names or attribute(values, "colnames")
+    return {name: values[name] for name in names} if names else None
+
+
+def column_names(values: Any) -> list[Any] | None:
+    """Return the names along the last axis, `None` if they are not texts."""
+    with contextlib.suppress(Exception):  # Callers refuse what cannot be read.
+        if isinstance(values, list | tuple):
+            return column_names(values[0])
+        columns = named_columns(values)
+        labels = (axes_of(values) or [None])[-1] if columns is None else list(columns)
+        if labels and all(isinstance(label, str) for label in labels):
+            return labels
+    return None
 
 
 def without_labels(values: Any) -> Any:
@@ -89,12 +119,18 @@ def ratio(unit: str, wanted: str) -> float | None:
 
 
 def converted(values: Any, wanted: str) -> Any:
-    """Return the numbers of a quantity in another unit, `None` if that fails."""
-    try:
-        quantity = values.to(wanted)
-    except Exception:  # Each library raises its own errors.
-        return None
-    return quantity.magnitude if hasattr(quantity, "magnitude") else quantity.value
+    """Return the numbers of a quantity in another unit, `None` if that fails.
+
+    Units of tracer files that its library does not know, such as "H nuclei cm^-3", are
+    reached through another unit of their kind.
+    """
+    for unit in (wanted, *kind_of(wanted)):
+        with contextlib.suppress(Exception):  # Each library raises its own errors.
+            quantity = values.to(unit)
+            plain = hasattr(quantity, "magnitude")
+            numbers = quantity.magnitude if plain else quantity.value
+            return numbers if unit == wanted else numbers * factor("", unit, wanted)
+    return None
 
 
 def on_host(values: Any) -> Any:

@@ -4,7 +4,7 @@ Masks, labels and units are respected or refused, never ignored. `foreign_arrays
 them from the objects of other libraries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from astrokeras.data.tracers import foreign_arrays as foreign
 from astrokeras.data.tracers.units import YEAR
 from astrokeras.errors import InputError
+from astrokeras.system.close_names import listed, match_names
 
 _KINDS = {
     "b": "booleans",
@@ -41,8 +42,12 @@ def as_numbers(
 
     - A mask without masked values is dropped; masked values are refused.
     - Labels of the last axis must be `columns`, in any order; the columns are sorted to
-      the order of `columns`. Labels of the other axes must be consecutive integers:
-      rows with names, times or gaps would have to be aligned with other arguments.
+      the order of `columns`. A label that differs in case alone counts if it is the
+      only one. Labels of the other axes must be consecutive integers: rows with names,
+      times or gaps would have to be aligned with other arguments.
+    - Dictionaries, structured arrays, xarray's datasets and astropy's tables hold a
+      value for each of `columns` by its name, each with its own unit; the values, such
+      as constants, are broadcast to one shape and stacked along a new last axis.
     - Values with a unit are converted to `units`, durations to years.
     - Tensors of any backend are copied to the host, without their gradients.
     - A list may hold any of these, such as one DataFrame for each tracer.
@@ -64,7 +69,7 @@ def as_numbers(
             converted, values that are not real numbers, and values that an integer
             `dtype` cannot represent.
     """
-    reader = _Reader(name, tuple(columns), tuple(dict.fromkeys(units)))
+    reader = _Reader(name, tuple(columns), tuple(units))
     try:
         array = reader.read(values)
     except (InputError, MemoryError):
@@ -109,13 +114,21 @@ class _Reader:
 
     name: str
     columns: tuple[str, ...]
-    units: tuple[str, ...]
+    column_units: tuple[str, ...]
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The different units of the columns."""
+        return tuple(dict.fromkeys(self.column_units))
 
     def read(self, values: Any) -> np.ndarray:
         """Strip labels, units and masks in turn, and return the numbers."""
-        if type(values) is np.ndarray:
+        if type(values) is np.ndarray and values.dtype.names is None:
             return self._check_kind(values)
-        if isinstance(values, Mapping) or hasattr(values, "_fields"):
+        named = foreign.named_columns(values)
+        if named is not None and self.columns:
+            return self._read_named(named)
+        if named is not None or hasattr(values, "_fields"):
             raise self._refusal(
                 f"is a {type(values).__name__}, not an array; give an array with the "
                 "values in order."
@@ -144,6 +157,34 @@ class _Reader:
             )
         return np.stack(parts)
 
+    def _read_named(self, named: dict[Any, Any]) -> np.ndarray:
+        """Stack the columns, each of which has a name and a unit of its own."""
+        places, fault = match_names(list(named), self.columns, f"; {self._in_order()}.")
+        if fault:
+            raise self._refusal(
+                f"must name the {len(self.columns)} columns once each, but {fault}"
+            )
+        values, units = list(named.values()), self.column_units
+        units = units * len(places) if len(units) == 1 else units or ("",) * len(places)
+        parts = [
+            _Reader(f"{self.name}: {name}", (), (unit,)).read(values[place])
+            for name, place, unit in zip(self.columns, places, units, strict=True)
+        ]
+        try:
+            return np.stack(np.broadcast_arrays(*parts), axis=-1)
+        except ValueError as error:
+            shapes = {
+                part.shape: name for part, name in zip(parts, self.columns, strict=True)
+            }
+            differ = ", ".join(f"{shapes[shape]} {shape}" for shape in shapes)
+            raise self._refusal(
+                f"has columns of different shapes ({differ}); give one value for each "
+                "tracer and step, or one for all."
+            ) from error
+
+    def _in_order(self) -> str:
+        return f"give plain numbers in the order {listed(self.columns)}"
+
     def _read_labelled(self, values: Any, axes: list[list[Any] | None]) -> np.ndarray:
         plain = foreign.without_labels(values)
         rows = axes
@@ -167,26 +208,20 @@ class _Reader:
             raise self._refusal(
                 "has its column names on an axis other than the last; transpose it."
             )
-        order = f"give plain numbers in the order {_shown(self.columns)}"
+        order = self._in_order()
         if not any(isinstance(label, str) for label in labels):
             raise self._refusal(
                 f"has no names on its last axis that match the {len(wanted)} columns; "
                 f"label it by name, or {order} (`.to_numpy()`)."
             )
-        place = {label: i for i, label in enumerate(labels)}
-        faults = {
-            "lacks": [name for name in self.columns if name not in place],
-            "also has": [label for label in place if label not in wanted],
-            "repeats": [label for i, label in enumerate(labels) if place[label] != i],
-        }
-        differences = [f"{verb} {_shown(x)}" for verb, x in faults.items() if x]
-        if differences:
+        remedy = f"; select columns by name, or {order}."
+        places, fault = match_names(labels, self.columns, remedy)
+        if fault:
             raise self._refusal(
                 f"has names on its last axis that differ from the {len(wanted)} "
-                f"columns: it {' and '.join(differences)}; select columns by name, or "
-                f"{order}."
+                f"columns: {fault}"
             )
-        return [place[name] for name in self.columns]
+        return places
 
     def _check_rows(self, labels: list[Any] | None, values: Any) -> None:
         """Raise InputError for row labels that are not consecutive integers."""
@@ -249,10 +284,6 @@ class _Reader:
             f"is not an array of numbers: it holds {_KINDS.get(kind, array.dtype.name)}"
             f"; give {'years as ' if years else ''}real numbers."
         )
-
-
-def _shown(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:3])) + ", ..." * (len(names) > 3)
 
 
 def _is_plain(values: Sequence[Any]) -> bool:

@@ -74,14 +74,14 @@ def factor(name: str, unit: str, target: str) -> float:
             return float(unit)
     if _plain(unit) == _plain(target):
         return 1.0
-    kind = {_plain(known): value for known, value in _kind(target).items()}
+    kind = {_plain(known): value for known, value in kind_of(target).items()}
     if _plain(unit) not in kind:
-        known = ", ".join(_kind(target)) or "no other unit"
+        known = ", ".join(kind_of(target)) or "no other unit"
         remedy = "; or give a positive number to multiply by."
         raise InputError(
             f"dataset.raw_units.{name} is {unit!r}; {name} must be in "
             f"{target or 'no unit'!r}, and can be converted from: {known}"
-            f"{suggest(unit, _kind(target), remedy)}"
+            f"{suggest(unit, kind_of(target), remedy)}"
         )
     return kind[_plain(unit)] / kind[_plain(target)]
 
@@ -110,7 +110,7 @@ def guess(values: Sequence[float], unit: str) -> str | None:
     if unit not in _USUAL:
         return None
     low, high = _USUAL[unit]
-    for known, value in {unit: 1.0, **_kind(unit)}.items():
+    for known, value in {unit: 1.0, **kind_of(unit)}.items():
         if all(low <= x * value <= high for x in values):
             return None if value == 1.0 else known.replace("^", "")
     return None
@@ -121,8 +121,11 @@ def _is_within(value: float, unit: str, ranges: dict[str, tuple[float, float]]) 
     return value == 0 or low <= value <= high
 
 
-def _kind(unit: str) -> dict[str, float]:
-    """Return the units of the same kind with their factors, empty if it is unknown."""
+def kind_of(unit: str) -> dict[str, float]:
+    """Return the units of the same kind with their factors, empty if it is unknown.
+
+    A value times its unit's factor is in the first unit of the kind.
+    """
     for kind in _KINDS:
         if _plain(unit) in map(_plain, kind):
             return kind

@@ -432,7 +432,7 @@ class TestKinds:
             (X.astype(object), "Python objects"),
             (frame(X) > 0.1, "booleans"),
             (frame(X).assign(H="x"), "Python objects"),
-            (frame(X).to_records(index=False), "records with named fields"),
+            (frame(X).to_records(), "it also has index"),
             (frame(X).to_dict(), "is a dict, not an array"),
             (namedtuple("Start", ["CO", "H2"])(0.1, 0.2), "is a Start, not an array"),
             ({0.1, 0.2}, "Python objects"),
