@@ -52,7 +52,7 @@ def test_evaluate_reports_in_the_run(run, cli, tmp_path):
     figures = json.loads(result.stdout)
     assert figures == json.loads((run / "metrics.json").read_text())
     assert (run / "report.html").is_file()
-    assert len(list((run / "figures").glob("*.png"))) == 5
+    assert len(list((run / "figures").glob("*.png"))) == 6
     card = (run / "card.md").read_text()
     assert f"| dex | {figures['dex']:.4g} |" in card
     assert "| Density | cm^-3 |" in card

@@ -58,7 +58,7 @@ def test_the_reference_variant_is_astrochemnets():
             "[0, 1]",
         ),
         ("dataset.alignment=last", "dataset.alignment is 'last'", "next, this"),
-        ("emulator=huge", "emulator/huge", "default finetune reference"),
+        ("emulator=huge", "emulator/huge", "default finetune ism reference"),
         ("emulator.fit.epochs=1.5", "emulator.fit.epochs", "Integer"),
         ("no equals sign", "no equals sign", "configs/"),
     ],

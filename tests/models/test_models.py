@@ -442,7 +442,10 @@ def test_a_start_outside_is_named_with_its_species(surrogate, tracers):
         ({"species": ["CO", "XYZ"]}, "'XYZ'"),
         ({"state_indices": [13]}, "reach beyond the 13 states"),
         ({"state_indices": [1.5]}, "numbers of states, 0 to 12, not years"),
-        ({"physical": {"Density": 1}}, "physical is a dict, not an array"),
+        (
+            {"physical": {"Density": 1}},
+            "name the 3 columns once each.* lacks Radfield, Av",
+        ),
         ({"initial": "nowhere"}, "'nowhere'; there are: tiny"),
         ({"initial": np.full(S, 2.0)}, "H is 2 for tracer 0"),
         ({"initial": np.full(S, np.nan)}, "H is nan"),
