@@ -12,7 +12,7 @@ from astrokeras.prediction.tracer_rollout import log10
 
 
 class ErrorGroupTest:
-    """Collects the error of every state, and what it is grouped by.
+    """Collects the error of every state with its family, interval and age.
 
     Groups are the families of the file if it has any, and decades of the interval that
     led to a state and of the years since state 0.
@@ -52,7 +52,7 @@ class ErrorGroupTest:
         self.keys.append(keys)
 
     def result(self) -> dict[str, dict[str, ErrorGroup]]:
-        """Return the groups by what they group by, and by name."""
+        """Return the errors of all groups, by kind of group and by name."""
         figures = np.concatenate(self.figures, axis=1)
         found = {}
         for kind in self.keys[0]:

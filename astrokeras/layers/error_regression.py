@@ -1,4 +1,4 @@
-"""Regression of errors on features: random waves of them, and a monotone correction."""
+"""Regression of errors: random Fourier features and a monotone correction."""
 
 from typing import Any
 

@@ -217,7 +217,7 @@ class Trust(keras.layers.Layer):
         return features, steps[..., 1:3], last[:, : len(CARRIED)]
 
     def with_waves(self, features: Any) -> Any:
-        """Return what the logarithm of the expected error is linear in."""
+        """Return features with their random Fourier features, `(..., F + W)`."""
         if not self.random_features:
             return features
         numbers = self.numbers

@@ -160,7 +160,7 @@ class _Courses:
     sigma: np.ndarray | None
 
     def draw(self, axes: Axes, i: int, colour: str) -> None:
-        """Draw the species of number i."""
+        """Draw the i-th of the shown species."""
         truth = None if self.truth is None else self.truth[:, i]
         sigma = None if self.sigma is None else self.sigma[:, i]
         draw_course(axes, self.years, truth, self.prediction[:, i], sigma, colour)

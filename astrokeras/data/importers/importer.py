@@ -230,7 +230,7 @@ def _write(
                 f"{parts[0].name}: every tracer begins below `dataset.cut_below`; "
                 "lower the limit."
             )
-        if any(map(_families, parts)):
+        if any(part.families for part in parts):
             writer.add_families(families)
         report.fixed = join_fixed(parts, joined.names, report)
         writer.file.attrs["fixed"] = report.fixed
@@ -244,6 +244,5 @@ def _families(part: SourceTracers) -> dict[int, str]:
 
     Tracers of other sources then have the name of their file.
     """
-    if isinstance(part, RawTracers) or part.families is None:
-        return {}
-    return dict(zip(part.tracer.tolist(), part.families, strict=True))
+    named = part.families
+    return dict(zip(part.tracer.tolist(), named, strict=True)) if named else {}

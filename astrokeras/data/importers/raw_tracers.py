@@ -59,6 +59,7 @@ class RawTracers:
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
         self.split: np.ndarray | None = None
+        self.families: list[str] | None = None
         self.interval = (np.inf, -np.inf)  # Shortest and longest time step, years.
         if not (self.numbered or single):
             raise InputError(
