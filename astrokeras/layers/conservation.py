@@ -37,7 +37,7 @@ class Conservation(keras.layers.Layer):
 
     First, no species may hold more atoms than the totals. Then Newton's method solves
     for mu in the logarithms of the totals, where one step is exact if all carriers of
-    an element have the same weight. The last step takes the Jacobian of the step before.
+    an element have the same weight; the last step takes the Jacobian of the one before.
     Gradients are those of the solution (the implicit function): only the last step is
     differentiated, at a point held constant (Bolte, Pauwels & Vaiter 2023,
     arXiv:2305.13768), so that training keeps one step in memory.
@@ -100,29 +100,32 @@ class Conservation(keras.layers.Layer):
         shape = ops.shape(bounded)
         wanted = ops.broadcast_to(wanted, (*shape[:-1], elements))
         wanted = ops.reshape(wanted, (-1, elements))
-        states = [ops.reshape(x, (-1, species)) for x in (bounded, weights)]
-        mu, inverse = self._solve([ops.stop_gradient(x) for x in states], wanted)
-        moved = self._moved(*states, mu)
+        bounded = ops.reshape(bounded, (-1, species))
+        weights = ops.reshape(weights, (-1, species))
+        mu, inverse = self._solve(bounded, weights, wanted)
+        moved = self._moved(bounded, weights, mu)
         mu = mu + self._step(inverse, self._error(moved, wanted))
-        conserved = ops.maximum(self._moved(*states, mu), LEAST)
+        conserved = ops.maximum(self._moved(bounded, weights, mu), LEAST)
         return ops.reshape(conserved, shape)
 
-    def _solve(self, states: list[Any], wanted: Any) -> tuple[Any, Any]:
+    def _solve(self, abundances: Any, weights: Any, wanted: Any) -> tuple[Any, Any]:
         """Return mu `(n, E)` before the last step and the inverse Jacobian, constants.
 
         Args:
-            states: Abundances and weights, `(n, S)` each.
+            abundances: `(n, S)`.
+            weights: The exponents c, `(n, S)`.
             wanted: Required totals, `(n, E)`.
         """
-        fixed = ops.stop_gradient(wanted)
+        given = abundances, weights, wanted
+        abundances, weights, wanted = map(ops.stop_gradient, given)
 
         def newton(_: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
             mu = found[0]
-            moved = self._moved(*states, mu)
-            inverse = self._inverse(moved * states[1])
-            return mu + self._step(inverse, self._error(moved, fixed)), inverse
+            moved = self._moved(abundances, weights, mu)
+            inverse = self._inverse(moved * weights)
+            return mu + self._step(inverse, self._error(moved, wanted)), inverse
 
-        mu = ops.zeros_like(fixed)
+        mu = ops.zeros_like(wanted)
         inverse = ops.expand_dims(ops.transpose(mu), 0)
         inverse = ops.repeat(inverse, self.stoichiometry.shape[1], axis=0)
         # A loop is traced and compiled once; unrolled, it took most of the time that
