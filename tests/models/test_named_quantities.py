@@ -6,12 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from keras import ops
 from surrogates import make_surrogate, make_trust
 from tiny import PARAMETERS, SPECIES, make_tracers
 
 from astrokeras.data.tracers.block import to_dataset
 from astrokeras.errors import InputError
-from astrokeras.models.static_gas import held_values, times_between
+from astrokeras.models.named_quantities import held_values
+from astrokeras.models.reconstruction_residual import take_states
+from astrokeras.trajectories.intervals import times_between
 
 TRACERS = make_tracers().take(np.arange(2))
 X, PHYSICAL, TIME = (
@@ -38,41 +41,6 @@ def quiet():
         yield
 
 
-class TestTimes:
-    @pytest.mark.parametrize("dt_range", [(92.9, 2970.0), (500.0, 16000.0), (1, 1e5)])
-    @pytest.mark.parametrize("times", [[1e6], [0, 600, 1800, 1e5], [3000, 3600]])
-    def test_intervals_lie_within_the_trained_ones(self, dt_range, times):
-        years, states = times_between(times, dt_range)
-
-        steps = np.diff(years)
-        assert steps.min() >= dt_range[0] * (1 - 6e-4)
-        assert steps.max() <= dt_range[1] * (1 + 6e-4)
-        assert years[0] == 0
-        np.testing.assert_array_equal(years[states], times)
-        # Long intervals only where the gas is old.
-        assert (steps <= np.maximum(1.25 * dt_range[0], 0.7 * years[1:])).all()
-
-    def test_one_trained_interval_is_repeated(self):
-        years, states = times_between([200.0, 1000.0], (100.0, 100.0))
-
-        np.testing.assert_allclose(years, 100.0 * np.arange(11))
-        assert states.tolist() == [2, 10]
-
-    @pytest.mark.parametrize(
-        ("time", "message"),
-        [
-            (130.0, "130 yr from 0 to 130 yr, to which no number of the trained"),
-            ([100, 50], "positive and increasing"),
-            (0.0, "positive and increasing"),
-            (np.nan, "positive and increasing"),
-            (1e12, "only 1e.10 of the trained intervals"),
-        ],
-    )
-    def test_other_times_are_refused(self, time, message):
-        with pytest.raises(InputError, match=message):
-            times_between(time, (100.0, 100.0))
-
-
 class TestHeldValues:
     def test_assumed_parameters_may_be_missing(self, surrogate):
         names = ("gasTemp", "dustTemp", "zeta", "Av", "NH2", "NCO")
@@ -90,6 +58,10 @@ class TestHeldValues:
             "zeta": 1.0,
         }
         assert held_values(limits, {"gasTemp": 15, "Av": 3, "zeta": 7})["zeta"] == 7.0
+
+    def test_a_misspelt_option_is_no_parameter(self, surrogate):
+        with pytest.raises(InputError, match="has specis; did you mean 'species'"):
+            surrogate.static(**HELD, specis=["CO"])
 
     def test_others_are_refused_by_name(self, surrogate):
         missing = {"Density": 20.0, "Radfeld": 15.0}
@@ -132,6 +104,163 @@ def test_static_gas_is_gas_at_constant_parameters(surrogate):
     assert len(years) == 5
     assert found[0].shape == (2, 2, len(SPECIES))
     np.testing.assert_array_equal(found[0], expected)
+
+
+# Three parts of 500 years and one of 150: the compiled program has four intervals.
+LONG = [0.0, 500.0, 650.0]
+FINE, STATES = [0.0, 500 / 3, 1000 / 3, 500.0, 650.0], [3, 4]
+WHOLE = {"return_sigma": True, "return_expected_error": True, "return_status": True}
+
+
+class TestSubsteps:
+    def by_hand(self, surrogate, parts, fine, states):
+        physical = PHYSICAL[:, parts]
+        return surrogate.emulate(X, physical, fine, state_indices=states, **WHOLE)
+
+    def expected(self, surrogate):
+        return self.by_hand(surrogate, [0, 0, 0, 1], FINE, STATES)
+
+    def test_a_long_interval_is_its_parts(self, surrogate):
+        found = surrogate.emulate(X, PHYSICAL[:, :2], LONG, substep=True, **WHOLE)
+
+        expected = self.expected(surrogate)
+        assert (expected[2] > 0).all()
+        np.testing.assert_array_equal(found[0][:, 0], X)
+        for values, wanted in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(values[:, 1:], wanted)
+
+    def test_each_tracer_has_its_own_parts(self, surrogate):
+        times = np.array([LONG, [0.0, 150.0, 650.0]])
+        second = self.by_hand(
+            surrogate, [0, 1, 1, 1], [0.0, 150.0, 950 / 3, 1450 / 3, 650.0], [1, 4]
+        )
+
+        found = surrogate.emulate(X, PHYSICAL[:, :2], times, substep=True, **WHOLE)
+
+        for values, one, other in zip(
+            found, self.expected(surrogate), second, strict=True
+        ):
+            np.testing.assert_allclose(values[0, 1:], one[0], rtol=1e-5)
+            np.testing.assert_allclose(values[1, 1:], other[1], rtol=1e-5)
+
+    def test_rejected_tracers_do_not_hinder_others(self, surrogate):
+        times = np.array([LONG, [0.0, 10.0, 1500.0]])
+        options = {"on_error": "flag", "substep": True, **WHOLE}
+
+        found = surrogate.emulate(X, PHYSICAL[:, :2], times, **options)
+
+        for values, wanted in zip(found, self.expected(surrogate), strict=True):
+            np.testing.assert_array_equal(values[0, 1:], wanted[0])
+        assert np.isnan(found[0][1]).all()
+        assert (found[-1][1] == 2).all()
+
+    def test_a_fallback_gets_the_requested_times(self, surrogate):
+        given = []
+
+        def solve(initial, physical, time):
+            given.append((physical.shape, time.tolist()))
+            return np.repeat(initial[:, None], 3, axis=1)
+
+        found = surrogate.emulate(
+            X, PHYSICAL[:, :2], LONG, substep=True, fallback=solve
+        )
+
+        assert given == [((2, 2, 3), [LONG] * 2)]
+        np.testing.assert_array_equal(found, np.repeat(X[:, None], 3, axis=1))
+
+    def test_covers_knows_them(self, surrogate):
+        plain = surrogate.replace(trust=None, t_max=600.0)
+        physical = PHYSICAL[:, :2]
+
+        assert not plain.covers(X, physical, LONG).any()
+        covered = plain.covers(X, physical, LONG, substep=True)
+        assert covered.tolist() == [[True, False]] * 2
+
+    @pytest.mark.parametrize(
+        ("years", "options", "message"),
+        [
+            (650.0, {}, "650 yr for tracer 0; .* 200 yr, substep=True splits longer"),
+            (10.0, {}, "10 yr .* knows no shorter ones, leave out states in between"),
+            (10.0, {"substep": True}, "10 yr .* knows no shorter ones"),
+            (-5.0, {"substep": True}, "-5 yr .* give times that increase"),
+            (1e9, {"substep": True}, "1e.09 yr .* do not add up to it"),
+            (650.0, {"substep": "yes"}, "substep is 'yes'; give True or False"),
+        ],
+    )
+    def test_others_are_refused_with_the_reason(
+        self, surrogate, years, options, message
+    ):
+        with pytest.raises(InputError, match=message):
+            surrogate.emulate(X, PHYSICAL, years, **options)
+
+
+CLOUD = {"initialdens": 20, "radfield": 15, "finaltime": 400}
+
+
+class TestClouds:
+    def test_a_track_has_the_parameters_of_the_surrogate(self, surrogate):
+        physical, years = surrogate.uclchem_track(CLOUD | {"rout": 5.0})
+
+        assert list(physical) == list(PARAMETERS)
+        assert years[-1] == 400
+        assert np.diff(years).min() >= 50 * 0.999
+        av = 2 + 20 * 5 * 3.086e18 / 1.6e21
+        for name, value in (("Density", 20), ("Radfield", 15), ("Av", av)):
+            np.testing.assert_allclose(physical[name], np.full(len(years) - 1, value))
+
+    def test_a_constant_of_training_is_not_overruled(self, surrogate):
+        assert surrogate.uclchem_track(CLOUD | {"zeta": 1.0})
+        with pytest.raises(
+            InputError, match=r"zeta is 3, .* trained with zeta = 1 alo"
+        ):
+            surrogate.uclchem_track(CLOUD | {"zeta": 3})
+
+    def test_a_parameter_of_another_kind_is_said(self, surrogate):
+        kept = surrogate.metadata
+        names = ("Density", "Radfield", "dstep")
+        surrogate.metadata = replace(
+            kept, parameters=names, parameter_ranges=dict.fromkeys(names, (1, 2))
+        )
+        try:
+            with pytest.raises(InputError, match="takes dstep, which UCLCHEM's clouds"):
+                surrogate.uclchem_track(CLOUD)
+        finally:
+            surrogate.metadata = kept
+
+
+class TestByName:
+    def test_species_and_total_ice(self, surrogate):
+        x = TRACERS.abundances
+        found = surrogate.select_species(x, ["CO", "$H2O"])
+
+        at = [SPECIES.index(name) for name in ("CO", "#H2O", "@H2O")]
+        expected = np.stack([x[..., at[0]], x[..., at[1]] + x[..., at[2]]], axis=-1)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        assert surrogate.select_species(x[0, 0], "CO").shape == (1,)
+        with pytest.raises(InputError, match=r"species 'co' .* did you mean 'CO'"):
+            surrogate.select_species(x, ["co"])
+
+    def test_element_totals_count_the_atoms(self, surrogate):
+        x = TRACERS.abundances
+        totals = surrogate.element_totals(x)
+
+        assert list(totals) == list(surrogate.elements)
+        carbon = sum(
+            x[..., i].astype("f8") * name.count("C") for i, name in enumerate(SPECIES)
+        )
+        np.testing.assert_allclose(totals["C"], carbon, rtol=1e-6)
+        frame = pd.DataFrame(x[0], columns=list(SPECIES)).iloc[:, ::-1]
+        np.testing.assert_allclose(surrogate.element_totals(frame)["C"], carbon[0])
+        with pytest.raises(InputError, match=r"shape \(2,\); the last axis must hold"):
+            surrogate.element_totals([1e-4, 1e-5])
+
+
+def test_states_of_each_tracer_are_taken():
+    values, states = np.arange(24.0).reshape(2, 4, 3), np.array([[0, 3], [2, 2]])
+    taken = ops.convert_to_numpy(take_states(ops.array(values), ops.array(states)))
+    np.testing.assert_array_equal(taken, [values[0, [0, 3]], values[1, [2, 2]]])
+    flat = ops.convert_to_numpy(take_states(ops.array(values[..., 0]), states))
+    np.testing.assert_array_equal(flat, taken[..., 0])
 
 
 class TestXarray:
