@@ -64,10 +64,10 @@ class TracerInputs:
             The tracers after `split_intervals`, with the first valid one in place of
             rejected ones; and the numbers that their states have now, (N, T+1).
         """
+        if (count_parts(np.diff(self.valid()[2]), metadata.dt_range) <= 1).all():
+            return self, np.broadcast_to(np.arange(self.time.shape[1]), self.time.shape)
         initial, physical, time = self.filled()
-        parts = np.maximum(count_parts(np.diff(time), metadata.dt_range), 1)
-        if (parts == 1).all() or self.rejected.all():
-            return self, np.broadcast_to(np.arange(time.shape[1]), time.shape)
+        parts = count_parts(np.diff(time), metadata.dt_range)
         linear = is_linear(metadata.parameters, metadata.units)
         physical, time, states = split_intervals(physical, time, parts, linear)
         return replace(self, initial=initial, physical=physical, time=time), states

@@ -154,6 +154,10 @@ class TestSubsteps:
         assert np.isnan(found[0][1]).all()
         assert (found[-1][1] == 2).all()
 
+    def test_nothing_is_split_of_nothing(self, surrogate):
+        found = surrogate.emulate(X[:0], PHYSICAL[:0, :2], LONG, substep=True)
+        assert found.shape == (0, 3, len(SPECIES))
+
     def test_a_fallback_gets_the_requested_times(self, surrogate):
         given = []
 
