@@ -84,6 +84,22 @@ def test_a_free_fall_is_that_of_the_equation(factor):
     assert np.diff(np.log10(track["Density"])).max() < 0.101
 
 
+def test_a_free_fall_is_that_of_uclchem():
+    """Rows of output of UCLCHEM 3.5.5 with these parameters."""
+    params = {"initialdens": 1e6, "finaldens": 1e7, "freefall": True}
+    params |= {"freefallfactor": 0.5, "finaltime": 8e4, "rout": 0.01, "rin": 0.002}
+
+    track, years = cloud_track(params | {"baseav": 1.5}, (1.0, 200.0))
+
+    middle = (years[1:] + years[:-1]) / 2
+    times = np.array([2e3, 1e4, 4e4, 7e4])
+    density, av = (np.interp(times, middle, track[name]) for name in ("Density", "Av"))
+    np.testing.assert_allclose(
+        density, [1.003e6, 1.0217e6, 1.2929e6, 2.3841e6], rtol=1e-3
+    )
+    np.testing.assert_allclose(av, [16.976, 17.265, 21.450, 38.287], rtol=1e-3)
+
+
 def test_a_model_may_end_at_its_final_density():
     params = {"initialdens": 1e4, "finaldens": 1e6, "freefall": True}
     track, years = cloud_track(params | {"endAtFinalDensity": True}, DT_RANGE)
