@@ -146,7 +146,6 @@ class Surrogate(NamedQuantities, PhysicalEmulator):
         state_indices: Sequence[int] | None = None,
         batch_size: int = 256,
         strict: bool = False,
-        substep: bool = False,
         conserve: bool | None = None,
         return_sigma: bool = False,
         return_expected_error: bool = False,
@@ -156,6 +155,7 @@ class Surrogate(NamedQuantities, PhysicalEmulator):
         fallback: Callable[..., Any] | None = None,
         on_error: str = "raise",
         output: str = "arrays",
+        substep: bool = False,
     ) -> Any:
         """Evolve tracers.
 
@@ -182,10 +182,6 @@ class Surrogate(NamedQuantities, PhysicalEmulator):
             state_indices: Numbers of the requested states, 0 to T, or negative ones.
             batch_size: Tracers evolved at once.
             strict: Whether leaving the training ranges is an error and not a warning.
-            substep: Whether intervals longer than `dt_range` are split into equal ones
-                within it, as few as possible, in which parameters are held (or change
-                evenly in the logarithm, if they vary). The states at `time` are
-                returned, with what every substep adds to error and status.
             conserve: Whether every state receives the element totals of its tracer's
                 state 0; by default the surrogate's own setting.
             return_sigma: Whether to return error bars: 90 % of errors
@@ -213,6 +209,10 @@ class Surrogate(NamedQuantities, PhysicalEmulator):
                 are returned as NaN with their status; the others are evolved.
             output: `"arrays"`, or `"xarray"` for a dataset that also has the status
                 and, with calibration, expected errors and reliability.
+            substep: Whether intervals longer than `dt_range` are split into equal ones
+                within it, as few as possible, in which parameters are held (or change
+                evenly in the logarithm, if they vary). The states at `time` are
+                returned, with what every substep adds to error and status.
 
         Returns:
             Abundances, `(N, T+1 or len(state_indices), S or len(species))`, float32;

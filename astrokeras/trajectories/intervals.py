@@ -177,6 +177,6 @@ def _split_changes(
     )
     begin = np.where(place == 0, first, begin)
     end = np.where(place == parts - 1, last, end)
-    split = 10 ** np.stack([centre, begin, end], axis=2)
+    split = 10 ** np.clip(np.stack([centre, begin, end], axis=2), -37, 38)
     whole = (parts == 1)[:, :, None]
     return np.where(whole, physical, split).astype(physical.dtype)

@@ -98,7 +98,10 @@ def test_static_gas_is_gas_at_constant_parameters(surrogate):
     expected, _ = surrogate.emulate("tiny", physical, years, **options)
 
     found = surrogate.static(
-        time=times, return_expected_error=True, **HELD | {"Av": [12.0, 18.0]}
+        time=times,
+        return_expected_error=True,
+        substep=True,
+        **HELD | {"Av": [12.0, 18.0]},
     )
 
     assert len(years) == 5
