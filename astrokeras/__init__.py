@@ -75,8 +75,10 @@ __all__ = ["__version__", *_MODULES]
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
+        from astrokeras.system.close_names import suggest
+
+        near = suggest(name, __all__, "")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{near}")
     if name in _NEED_KERAS:
         from astrokeras.system.backend import select_backend
 

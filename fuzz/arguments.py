@@ -162,7 +162,8 @@ def ask(draw: Draw) -> None:
         draw.likely(0.5)
     ) else np.arange(t + 1) * 100.0  # fmt: skip
     given = [draw.or_odd(one, 0.05) for one in (initial, physical, times)]
-    checked = input_checks.check_tracers(LIMITS, *given, draw.likely(0.5))
+    flags = draw.likely(0.5), draw.likely(0.5)
+    checked = input_checks.check_tracers(LIMITS, *given, *flags)
     x, p, years = checked.valid()
     assert np.isfinite(x).all()
     assert (x > 0).all()
@@ -173,6 +174,13 @@ def ask(draw: Draw) -> None:
     report = OutOfRangeReport(LIMITS)
     report.add(x, p, years)
     report.lines()
+    split, states = checked.split(LIMITS)
+    _, p, parts = split.valid()
+    assert np.isfinite(p).all()
+    assert (p > 0).all()
+    assert not LIMITS.outside_steps(parts).any()
+    kept = np.take_along_axis(split.time, states, axis=1)[checked.rejected == 0]
+    np.testing.assert_allclose(kept, years, rtol=1e-12, atol=1e-9)
 
 
 def ask_states(draw: Draw) -> None:

@@ -26,7 +26,7 @@ NOTEBOOK = ROOT / "docs" / "tutorial.ipynb"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Pages whose Python needs no more than a preset and a few tracers.
 RUN = ("README.md", "docs/data.md", "docs/index.md", "docs/quickstart.md")
-RUN += ("docs/species.md", "docs/expected_errors.md")
+RUN += ("docs/species.md", "docs/expected_errors.md", "docs/tracks.md")
 # Variants and folders of these names are the reader's own.
 OWN = re.compile(r"=(mine|shock|best-1)$")
 

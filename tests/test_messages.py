@@ -12,18 +12,24 @@ from conftest import ROOT
 from frames import run, settings, write_csv
 from tiny import write_tracers
 
+import astrokeras
 from astrokeras.astrochemnet.checkpoint import read_species
 from astrokeras.chemistry.species import parse_species
-from astrokeras.config import compose
+from astrokeras.config import SolverConfig, compose, compose_tracks
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
+from astrokeras.export.export import export
 from astrokeras.runs.directory import find_data, find_run
 from astrokeras.runs.loading import find_surrogate
+from astrokeras.solvers.solver import make_solver
+from astrokeras.system.backend import select_backend
 from astrokeras.system.close_names import suggest
 from astrokeras.system.input_paths import check_input, content
+from astrokeras.trajectories.make import make_tracks
+from astrokeras.tuning.search_space import find_field
 
 pytestmark = pytest.mark.neutral
 
@@ -251,6 +257,38 @@ def test_names_come_with_the_one_that_was_meant(tmp_path, monkeypatch):
 )
 def test_keys_and_variants_come_with_the_one_that_was_meant(override, meant):
     assert f"did you mean {meant}" in refusal(compose, [override])
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "meant"),
+    [
+        ("standard", "modls=[static4]", "'models'"),
+        ("standard", "models=[hotcor]", "'hotcore'"),
+        ("explore", "shares.wlk=1", "'walk'"),
+        ("explore", "families=[shok]", "'shock'"),
+        ("explore", "limits.Densty=[1,2]", "'Density'"),
+    ],
+)
+def test_names_of_tracks_come_with_the_one_that_was_meant(
+    tmp_path, kind, override, meant
+):
+    def make():
+        return make_tracks(compose_tracks(kind, [f"tracks.{override}"]), path)
+
+    path = tmp_path / "tracks.h5"
+    assert f"did you mean {meant}" in refusal(make)
+    assert not path.exists()
+
+
+def test_other_names_come_with_the_one_that_was_meant(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    mine = SolverConfig(kind="uclchm")
+    assert "did you mean 'uclchem'?" in refusal(make_solver, mine)
+    assert "did you mean 'hidden'?" in refusal(find_field, "emulator.hiden")
+    assert "did you mean 'torch'?" in refusal(select_backend, "torhc")
+    assert "did you mean 'numpy'?" in refusal(export, "grav", "numpyy")
+    with pytest.raises(AttributeError, match="did you mean 'load'"):
+        _ = astrokeras.laod
 
 
 # The command line

@@ -13,6 +13,7 @@ from astrokeras.config import STAGES, Config
 from astrokeras.errors import InputError
 from astrokeras.system import arguments
 from astrokeras.system.backend import start_keras
+from astrokeras.system.close_names import suggest
 from astrokeras.training.preflight import check_backend, check_timesteps
 
 WORK = (*STAGES, "rollout")
@@ -70,7 +71,8 @@ def benchmark(
     unknown = [name for name in work if name not in WORK]
     if unknown:
         raise InputError(
-            f"unknown workload {unknown[0]!r}; choose from {', '.join(WORK)}."
+            f"unknown workload {unknown[0]!r}; choose from {', '.join(WORK)}"
+            f"{suggest(unknown[0], WORK)}"
         )
     stages = [stage for stage in STAGES if stage in work]
     check_backend(config, stages)

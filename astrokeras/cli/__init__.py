@@ -28,6 +28,7 @@ from astrokeras.system.backend import (
     select_backend,
     select_threads,
 )
+from astrokeras.system.close_names import suggest
 from astrokeras.system.malloc import keep_memory
 from astrokeras.system.signals import exit_code, heed_signals, leave, way_back
 
@@ -67,6 +68,25 @@ class _Program(TyperGroup):
         except KeyboardInterrupt as error:
             _show(way_back(sys.argv[1:]) or "Interrupted.")
             sys.exit(exit_code(error))
+        except Exception as error:
+            _name_similar_option(error)
+            raise
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            _name_similar_option(error)
+            raise
+
+
+def _name_similar_option(error: Any) -> None:
+    """Add a similar option to the message of an unknown one, global ones included."""
+    option = getattr(error, "option_name", None)
+    if option and hasattr(error, "possibilities"):
+        known = error.possibilities or [*_NEEDS, "--debug"]
+        error.message += suggest(option, known, "")
+        error.possibilities = None
 
 
 def _show_version(wanted: bool) -> None:

@@ -46,6 +46,7 @@ def train(
     """Train a surrogate and write it to a run directory."""
     from astrokeras.config import compose
     from astrokeras.errors import InputError
+    from astrokeras.system.close_names import suggest
     from astrokeras.training.train import train as run_training
 
     arguments = arguments or []
@@ -55,7 +56,7 @@ def train(
         if "=" not in word and not word.startswith("~"):
             raise InputError(
                 f"{word!r} is neither a stage ({', '.join(STAGES)}) nor an override "
-                "KEY=VALUE, such as seed=3."
+                f"KEY=VALUE, such as seed=3{suggest(word, STAGES)}"
             )
     if config_dir is not None and not config_dir.is_dir():
         raise InputError(

@@ -21,11 +21,12 @@ def one_line(error: BaseException, overrides: Sequence[str]) -> str:
     text = text.split(" Config search path:")[0].split("\nSee https")[0][:LONGEST]
     named = f"configuration key {key!r}: " if key and key not in text else ""
     schema = getattr(error, "object_type", None)
-    if "not in" in text and dataclasses.is_dataclass(schema):
-        names = ", ".join(item.name for item in dataclasses.fields(schema))
-        text += f", which has {names}"
-    given = f" (given: {' '.join(overrides)})" if overrides else ""
     remedy = "; every key is listed and explained in the YAML files of configs/."
+    if "not in" in text and dataclasses.is_dataclass(schema):
+        names = [item.name for item in dataclasses.fields(schema)]
+        remedy = suggest(str(key).rpartition(".")[2], names, remedy)
+        text += f", which has {', '.join(names)}"
+    given = f" (given: {' '.join(overrides)})" if overrides else ""
     return f"{named}{text}{given}{_suggestion(text, key, overrides, remedy)}"
 
 

@@ -23,6 +23,7 @@ from astrokeras.runs.surrogate_reference import (
 )
 from astrokeras.runs.training_overlap import own_tracers
 from astrokeras.system.backend import select_backend
+from astrokeras.system.close_names import suggest
 from astrokeras.system.folder_replacement import recover, written_folder
 from astrokeras.system.manifest import check_folder
 from astrokeras.system.progress import report
@@ -100,7 +101,8 @@ def export(
         WorkError: If the export disagrees with Keras; it is removed.
     """
     if to not in TARGETS:
-        raise InputError(f"unknown format {to!r}; use {', '.join(TARGETS)}.")
+        remedy = suggest(to, TARGETS)
+        raise InputError(f"unknown format {to!r}; use {', '.join(TARGETS)}{remedy}")
     target = find_surrogate_reference(run)
     folder = Path(out or Path("exports") / f"{target.name}-{to}")
     recover(folder)

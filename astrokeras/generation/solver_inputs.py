@@ -20,6 +20,7 @@ from astrokeras.prediction.tracer_rollout import read_given
 from astrokeras.solvers.checks import check_charge, check_tracks
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import ColumnShare, Parameter
+from astrokeras.system.close_names import suggest
 
 NETWORK = "network"
 """Name of the initial abundances of the network itself."""
@@ -99,7 +100,8 @@ class SolverInputs:
             if name not in known:
                 raise InputError(
                     f"{self.path}: the solver takes no parameter {name!r}; it takes "
-                    f"{', '.join(known)}. Rename it in `dataset.parameters`."
+                    f"{', '.join(known)}"
+                    f"{suggest(name, known, '. Rename it in `dataset.parameters`.')}"
                 )
             if unit != known[name].unit:
                 raise InputError(
@@ -113,7 +115,8 @@ class SolverInputs:
                     if name in known
                     else "the solver has no such parameter"
                 )
-                raise InputError(f"solver.constants.{name}: {reason}; remove it.")
+                remedy = suggest(name, set(known) - set(columns), "; remove it.")
+                raise InputError(f"solver.constants.{name}: {reason}{remedy}")
 
     def _find_start(
         self, solver: SolverProcess, initial: str | Path | None

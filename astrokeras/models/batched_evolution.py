@@ -1,7 +1,7 @@
 """Batched evolution of checked inputs, and the fallback to a solver."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -84,6 +84,7 @@ def evolve(
     requested: RequestedOutputs,
     batch_size: int,
     fallback: Callable[..., Any] | None = None,
+    substep: bool = False,
 ) -> tuple[EvolvedTracers, FallbackCost | None]:
     """Return the evolution of tracers, and the cost of the fallback if there is one.
 
@@ -93,18 +94,33 @@ def evolve(
         requested: The outputs.
         batch_size: Tracers evolved at once.
         fallback: Solver of the tracers that have an unreliable state.
+        substep: Whether intervals that are longer than trained are split.
 
     Raises:
         InputError: If the solver returns another shape or an impossible abundance.
     """
     began, shapes = perf_counter(), len(surrogate.functions.shapes)
-    evolved = _evolve_batches(surrogate, inputs, requested, batch_size)
+    given = _split(surrogate, inputs, requested) if substep else (inputs, requested)
+    evolved = _evolve_batches(surrogate, *given, batch_size)
     seconds = perf_counter() - began
     if fallback is None:
         return evolved, None
     compiled = len(surrogate.functions.shapes) > shapes
     solved = apply_fallback(evolved, inputs, requested, fallback, surrogate.species)
     return evolved, FallbackCost(*solved, seconds, compiled)
+
+
+def _split(
+    surrogate: PhysicalEmulator, inputs: TracerInputs, requested: RequestedOutputs
+) -> tuple[TracerInputs, RequestedOutputs]:
+    """Return tracers with intervals of trained lengths, and the same states of them."""
+    split, numbers = inputs.split(surrogate.metadata)
+    if split is inputs:
+        return inputs, requested
+    if requested.states is not None:
+        numbers = numbers[:, requested.states]
+    alike = (numbers == numbers[0]).all()
+    return split, replace(requested, states=numbers[0] if alike else numbers)
 
 
 @np.errstate(all="ignore")  # values that are not finite are flagged in any case
@@ -119,10 +135,12 @@ def _evolve_batches(
     if states is None:
         states = np.arange(inputs.time.shape[1])
     count, species = inputs.initial.shape
-    evolved = EvolvedTracers.empty(count, requested, len(states), species)
+    evolved = EvolvedTracers.empty(count, requested, states.shape[-1], species)
+    own = (states,) if states.ndim == 2 else ()
     if not inputs.rejected.all():
-        for first, batch in equal_batches(batch_size, *inputs.filled()):
-            outputs = _evolve_batch(surrogate, batch, requested, states)
+        for first, batch in equal_batches(batch_size, *inputs.filled(), *own):
+            states = batch[-1] if own else states
+            outputs = _evolve_batch(surrogate, batch[:3], requested, states)
             # Copies of the last tracer may fill up the batch.
             evolved.fill(first, outputs, min(batch_size, count - first))
     evolved.blank(inputs.rejected)
@@ -141,16 +159,16 @@ def _evolve_batch(
         surrogate: The `Surrogate`.
         batch: Abundances (n, S), parameters (n, T, ...) and years (n, T+1).
         requested: The outputs.
-        states: Numbers of the requested states, (K,).
+        states: Numbers of the requested states, (K,), or of each tracer's, (n, K).
     """
     initial, physical, time = batch
     evolved = EvolvedTracers.empty(
-        len(initial), requested, len(states), initial.shape[1]
+        len(initial), requested, states.shape[-1], initial.shape[1]
     )
-    later = states > 0
+    later = np.atleast_2d(states)[0] > 0  # State 0 is that of all tracers.
     evolved.abundances[:, ~later] = requested.select(initial)[:, None]
     evolved.sigma[:, ~later[: evolved.sigma.shape[1]]] = 0.0
-    index = (states[later] - 1).astype("int32")
+    index = (states[..., later] - 1).astype("int32")
     years = np.diff(time).astype("float32")
     sigma = None
     # The trust model's weights, too, are read while no other thread runs the surrogate.
@@ -160,15 +178,16 @@ def _evolve_batch(
         known = status_before_rollout(
             surrogate, initial, physical, time, far=not requested.reliability
         )
-        evolved.status[:] = known[:, states]
+        evolved.status[:] = _take(known, states)
         abundances, violation, assessment = _roll_out(
             surrogate, (initial, physical, years), index, requested
         )
         if assessment is not None and requested.sigma:
-            sigma = surrogate.trust.sigma(assessment.expected[:, states[later]])
+            expected = _take(assessment.expected, states[..., later])
+            sigma = surrogate.trust.sigma(expected)
     if assessment is not None:
-        evolved.expected_error[:] = assessment.expected[:, states]
-        evolved.status[:] |= assessment.status[:, states]
+        evolved.expected_error[:] = _take(assessment.expected, states)
+        evolved.status[:] |= _take(assessment.status, states)
     if index.size:
         evolved.abundances[:, later], sigma = requested.add_up(abundances, sigma)
         if sigma is not None:
@@ -176,6 +195,13 @@ def _evolve_batch(
         evolved.unphysical[:, later] = ~(violation <= UNPHYSICAL)
         evolved.status[evolved.unphysical] |= np.uint8(Status.TOTALS)
     return evolved
+
+
+def _take(values: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """Return values (n, T+1) of some states, (K,) or of each tracer's, (n, K)."""
+    if states.ndim == 1:
+        return values[:, states]
+    return np.take_along_axis(values, states, axis=1)
 
 
 def _roll_out(
@@ -189,7 +215,7 @@ def _roll_out(
     Args:
         surrogate: The `Surrogate`.
         inputs: Abundances (n, S), parameters (n, T, ...) and intervals (n, T), years.
-        index: Requested later states, 0 for state 1, (K,).
+        index: Requested later states, 0 for state 1, (K,) or (n, K).
         requested: The outputs.
 
     Returns:
@@ -216,7 +242,9 @@ def _roll_out(
     if not requested.reliability:
         return abundances, violation, None
     unrepaired = np.zeros(inputs[2].shape, "float32")
-    unrepaired[:, decoded] = violation
+    np.put_along_axis(
+        unrepaired, np.broadcast_to(decoded, violation.shape), violation, 1
+    )
     expected, far = known
     assessment = assess_trust(surrogate, *inputs, expected, far, unrepaired)
     return abundances[:, : index.size], violation[:, : index.size], assessment

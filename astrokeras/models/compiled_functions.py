@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from astrokeras.layers.nearest import nearest
+from astrokeras.models.reconstruction_residual import take_states
 
 ROWS = 8192
 """States that are encoded or decoded at once."""
@@ -82,7 +83,8 @@ class CompiledFunctions:
             initial: Abundances of state 0, (N, S).
             physical: Parameters, (N, T, P) or (N, T, 3, P).
             years: Length of the intervals, (N, T).
-            states: Requested states, 0 for state 1, (K,); `None` for all T.
+            states: Requested states, 0 for state 1, (K,) or of each tracer's, (N, K);
+                `None` for all T.
             columns: Columns of the requested species; `None` for all.
             conserve: Whether all states have the element totals of state 0.
             for_trust: Names of what the trust model knows of all later states:
@@ -99,7 +101,7 @@ class CompiledFunctions:
             all_latents, residual, spread = model.rollout(x, p, t)
             latents = all_latents
             if requested:
-                latents = keras.ops.take(all_latents, requested[0], axis=1)
+                latents = take_states(all_latents, requested[0])
                 residual = residual.take(requested[0])
             totals_of = x if conserve else None
             # The trust model and the conservation need all species.
@@ -120,7 +122,8 @@ class CompiledFunctions:
 
         inputs = (initial, physical, years) + (() if states is None else (states,))
         # TensorFlow fails on an argument that has had two ranks.
-        key = ("rollout", columns, states is None, conserve, for_trust, physical.ndim)
+        ranks = tuple(array.ndim for array in inputs[1:])
+        key = ("rollout", columns, ranks, conserve, for_trust)
         return self._run(key, rollout, *inputs)
 
     def distances(self, physical: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Input checks of `emulate` and `encode`: abundances, parameters and time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,11 @@ from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.data.tracers.foreign_arrays import column_names
 from astrokeras.data.tracers.labelled_arrays import as_numbers
+from astrokeras.data.tracers.timestep_features import is_linear
 from astrokeras.errors import InputError
 from astrokeras.models.metadata import SurrogateMetadata
-from astrokeras.models.status import Status
-
-LISTED = 5
-"""Largest number of rejected tracers that a message lists."""
+from astrokeras.models.status import RejectedTracers, Status
+from astrokeras.trajectories.intervals import count_parts, split_intervals
 
 
 @dataclass(frozen=True)
@@ -55,46 +54,32 @@ class TracerInputs:
         first = int((self.rejected == 0).argmax())
         return self.rows(np.where(self.rejected, first, np.arange(len(self.rejected))))
 
-
-class RejectedTracers:
-    """Rejects tracers with invalid input: by an error, or by a status for each.
-
-    Args:
-        count: Number of tracers.
-        flag: Whether rejected tracers get a status; otherwise they raise an error.
-
-    Attributes:
-        status: Status bits of each tracer, (N,) uint8.
-    """
-
-    def __init__(self, count: int, flag: bool = False):
-        self.flag = flag
-        self.status = np.zeros(count, "u1")
-
-    def reject(self, bad: Any, status: Status, reason: str) -> None:
-        """Reject some tracers.
+    def split(self, metadata: SurrogateMetadata) -> tuple["TracerInputs", np.ndarray]:
+        """Return the tracers with intervals of trained lengths alone.
 
         Args:
-            bad: Whether each tracer is rejected, (N,).
-            status: Status bit that they get.
-            reason: The first invalid value and its valid range.
+            metadata: Of the surrogate, with its trained lengths.
 
-        Raises:
-            InputError: With the reason and the numbers of the tracers, unless `flag`.
+        Returns:
+            The tracers after `split_intervals`, with the first valid one in place of
+            rejected ones; and the numbers that their states have now, (N, T+1).
         """
-        if self.flag:
-            self.status[bad] |= np.uint8(status)
-            return
-        rows = np.flatnonzero(bad)
-        listed = ", ".join(map(str, rows[:LISTED])) + ", ..." * (len(rows) > LISTED)
-        raise InputError(
-            f"{reason} ({len(rows)} of {len(bad)} tracers are rejected: {listed}); "
-            'correct them, or pass on_error="flag" to evolve the others.'
-        )
+        if (count_parts(np.diff(self.valid()[2]), metadata.dt_range) <= 1).all():
+            return self, np.broadcast_to(np.arange(self.time.shape[1]), self.time.shape)
+        initial, physical, time = self.filled()
+        parts = count_parts(np.diff(time), metadata.dt_range)
+        linear = is_linear(metadata.parameters, metadata.units)
+        physical, time, states = split_intervals(physical, time, parts, linear)
+        return replace(self, initial=initial, physical=physical, time=time), states
 
 
 def check_tracers(
-    metadata: SurrogateMetadata, initial: Any, physical: Any, time: Any, flag: bool
+    metadata: SurrogateMetadata,
+    initial: Any,
+    physical: Any,
+    time: Any,
+    flag: bool,
+    substep: bool = False,
 ) -> TracerInputs:
     """Return the checked inputs of tracers.
 
@@ -105,6 +90,7 @@ def check_tracers(
         physical: See `shape_physical`.
         time: See `check_time`.
         flag: Whether rejected tracers get a status instead of raising an error.
+        substep: Whether intervals may be longer than trained, since they are split.
 
     Raises:
         InputError: For shapes that disagree; without `flag`, for invalid values.
@@ -117,7 +103,7 @@ def check_tracers(
     rejected = RejectedTracers(count, flag)
     check_physical(metadata, physical, rejected)
     initial = check_initial(metadata, initial, count, rejected)
-    time = check_time(metadata, time, count, steps, rejected)
+    time = check_time(metadata, time, count, steps, rejected, substep)
     line = None
     if assumed:
         valid = physical[rejected.status == 0]
@@ -257,6 +243,7 @@ def check_time(
     count: int,
     steps: int,
     rejected: RejectedTracers,
+    substep: bool = False,
 ) -> np.ndarray:
     """Return the years of all states, `(N, T+1)` float64.
 
@@ -267,6 +254,7 @@ def check_time(
         steps: T.
         rejected: Receives the tracers whose time does not increase, or has a time step
             outside the trained range.
+        substep: Whether a time step may be the sum of equal ones within the range.
 
     Raises:
         InputError: For another shape.
@@ -281,19 +269,31 @@ def check_time(
         years = time if time.ndim else time * np.arange(steps + 1)
         years = np.broadcast_to(years, (count, steps + 1))
         intervals = np.diff(years)
-        untrained = metadata.outside_steps(years)
+        parts = count_parts(intervals, metadata.dt_range)
     invalid = ~(np.isfinite(years).all(-1) & (intervals > 0).all(-1))
+    untrained = parts == 0 if substep else parts != 1
     out_of_range = untrained.any(-1) & ~invalid
-    low, high = metadata.dt_range
     for bad, status in ((invalid, Status.INPUT), (out_of_range, Status.TIME)):
         if bad.any():
             row = int(bad.argmax())
             value = intervals[row][untrained[row]] if steps else years[row]
+            reason = _why_untrained(metadata, float(value[0]))
             rejected.reject(
                 bad,
                 status,
-                f"time has an interval of {value[0]:.6g} yr for tracer {row}; this "
-                f"surrogate was trained on {low:.6g} to {high:.6g} yr, give states at "
-                "these",
+                f"time has an interval of {value[0]:.6g} yr for tracer {row}; {reason}",
             )
     return years
+
+
+def _why_untrained(metadata: SurrogateMetadata, years: float) -> str:
+    """Return why an interval is refused, and the remedy."""
+    low, high = metadata.dt_range
+    trained = f"this surrogate was trained on {low:.6g} to {high:.6g} yr"
+    if not years > 0:
+        return f"{trained}, give times that increase"
+    if years < low:
+        return f"{trained} and knows no shorter ones, leave out states in between"
+    if not count_parts(np.array(years), metadata.dt_range):
+        return f"{trained}, which do not add up to it, give other times"
+    return f"{trained}, substep=True splits longer ones"

@@ -1,9 +1,12 @@
 """Out-of-range report: inputs outside a surrogate's training ranges, in words."""
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from astrokeras.errors import InputError, OutsideBoxWarning
+from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.metadata import SurrogateMetadata
 
 
@@ -114,3 +117,22 @@ class OutOfRangeReport:
                 f"{tracers} tracers start outside)"
             )
         return lines
+
+
+def warn_of_inputs(
+    metadata: SurrogateMetadata, inputs: TracerInputs, strict: bool, stacklevel: int
+) -> None:
+    """Warn of assumed columns, and of inputs outside the training ranges.
+
+    Raises:
+        InputError: For the first input outside, if `strict`.
+    """
+    if inputs.assumed:
+        line = f"physical: {inputs.assumed}."
+        warnings.warn(line, UserWarning, stacklevel=stacklevel + 1)
+    report = OutOfRangeReport(metadata)
+    report.add(*inputs.valid())
+    for line in report.lines():
+        if strict:
+            raise InputError(f"{line}; stay inside or pass strict=False.")
+        warnings.warn(line, OutsideBoxWarning, stacklevel=stacklevel + 1)

@@ -6,6 +6,20 @@ from typing import Any
 from keras import ops
 
 
+def take_states(values: Any, states: Any) -> Any:
+    """Return values of some states, `(batch, K)` or `(batch, K, L)`.
+
+    Args:
+        values: `(batch, T)` or `(batch, T, L)`.
+        states: Numbers of the states, `(K,)`, or of each tracer's, `(batch, K)`.
+    """
+    if len(states.shape) == 1:
+        return ops.take(values, states, axis=1)
+    if len(values.shape) == 3:
+        states = states[..., None]
+    return ops.take_along_axis(values, states, axis=1)
+
+
 @dataclass(frozen=True)
 class ReconstructionResidual:
     """The reconstruction error of state 0, which a rollout adds back to later states.
@@ -25,12 +39,10 @@ class ReconstructionResidual:
     weight: Any = None
 
     def take(self, states: Any) -> "ReconstructionResidual":
-        """Return the residual of some of the states."""
+        """Return the residual of some of the states, see `take_states`."""
         if self.residual is None:
             return self
-        return ReconstructionResidual(
-            self.residual, ops.take(self.weight, states, axis=1)
-        )
+        return ReconstructionResidual(self.residual, take_states(self.weight, states))
 
     def weighted(self, columns: Any = None) -> Any:
         """Return the term to add to each state, `(batch, T, S or columns)`, or 0."""

@@ -30,7 +30,7 @@ class RequestedOutputs:
         columns: Columns of the species to decode; `None` for all.
         mixing: Matrix that adds these up to the requested species, (requested,
             columns).
-        states: Numbers of the states, (K,); `None` for all T+1.
+        states: Numbers of the states, (K,) or of each tracer's, (N, K); `None` for all.
         conserve: Whether all states have the element totals of state 0.
         sigma: Whether error bars are returned.
         reliability: Whether expected errors and the whole status are computed.

@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.errors import InputError
 from astrokeras.models.metadata import SurrogateMetadata
+
+LISTED = 5
+"""Largest number of rejected tracers that a message lists."""
 
 
 class Status(IntFlag):
@@ -53,6 +57,43 @@ RISKS = {
     "conservation": Status.TOTALS,
 }
 """The risks of a state, and the bit that each sets where it is too large."""
+
+
+class RejectedTracers:
+    """Rejects tracers with invalid input: by an error, or by a status for each.
+
+    Args:
+        count: Number of tracers.
+        flag: Whether rejected tracers get a status; otherwise they raise an error.
+
+    Attributes:
+        status: Status bits of each tracer, (N,) uint8.
+    """
+
+    def __init__(self, count: int, flag: bool = False):
+        self.flag = flag
+        self.status = np.zeros(count, "u1")
+
+    def reject(self, bad: Any, status: Status, reason: str) -> None:
+        """Reject some tracers.
+
+        Args:
+            bad: Whether each tracer is rejected, (N,).
+            status: Status bit that they get.
+            reason: The first invalid value and its valid range.
+
+        Raises:
+            InputError: With the reason and the numbers of the tracers, unless `flag`.
+        """
+        if self.flag:
+            self.status[bad] |= np.uint8(status)
+            return
+        rows = np.flatnonzero(bad)
+        listed = ", ".join(map(str, rows[:LISTED])) + ", ..." * (len(rows) > LISTED)
+        raise InputError(
+            f"{reason} ({len(rows)} of {len(bad)} tracers are rejected: {listed}); "
+            'correct them, or pass on_error="flag" to evolve the others.'
+        )
 
 
 def is_reliable(status: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The surrogate: a trained emulator in physical units that knows its limits."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from typing import Any
@@ -10,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from astrokeras.data.tracers.block import import_xarray
-from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.layers.registration import register
 from astrokeras.layers.trust_model import Trust
 from astrokeras.models.batched_evolution import evolve
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.input_checks import check_tracers
 from astrokeras.models.metadata import FORMAT, SurrogateMetadata
-from astrokeras.models.out_of_range import OutOfRangeReport
+from astrokeras.models.named_quantities import NamedQuantities
+from astrokeras.models.out_of_range import warn_of_inputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
 from astrokeras.models.requested_outputs import (
     RequestedOutputs,
@@ -25,14 +24,13 @@ from astrokeras.models.requested_outputs import (
     choose_columns,
     choose_states,
 )
-from astrokeras.models.static_gas import StaticGas
 from astrokeras.models.trust_assessment import covered
 from astrokeras.system import arguments, progress
 from astrokeras.system.old_names import SURROGATE, rename_keys
 
 
 @register
-class Surrogate(StaticGas, PhysicalEmulator):
+class Surrogate(NamedQuantities, PhysicalEmulator):
     """A trained emulator with its scales, names, units and training ranges.
 
     All arguments and results of its methods are in physical units. The model file
@@ -157,6 +155,7 @@ class Surrogate(StaticGas, PhysicalEmulator):
         fallback: Callable[..., Any] | None = None,
         on_error: str = "raise",
         output: str = "arrays",
+        substep: bool = False,
     ) -> Any:
         """Evolve tracers.
 
@@ -176,7 +175,7 @@ class Surrogate(StaticGas, PhysicalEmulator):
                 step uses the mean alone. If P lacks `NH2` and `NCO`, N(H2) = 0.5 N(H)
                 and N(CO) = 1e-5 N(H) are assumed, with a warning where this matters.
             time: Years of the states, `(N, T+1)` or `(T+1,)`, or one time step;
-                intervals may differ within `dt_range`.
+                intervals may differ within `dt_range`, see `substep`.
             species: Names of the requested species, all by default; `$H2O` is the total
                 ice `#H2O` + `@H2O`. Only the requested species are decoded, unless
                 element totals are conserved, which takes all species.
@@ -210,6 +209,10 @@ class Surrogate(StaticGas, PhysicalEmulator):
                 are returned as NaN with their status; the others are evolved.
             output: `"arrays"`, or `"xarray"` for a dataset that also has the status
                 and, with calibration, expected errors and reliability.
+            substep: Whether intervals longer than `dt_range` are split into equal ones
+                within it, as few as possible, in which parameters are held (or change
+                evenly in the logarithm, if they vary). The states at `time` are
+                returned, with what every substep adds to error and status.
 
         Returns:
             Abundances, `(N, T+1 or len(state_indices), S or len(species))`, float32;
@@ -234,13 +237,12 @@ class Surrogate(StaticGas, PhysicalEmulator):
             "return_reliable": return_reliable,
             "return_status": return_status,
         }
-        arguments.flags(
-            strict=strict, conserve=conserve, return_cost=return_cost, **more
-        )
+        arguments.flags(strict=strict, substep=substep, conserve=conserve)
+        arguments.flags(return_cost=return_cost, **more)
         asked = return_sigma or return_expected_error or return_reliable
         asked |= fallback is not None or (labelled and self.metadata.calibrated)
         check_request(self.metadata.calibrated, asked, fallback, return_cost)
-        inputs = check_tracers(self.metadata, initial, physical, time, flag)
+        inputs = check_tracers(self.metadata, initial, physical, time, flag, substep)
         requested = RequestedOutputs(
             *choose_columns(self.species, species),
             choose_states(state_indices, inputs.time.shape[1] - 1),
@@ -248,15 +250,8 @@ class Surrogate(StaticGas, PhysicalEmulator):
             sigma=return_sigma,
             reliability=asked or (return_status and self.metadata.calibrated),
         )
-        if inputs.assumed:
-            warnings.warn(f"physical: {inputs.assumed}.", UserWarning, stacklevel=2)
-        report = OutOfRangeReport(self.metadata)
-        report.add(*inputs.valid())
-        for line in report.lines():
-            if strict:
-                raise InputError(f"{line}; stay inside or pass strict=False.")
-            warnings.warn(line, OutsideBoxWarning, stacklevel=2)
-        evolved, cost = evolve(self, inputs, requested, batch_size, fallback)
+        warn_of_inputs(self.metadata, inputs, strict, stacklevel=2)
+        evolved, cost = evolve(self, inputs, requested, batch_size, fallback, substep)
         if cost is not None:
             if cost.returned and not return_cost:
                 progress.report(str(cost))
@@ -272,7 +267,9 @@ class Surrogate(StaticGas, PhysicalEmulator):
         outputs = tuple(compress((*evolved.outputs(), cost), chosen))
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def covers(self, initial: Any, physical: Any, time: Any) -> np.ndarray:
+    def covers(
+        self, initial: Any, physical: Any, time: Any, substep: bool = False
+    ) -> np.ndarray:
         """Return which states can be reliable, before any rollout.
 
         A state is covered if state 0, the parameters up to the state and its time lie
@@ -285,9 +282,9 @@ class Surrogate(StaticGas, PhysicalEmulator):
         Raises:
             InputError: For shapes, masks and labels that `emulate` refuses too.
         """
-        return covered(
-            self, check_tracers(self.metadata, initial, physical, time, True)
-        )
+        arguments.flags(substep=substep)
+        inputs = check_tracers(self.metadata, initial, physical, time, True, substep)
+        return covered(self, inputs)
 
     def __repr__(self) -> str:
         low, high = self.dt_range

@@ -159,11 +159,12 @@ def status_before_rollout(
 
 def covered(surrogate: PhysicalEmulator, inputs: TracerInputs) -> np.ndarray:
     """Return which states `Surrogate.covers`, (N, T) bool."""
+    inputs, states = inputs.split(surrogate.metadata)
     status = np.repeat(inputs.rejected[:, None], inputs.time.shape[1], axis=1)
     good = np.flatnonzero(inputs.rejected == 0)
     with surrogate.functions.lock:
         status[good] = status_before_rollout(surrogate, *inputs.rows(good))
-    return is_reliable(status)[:, 1:]
+    return is_reliable(np.take_along_axis(status, states, axis=1))[:, 1:]
 
 
 def scale_parameters(surrogate: PhysicalEmulator, physical: np.ndarray) -> np.ndarray:

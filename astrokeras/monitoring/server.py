@@ -6,6 +6,7 @@ from pathlib import Path
 
 from astrokeras.errors import InputError
 from astrokeras.runs.directory import run_folders
+from astrokeras.system.close_names import suggest
 
 EVENTS = "*tfevents*"
 
@@ -55,7 +56,8 @@ def _find(name: str) -> Path:
     folder = run_folders()[0]
     runs = sorted({p.parts[len(folder.parts)] for p in folder.rglob(EVENTS)})
     known = ", ".join(runs) or "none"
-    raise InputError(f"{name}: no such run or folder; runs here: {known}.")
+    remedy = suggest(Path(name).name, runs)
+    raise InputError(f"{name}: no such run or folder; runs here: {known}{remedy}")
 
 
 def serve(

@@ -12,6 +12,7 @@ from astrokeras.runs.directory import Run, find_run
 from astrokeras.runs.model_file_check import AUTOENCODERS, read_archive
 from astrokeras.system import arguments
 from astrokeras.system.backend import start_keras
+from astrokeras.system.close_names import suggest
 from astrokeras.system.input_paths import check_input, content
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def load(name: str | Path, precision: str | None = None) -> "Surrogate":
     """
     if precision not in (None, *PRECISIONS):
         raise InputError(
-            f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
+            f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}"
+            f"{suggest(precision, PRECISIONS)}"
         )
     read_metadata(name)
     path = find_surrogate(name)

@@ -13,6 +13,7 @@ from astrokeras.config import SolverConfig
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError, WorkError
 from astrokeras.solvers.shared_states import complete_rows, shared_array
+from astrokeras.system.close_names import suggest
 from astrokeras.system.input_paths import check_input
 from astrokeras.system.package_data import resource
 
@@ -167,7 +168,7 @@ def make_solver(config: SolverConfig) -> Solver:
     if not colon:
         raise InputError(
             f"solver.kind is {config.kind!r}; give one of {', '.join(KINDS)}, or your "
-            "own module:Class."
+            f"own module:Class{suggest(config.kind, KINDS)}"
         )
     try:
         found = getattr(importlib.import_module(module), name)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from astrokeras.errors import InputError
+from astrokeras.system.close_names import suggest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 DEVICES = ("cpu", "gpu")
@@ -59,7 +60,8 @@ def select_backend(name: str | None = None, *, required: bool = True) -> str | N
     source = "--backend" if name else "KERAS_BACKEND"
     if chosen not in BACKENDS:
         raise InputError(
-            f"{source}: unknown backend {chosen!r}; use {', '.join(BACKENDS)}."
+            f"{source}: unknown backend {chosen!r}; use {', '.join(BACKENDS)}"
+            f"{suggest(chosen, BACKENDS)}"
         )
     if not _installed(chosen):
         if required or name:

@@ -36,6 +36,7 @@ from astrokeras.chemistry.assumed_parameters import COLUMNS, EXTINCTION
 from astrokeras.config import ExploreConfig
 from astrokeras.data.tracers.units import HABING_PER_DRAINE
 from astrokeras.errors import InputError
+from astrokeras.system.close_names import suggest
 from astrokeras.trajectories import gas
 from astrokeras.trajectories.courses import COURSES, Course
 from astrokeras.trajectories.draws import draw
@@ -103,7 +104,7 @@ def _draw_family(config: ExploreConfig, rng: np.random.Generator) -> str:
     if unknown or not config.families:
         raise InputError(
             f"tracks.families is {config.families}; give names among "
-            f"{', '.join(FAMILIES)}."
+            f"{', '.join(FAMILIES)}{suggest((unknown or [''])[0], FAMILIES)}"
         )
     shares = np.array([getattr(config.shares, name) for name in config.families])
     if not shares.sum():

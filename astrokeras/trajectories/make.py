@@ -21,6 +21,7 @@ from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
+from astrokeras.system.close_names import suggest
 from astrokeras.trajectories import collapse, explore, standard, turbulent
 
 
@@ -186,7 +187,7 @@ def _clip_limits(
     if unknown:
         raise InputError(
             f"tracks.limits.{unknown[0]}: there is no such parameter; the tracks have "
-            f"{', '.join(parameters)}."
+            f"{', '.join(parameters)}{suggest(unknown[0], parameters)}"
         )
     limits = [config.limits.get(name, [0.0, np.inf]) for name in parameters]
     low, high = np.array(limits).T

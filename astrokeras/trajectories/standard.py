@@ -26,6 +26,7 @@ import numpy as np
 
 from astrokeras.config import StandardConfig
 from astrokeras.errors import InputError
+from astrokeras.system.close_names import suggest
 
 PARAMETERS = (
     *("Density", "Radfield", "Av", "gasTemp", "dustTemp", "zeta", "NH2", "NCO"),
@@ -82,7 +83,8 @@ def simulate(config: StandardConfig, number: int) -> tuple[np.ndarray, np.ndarra
     name = config.models[number]
     if name not in MODELS:
         raise InputError(
-            f"tracks.models holds {name!r}; give names among {', '.join(MODELS)}."
+            f"tracks.models holds {name!r}; give names among {', '.join(MODELS)}"
+            f"{suggest(name, MODELS)}"
         )
     for key in ("final_density", "shock_density"):
         if getattr(config, key) <= 1.01 * config.initial_density:
@@ -97,14 +99,44 @@ def simulate(config: StandardConfig, number: int) -> tuple[np.ndarray, np.ndarra
     time = [edges[:-1] + t for (edges, *_), t in zip(cut, begins, strict=False)]
     density = np.concatenate([one for _, one, _ in cut])
     temperature = np.concatenate([one for *_, one in cut])
-    column = density * config.size * PARSEC
+    physical = cloud_parameters(
+        density,
+        temperature,
+        radfield=config.radfield,
+        zeta=config.zeta,
+        base_av=config.base_av,
+        size=config.size,
+    )
+    return np.append(np.concatenate(time), begins[-1]), physical, name
+
+
+def cloud_parameters(
+    density: np.ndarray,
+    temperature: np.ndarray,
+    *,
+    radfield: float,
+    zeta: float,
+    base_av: float,
+    size: float,
+) -> np.ndarray:
+    """Return `PARAMETERS` of gas in a cloud that is seen from its edge, (T, 8).
+
+    Args:
+        density: H nuclei cm^-3, (T,).
+        temperature: Of gas and dust, K, (T,).
+        radfield: UV field outside the cloud, Habing.
+        zeta: Cosmic-ray ionisation rate, 1.3e-17 s^-1.
+        base_av: Visual extinction at the edge of the cloud, mag.
+        size: Of the cloud between edge and gas, pc.
+    """
+    column = density * size * PARSEC
     one = np.ones(len(density))
-    physical = (
-        *(density, config.radfield * one, config.base_av + column / COLUMN_PER_MAG),
-        *(temperature, temperature, config.zeta * one),
+    columns = (
+        *(density, radfield * one, base_av + column / COLUMN_PER_MAG),
+        *(temperature, temperature, zeta * one),
         *(0.5 * H2_SHARE * column, 0.5 * CO_SHARE * column),
     )
-    return np.append(np.concatenate(time), begins[-1]), np.stack(physical, -1), name
+    return np.stack(columns, axis=-1)
 
 
 def _cut(stage: Stage, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,12 +149,12 @@ def _cut(stage: Stage, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     edges = np.interp(np.linspace(0, passed[-1], count + 1), passed, time)
     return (
         edges,
-        _mean(time, density, edges),
-        np.exp(_mean(time, np.log(temperature), edges)),
+        mean_between(time, density, edges),
+        np.exp(mean_between(time, np.log(temperature), edges)),
     )
 
 
-def _mean(time: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def mean_between(time: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the means of a quantity between edges."""
     areas = np.diff(time) * (values[1:] + values[:-1]) / 2
     integral = np.interp(edges, time, np.append(0.0, np.cumsum(areas)))
@@ -148,10 +180,24 @@ def free_fall(initial: float, final: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _collapse(config: StandardConfig, final: float) -> Stage:
-    years, density = free_fall(config.initial_density, final)
-    time = np.union1d(_times(config.collapse_time), years[years < config.collapse_time])
+    fall = free_fall(config.initial_density, final)
+    return fallen(fall, config.collapse_time, config.temperature)
+
+
+def fallen(
+    fall: tuple[np.ndarray, np.ndarray], duration: float, temperature: float
+) -> Stage:
+    """Return a free fall of some duration, years, at whose end the gas may rest.
+
+    Args:
+        fall: Times, years, and densities of the whole free fall, see `free_fall`.
+        duration: Of the stage, years.
+        temperature: K.
+    """
+    years, density = fall
+    time = np.union1d(_times(duration), years[years < duration])
     density = np.interp(time, years, density)
-    return Stage(time, density, np.full(len(time), config.temperature))
+    return Stage(time, density, np.full(len(time), temperature))
 
 
 def _static(density: float) -> Model:

@@ -17,6 +17,7 @@ from astrokeras.config import (
     check_field,
 )
 from astrokeras.system import arguments
+from astrokeras.system.close_names import suggest
 
 OF_TYPE: dict[Any, str] = {int: "int", float: "float", bool: "bool"}
 GENERAL = ("seed", "precision")
@@ -104,7 +105,7 @@ def find_field(path: str) -> tuple[Any, dataclasses.Field[Any]]:
             group = ".".join(groups[:depth]) or "the configuration"
             raise ConfigError(
                 f"tuner.space {path}: this key does not exist or has no value; "
-                f"{group} has {', '.join(fields)}."
+                f"{group} has {', '.join(fields)}{suggest(name, fields)}"
             )
         if not is_last:
             owner = fields[name].type

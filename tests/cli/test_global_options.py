@@ -39,6 +39,21 @@ def test_help_names_every_command_and_the_global_options(cli):
     assert set(words) >= COMMANDS | {"--backend", "--threads", "--debug", "--version"}
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("evaluate grav --strees", "--stress"),
+        ("models list --bakend jax", "--backend"),
+        ("--thread 2 models list", "--threads"),
+    ],
+)
+def test_options_come_with_the_one_that_was_meant(words, meant, cli):
+    result = cli(*words.split())
+
+    assert result.exit_code == 2
+    assert f"did you mean '{meant}'?" in result.stderr
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_each_command_explains_itself(command, cli):
     result = cli(command, "--help")

@@ -86,7 +86,7 @@ def test_the_verdict_names_what_fails_and_what_to_believe(path):
     # All states gain 0.02 dex a step, and their element totals with it.
     assert grades["element totals"] == "WARN"
     share = 1 - found.reliability.unreliable
-    assert "fails here: element totals" in found.verdict
+    assert "fails here: expected errors, element totals" in found.verdict
     assert f"Believe the {share:.0%} of the states" in found.verdict
     assert found.metrics["verdict"] == found.verdict
     assert found.metrics["findings"][0]["name"] == "mean error"

@@ -1,28 +1,26 @@
-"""Static gas: the evolution of abundances at parameters that are held."""
+"""Named quantities: static gas, UCLCHEM's clouds, species and elements by name."""
 
-import math
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
-from astrokeras.data.tracers.file_format import STEP_MARGIN
+from astrokeras.chemistry.stoichiometry import element_totals
 from astrokeras.data.tracers.labelled_arrays import as_numbers
+from astrokeras.data.tracers.reader import held_quantities
 from astrokeras.errors import InputError
 from astrokeras.models.metadata import SurrogateMetadata
-from astrokeras.system import arguments
-from astrokeras.system.close_names import match_names
+from astrokeras.models.requested_outputs import choose_columns
+from astrokeras.system.close_names import match_names, suggest
+from astrokeras.trajectories.intervals import times_between
+from astrokeras.trajectories.uclchem_cloud import cloud_track
 
-GROWTH = 10**0.1 - 1
-"""Interval over age: ten states per decade, as far as the trained intervals allow."""
-MOST_INTERVALS = 100_000
-"""Largest number of intervals between two requested times."""
 OPTIONS = {
     "species",
     "batch_size",
     "strict",
+    "substep",
     "conserve",
     "return_sigma",
     "return_expected_error",
@@ -35,9 +33,12 @@ OPTIONS = {
 }
 """Arguments of `emulate` that `static` hands on."""
 
+HELD_MARGIN = 1e-3
+"""Relative difference of a constant from that of training."""
 
-class StaticGas:
-    """The method `static` of a `Surrogate`."""
+
+class NamedQuantities:
+    """Methods of a `Surrogate` that take or return quantities by name."""
 
     metadata: SurrogateMetadata
     emulate: Callable[..., Any]
@@ -97,6 +98,97 @@ class StaticGas:
         }
         return self.emulate(initial, physical, years, state_indices=states, **options)
 
+    def uclchem_track(
+        self, param_dict: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Return the track of UCLCHEM's cloud model, for `emulate`.
+
+        It is that of `uclchem.model.cloud(param_dict)` of UCLCHEM 3.5.5, a static cloud
+        or a free fall; see `trajectories.uclchem_cloud`. Intervals are chosen as by
+        `static`; in a free fall the density grows by 0.1 dex at most in each, where the
+        trained intervals allow.
+
+        Args:
+            param_dict: UCLCHEM's parameters by name, such as `{"initialDens": 1e4,
+                "finalTime": 1e6}`, in any letter case. Those that are missing have
+                UCLCHEM's default values.
+
+        Returns:
+            The surrogate's parameters by name, means over each interval, `(T,)` each,
+            and the years of the states, `(T+1,)`.
+
+        Raises:
+            InputError: For a parameter that is unknown, belongs to another model of
+                UCLCHEM, or has another value than the chemistry or the constants that
+                the surrogate has learned; if no trained intervals add up to the time;
+                if the surrogate takes a parameter that clouds do not have.
+        """
+        track, years = cloud_track(param_dict, self.metadata.dt_range)
+        names = self.metadata.parameters
+        missing = [name for name in names if name not in track]
+        if missing:
+            raise InputError(
+                f"this surrogate takes {missing[0]}, which UCLCHEM's clouds do not "
+                f"have; they have {', '.join(track)}."
+            )
+        held = held_quantities(self.metadata.fixed, names)
+        for name, value in held.items():
+            if isinstance(value, float) and name in track and name not in names:
+                own = float(track[name][0])
+                if abs(own - value) > HELD_MARGIN * value:
+                    raise InputError(
+                        f"{name} is {own:g}, but this surrogate was trained with "
+                        f"{name} = {value:g} alone; give {value:g}."
+                    )
+        return {name: track[name] for name in names}, years
+
+    def select_species(
+        self, abundances: Any, species: Sequence[str] | str
+    ) -> np.ndarray:
+        """Return the abundances of some species, by name.
+
+        Args:
+            abundances: Relative to H nuclei, `(..., S)`.
+            species: Names; `$H2O` is the total ice `#H2O` + `@H2O`.
+
+        Returns:
+            Abundances, `(..., len(species))`.
+
+        Raises:
+            InputError: For an unknown name, or another number of species.
+        """
+        columns, mixing = choose_columns(self.metadata.species, species)
+        return self._abundances(abundances)[..., columns] @ mixing.T
+
+    def element_totals(self, abundances: Any) -> dict[str, np.ndarray]:
+        """Return how many atoms of each element there are, relative to H nuclei.
+
+        Args:
+            abundances: Relative to H nuclei, `(..., S)`.
+
+        Returns:
+            Totals of gas and ice by the symbol of the element, `(...)` float64 each.
+
+        Raises:
+            InputError: For another number of species.
+        """
+        matrix = self.metadata.stoichiometry
+        totals = element_totals(self._abundances(abundances), matrix)
+        return dict(
+            zip(self.metadata.elements, np.moveaxis(totals, -1, 0), strict=True)
+        )
+
+    def _abundances(self, abundances: Any) -> np.ndarray:
+        """Return abundances as numbers, `(..., S)`."""
+        names = self.metadata.species
+        values = as_numbers("abundances", abundances, columns=names, units=[""])
+        if values.shape[-1:] != (len(names),):
+            raise InputError(
+                f"abundances have shape {values.shape}; the last axis must hold the "
+                f"{len(names)} species of the surrogate."
+            )
+        return values
+
 
 def held_values(
     metadata: SurrogateMetadata, named: dict[str, Any]
@@ -119,6 +211,8 @@ def held_values(
         if name not in free or name.casefold() in given
     ]
     needed = f"; this surrogate has the parameters {', '.join(metadata.parameters)}."
+    others = [name for name in named if name not in metadata.parameters]
+    needed = suggest(others[0], OPTIONS, needed) if others else needed
     places, fault = match_names(list(named), wanted, needed)
     if fault:
         raise InputError(f"static needs {', '.join(wanted)}, but {fault}")
@@ -140,63 +234,3 @@ def held_values(
                 "tracer; `emulate` takes parameters that change."
             )
     return numbers
-
-
-def times_between(
-    time: Any, dt_range: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return years of states that lead to some times by intervals within a range.
-
-    Args:
-        time: Years after state 0, one or several increasing ones, (K,).
-        dt_range: Shortest and longest interval, years.
-
-    Returns:
-        Years of all states, (T+1,), from 0, and the numbers of the requested states,
-        (K,).
-
-    Raises:
-        InputError: For times that do not increase, or to which no intervals add up.
-    """
-    times = np.atleast_1d(as_numbers("time", time, "float64", units=["yr"]))
-    steps = np.diff(times.ravel())
-    increasing = np.isfinite(times).all() and (times >= 0).all() and (steps > 0).all()
-    if times.ndim != 1 or not times.size or not increasing or times[-1] == 0:
-        raise InputError(
-            f"time is {arguments.shown(time)}; give years after the start, positive "
-            "and increasing."
-        )
-    later = times[times > 0]
-    years, states = [np.zeros(1)], [0] * (len(times) - len(later))
-    for start, end in pairwise([0.0, *later.tolist()]):
-        ages = start + np.cumsum(_intervals(start, end, dt_range))
-        ages[-1] = end
-        years.append(ages)
-        states.append(sum(map(len, years)) - 1)
-    return np.concatenate(years), np.array(states)
-
-
-def _intervals(start: float, end: float, dt_range: Sequence[float]) -> np.ndarray:
-    """Return the lengths of intervals from one age to another, years."""
-    low, high = dt_range[0] * (1 - STEP_MARGIN / 2), dt_range[1] * (1 + STEP_MARGIN / 2)
-    span = end - start
-    fewest, most = math.ceil(span / high), math.floor(span / low)
-    if fewest > most or fewest > MOST_INTERVALS:
-        reason = "no number" if fewest > most else f"only {fewest:.3g}"
-        raise InputError(
-            f"time has {span:.6g} yr from {start:.6g} to {end:.6g} yr, to which "
-            f"{reason} of the trained intervals of {dt_range[0]:.6g} to "
-            f"{dt_range[1]:.6g} yr add up; give other times."
-        )
-    lengths: list[float] = []
-    age = start
-    while age < end and len(lengths) < most:
-        lengths.append(min(max(GROWTH * age, dt_range[0]), dt_range[1]))
-        age += lengths[-1]
-    lengths += [dt_range[1]] * (fewest - len(lengths))
-    steps = np.array(lengths)
-    # All become shorter or longer, in proportion to the room that each has.
-    room = steps - low if steps.sum() > span else high - steps
-    if room.sum() > 0:
-        steps += room * ((span - steps.sum()) / room.sum())
-    return steps
