@@ -26,11 +26,6 @@ from astrokeras.evaluation.context import (
     StreamingTest,
     solver_rate,
 )
-from astrokeras.evaluation.coupling_tests import (
-    SHARES,
-    roll_out_closed_loop,
-    roll_out_later,
-)
 from astrokeras.evaluation.error_groups import ErrorGroupTest
 from astrokeras.evaluation.error_maps import ErrorMapTest
 from astrokeras.evaluation.error_metrics import ErrorMetrics, ParityTest
@@ -42,14 +37,17 @@ from astrokeras.evaluation.prediction_files import (
     prediction_paths,
 )
 from astrokeras.evaluation.result import Evaluation
-from astrokeras.evaluation.stress_tests import StressTests
-from astrokeras.evaluation.timestep_tests import (
+from astrokeras.evaluation.rollout_variants import (
+    SHARES,
     STRIDES,
     MeanError,
     allows_longer_steps,
+    roll_out_closed_loop,
+    roll_out_later,
     roll_out_strided,
     step_doubling_errors,
 )
+from astrokeras.evaluation.stress_tests import StressTests
 from astrokeras.evaluation.uncertainty_tests import (
     ErrorBarTest,
     ReliabilityTest,
