@@ -17,9 +17,6 @@ from astrokeras.system.close_names import suggest
 from astrokeras.training.preflight import check_backend, check_timesteps
 
 WORK = (*STAGES, "rollout")
-# Steps per second of UCLCHEM 3.5 on one core: 297 steps in 13 s, the median of the
-# shipped data. This rate is not measured here.
-SOLVER_STEPS = 23.0
 PRODUCT_SIZE = 2048
 
 

@@ -43,20 +43,28 @@ def evaluate(
         typer.Option("--overwrite", help="Replace existing files of predictions."),
     ] = False,
     batch_size: BatchSize = 64,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            help="Leave out the rollout that decodes each step, and the maps.",
+        ),
+    ] = False,
     stress: Annotated[
         bool,
         typer.Option(
             "--stress",
-            help="Also run the stress tests, which take several times as long: "
-            "10,000 steps, mixing at every step, corrupted inputs.",
+            help="Also run what takes several times as long: later starts, longer "
+            "steps, 10,000 steps, mixing at every step, corrupted inputs.",
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare predicted with solved test tracers.
 
-    Tracers are rolled out from state 0. The errors are printed, and written to
-    report.html, metrics.json and figures/.
+    Tracers are rolled out from state 0. Each figure is told with a verdict, and
+    written with all others to report.html, metrics.json and figures/; the thresholds
+    are those of configs/evaluation/default.yaml.
     """
     from astrokeras.cli.result_tables import print_evaluation
     from astrokeras.evaluation.evaluate import evaluate as run_evaluation
@@ -69,6 +77,7 @@ def evaluate(
         predictions=predictions,
         overwrite=overwrite,
         batch_size=batch_size,
+        quick=quick,
         stress=stress,
         progress=True,
     )

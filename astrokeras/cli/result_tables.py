@@ -11,15 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from astrokeras.evaluation.summary_text import (
-    TITLES,
-    columns,
-    headline,
-    sentences,
-    start_sentences,
-    summary,
-)
-from astrokeras.runs.metric_descriptions import METRICS, format_value
+from astrokeras.evaluation.summary_text import headline
+from astrokeras.runs.metric_descriptions import SOLVER_STEPS, format_value
 
 if TYPE_CHECKING:
     from astrokeras.evaluation.result import Evaluation
@@ -27,30 +20,27 @@ if TYPE_CHECKING:
     from astrokeras.tuning.trials import Result, Search
 
 SHOWN = 5  # trials in the table of a search
+GRADE_STYLES = {"PASS": "green", "NOTE": "yellow", "WARN": "bold red"}
+NAME_WIDTH = 20  # columns of the names of findings
 FILE_WIDTH = 120  # columns of a table that is written to a file
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the errors of the rollout, the autoencoder alone and the baselines."""
-    predictions = columns(evaluation)
-    grid = _titled_table(headline(evaluation))
-    grid.add_column("", no_wrap=True)
-    for name in predictions:
-        grid.add_column(TITLES[name], justify="right", overflow="fold")
-    for key in METRICS:
-        values = (getattr(errors, key) for errors in predictions.values())
-        grid.add_row(key, *map(format_value, values))
-    ratios = [evaluation.times_better.get(name) for name in predictions]
-    if any(ratios):
-        cells = ("" if ratio is None else f"{ratio:.3g}" for ratio in ratios)
-        grid.add_row("dex / surrogate's", *cells)
+    """Print the findings of an evaluation on one screen, and the verdict."""
     console = Console()
-    console.print(grid)
-    lines = [summary(evaluation), *start_sentences(evaluation), *sentences(evaluation)]
-    for line in lines:
-        console.print(Text(line))
+    console.print(Text(headline(evaluation), style="bold"))
+    for topic in dict.fromkeys(finding.topic for finding in evaluation.findings):
+        console.print(Text(topic.upper(), style="bold"))
+        grid = Table.grid(padding=(0, 1))
+        for finding in evaluation.findings:
+            if finding.topic == topic:
+                mark = Text(finding.grade, style=GRADE_STYLES[finding.grade])
+                grid.add_row(mark, Text(finding.name), Text(finding.text))
+        grid.columns[1].min_width = NAME_WIDTH
+        console.print(grid)
     for note in evaluation.notes:
         console.print(Text(f"Note: {note}.", style="yellow"))
+    console.print(Text(evaluation.verdict, style="bold"))
 
 
 def print_leaderboard(search: Search) -> None:
@@ -89,8 +79,6 @@ def print_export(export: Export) -> None:
 
 def print_benchmark(figures: dict[str, Any]) -> None:
     """Print measured rates as a table, and on stderr what they are relative to."""
-    from astrokeras.benchmarking.benchmark import SOLVER_STEPS
-
     print(
         f"{'':28}{'rate':>12}{'low … high':>22}{'kFLOP each':>12}"
         f"{'of the limit':>14}{'first':>9}"

@@ -8,11 +8,13 @@ allowed range or choices. YAML files under `configs/` hold the variants; a folde
 from astrokeras.config.composition import (
     GROUPS,
     compose,
+    compose_evaluation,
     compose_generation,
     compose_tracks,
     compose_tuner,
 )
 from astrokeras.config.dataset import DatasetConfig, SplitConfig
+from astrokeras.config.evaluation import EvaluationConfig
 from astrokeras.config.fields import ConfigError, check, check_field, dotted_keys
 from astrokeras.config.generation import (
     CollapseConfig,
@@ -44,6 +46,7 @@ __all__ = [
     "ConfigError",
     "DatasetConfig",
     "EmulatorConfig",
+    "EvaluationConfig",
     "EvenTracksConfig",
     "ExploreConfig",
     "FitConfig",
@@ -60,6 +63,7 @@ __all__ = [
     "check",
     "check_field",
     "compose",
+    "compose_evaluation",
     "compose_generation",
     "compose_tracks",
     "compose_tuner",

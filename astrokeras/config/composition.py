@@ -1,14 +1,14 @@
 """Composition of the configuration by Hydra, from `configs/` and overrides."""
 
-import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from astrokeras.config.dataset import DatasetConfig
+from astrokeras.config.evaluation import EvaluationConfig
 from astrokeras.config.fields import ConfigError, check
 from astrokeras.config.generation import (
     CollapseConfig,
@@ -19,13 +19,13 @@ from astrokeras.config.generation import (
     TracksConfig,
     TurbulentConfig,
 )
+from astrokeras.config.hydra_messages import one_line
 from astrokeras.config.old_variants import with_new_names, without_ensemble
 from astrokeras.config.run import Config
 from astrokeras.config.stages import AutoencoderConfig, EmulatorConfig
 from astrokeras.config.tuner import TunerConfig
 from astrokeras.errors import InputError
 from astrokeras.system import arguments
-from astrokeras.system.close_names import suggest
 from astrokeras.system.old_names import new_key
 from astrokeras.system.package_data import resource
 
@@ -33,8 +33,6 @@ OPEN = re.compile(
     r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"
 )
 """Dictionaries of the configuration in which any key is allowed."""
-LONGEST = 500
-"""Number of characters after which a message of Hydra is cut."""
 GROUPS = {
     "dataset": DatasetConfig,
     "autoencoder": AutoencoderConfig,
@@ -42,6 +40,7 @@ GROUPS = {
     "tuner": TunerConfig,
     "solver": SolverConfig,
     "tracks": TracksConfig,
+    "evaluation": EvaluationConfig,
 }
 SCHEMAS = {
     "tracks": {
@@ -56,6 +55,7 @@ ROOTS = {
     "search_root": {"tuner": "default"},
     "generation_root": {"dataset": "uclchem", "solver": "uclchem"},
     "tracks_root": {"tracks": "collapse"},
+    "evaluation_root": {"evaluation": "default"},
 }
 """Roots besides `config.yaml`: the groups that they compose, with default variants."""
 
@@ -120,6 +120,19 @@ def compose_generation(
         ConfigError: As `compose` does.
     """
     return GenerationConfig(*_compose_groups("generation_root", overrides, config_dir))
+
+
+def compose_evaluation(config_dir: Path | None = None) -> EvaluationConfig:
+    """Compose and check the thresholds of an evaluation, the group `evaluation`.
+
+    Args:
+        config_dir: See `compose`.
+
+    Raises:
+        ConfigError: As `compose` does.
+    """
+    (thresholds,) = _compose_groups("evaluation_root", [], config_dir)
+    return thresholds
 
 
 def compose_tracks(
@@ -204,7 +217,7 @@ def _compose_from(
         return OmegaConf.to_object(composed), home
     # Besides their own errors, Hydra and OmegaConf let any error of a wrong file pass.
     except Exception as error:
-        raise ConfigError(_one_line(error, overrides)) from error
+        raise ConfigError(one_line(error, overrides)) from error
 
 
 @functools.cache
@@ -243,58 +256,3 @@ def _for_hydra(overrides: Sequence[str]) -> list[str]:
             override = f"++{override}"
         spelled.append(override)
     return spelled
-
-
-def _one_line(error: BaseException, overrides: Sequence[str]) -> str:
-    """Return the cause of an error of Hydra, the key and a remedy, in one line."""
-    while error.__cause__ is not None and type(error).__name__.startswith("Config"):
-        error = error.__cause__
-    key = getattr(error, "full_key", None)
-    text = " ".join(str(error).split()).split(" full_key:")[0]
-    text = text.split(" Config search path:")[0].split("\nSee https")[0][:LONGEST]
-    named = f"configuration key {key!r}: " if key and key not in text else ""
-    schema = getattr(error, "object_type", None)
-    remedy = "; every key is listed and explained in the YAML files of configs/."
-    if "not in" in text and dataclasses.is_dataclass(schema):
-        names = [item.name for item in dataclasses.fields(schema)]
-        remedy = suggest(str(key).rpartition(".")[2], names, remedy)
-        text += f", which has {', '.join(names)}"
-    given = f" (given: {' '.join(overrides)})" if overrides else ""
-    return f"{named}{text}{given}{_suggestion(text, key, overrides, remedy)}"
-
-
-def _suggestion(
-    text: str, key: str | None, overrides: Sequence[str], remedy: str
-) -> str:
-    """Return a remedy with the closest variant or key, if any is close.
-
-    Args:
-        text: Hydra's message.
-        key: The key that the message names.
-        overrides: The overrides that the user gave.
-        remedy: The remedy if no name is close.
-    """
-    variant = re.search(r"Could not find '[^']*?([^'/]+)'", text)
-    if variant:
-        listed = text.partition("Available options in ")[2].partition(": ")[2].split()
-        return suggest(variant[1], (name.strip(",'") for name in listed), remedy)
-    given = [word.partition("=")[0].lstrip("+~") for word in overrides]
-    if given and key not in given:
-        key = next((name for name in given if f"'{name}'" in text), key)
-    if key is None:
-        return remedy
-    known = list(_keys(Config))
-    if "." not in key:  # This may be the last part of a key, such as `hidden`.
-        inner = [name for name in known if name.rpartition(".")[2] == key.casefold()]
-        if inner:
-            return suggest(inner[0], inner, remedy)
-    return suggest(key, known, remedy)
-
-
-def _keys(schema: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the keys of a configuration, such as `seed` and `emulator.hidden`."""
-    for item in dataclasses.fields(schema):
-        inner: Any = item.default_factory
-        yield f"{prefix}{item.name}"
-        if dataclasses.is_dataclass(inner):
-            yield from _keys(inner, f"{prefix}{item.name}.")

@@ -33,6 +33,14 @@ def interval(start: float, end: float, low: float, high: float = math.inf) -> An
     )
 
 
+def thresholds(passes: float, noted: float) -> Any:
+    """Return a field with the last values of a figure that pass and that are noted."""
+    return field(
+        default_factory=lambda: [passes, noted],
+        metadata={"range": (0.0, math.inf), "length": 2},
+    )
+
+
 def activation_name() -> Any:
     """Return a field that names a Keras activation."""
     return one_of("gelu", "gelu", "silu", "relu", "elu", "selu", "tanh", "softplus")
@@ -129,6 +137,9 @@ def check_field(item: dataclasses.Field[Any], value: Any, key: str) -> None:
         raise ConfigError(
             f"{key} is {shown(value)}; give two numbers, the smaller one first."
         )
+    length = item.metadata.get("length", len(values))
+    if len(values) != length:
+        raise ConfigError(f"{key} is {shown(value)}; give {length} numbers.")
     if not all(low <= v <= high for v in values):
         raise ConfigError(
             f"{key} is {shown(value)}; it must lie in [{low:g}, {high:g}]."

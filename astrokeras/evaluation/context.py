@@ -1,5 +1,6 @@
 """Evaluation context: a surrogate and the solved tracers it is compared with."""
 
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.prediction.tracer_rollout import complete
+from astrokeras.runs.metric_descriptions import SOLVER_STEPS
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,14 @@ class EvaluationContext:
         }
         return Prediction(*self.emulate(*inputs, **options))
 
+    def steps_per_second(self) -> float:
+        """Return the rate of rollouts, which must have been compiled before."""
+        block = next(self.blocks())
+        began = time.perf_counter()
+        self.roll_out(block)
+        steps = self.batch_size * (self.store.states - 1)
+        return steps / (time.perf_counter() - began)
+
     def reconstruct(self, block: Tracers) -> Prediction:
         """Encode and decode the solved states."""
         valid = np.arange(self.store.states) < block.length[:, None]
@@ -152,6 +162,12 @@ class EvaluationContext:
     def element_totals(self, abundances: np.ndarray) -> np.ndarray:
         """Return element totals, (..., S) to (..., E) float64."""
         return abundances.astype("f8") @ np.asarray(self.surrogate.stoichiometry)
+
+
+def solver_rate(store: TracerStore) -> float:
+    """Return the solver's steps per second on one core, UCLCHEM's if none is stored."""
+    stored = store.attributes.get("solver_steps_per_second")
+    return float(stored) if isinstance(stored, float) and stored > 0 else SOLVER_STEPS
 
 
 def select_states(block: Tracers, rows: np.ndarray, states: slice) -> Tracers:

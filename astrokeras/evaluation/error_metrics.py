@@ -18,6 +18,7 @@ from astrokeras.prediction.tracer_rollout import name_initial_conditions
 
 SEEN = 1e-12  # smallest abundance that can be observed
 KEYS = tuple(field.name for field in fields(ErrorSummary))
+PERCENTS = (50, 90, 99, 99.9)
 ENTRIES = 2_000_000  # abundances processed at a time: some 100 MB of float64
 
 
@@ -230,7 +231,7 @@ class ErrorMetrics:
 
     def detail(self) -> ErrorDetail:
         """Return the errors by species, step, element and kind of initial state."""
-        states = int(self.step_count.sum())
+        states, pooled = int(self.step_count.sum()), self.species_bins.pooled()
         with np.errstate(invalid="ignore"):
             step_dex = self.step_error / self.step_count
             step_off = self.step_off / self.step_count[:, None]
@@ -251,6 +252,11 @@ class ErrorMetrics:
             species_mre=self.species_relative / states,
             species_swing=self.species_swing / self.tracers,
             species_peak=self.species_peak,
+            percentiles={
+                f"{percent:g}": float(pooled.percentile(percent)[0])
+                for percent in PERCENTS
+            },
+            exceeded=pooled.exceeded(),
             step_dex=step_dex,
             step_median=self.step_bins.percentile(50),
             step_p90=self.step_bins.percentile(90),

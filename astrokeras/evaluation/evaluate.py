@@ -15,18 +15,21 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.config import compose_evaluation
 from astrokeras.data.tracers.file_format import SPLITS
 from astrokeras.data.tracers.reader import TracerStore
+from astrokeras.errors import InputError
 from astrokeras.evaluation.baselines import predict_baseline
-from astrokeras.evaluation.context import EvaluationContext, Rollout, StreamingTest
-from astrokeras.evaluation.coupling_tests import (
-    SHARES,
-    roll_out_closed_loop,
-    roll_out_later,
+from astrokeras.evaluation.context import (
+    EvaluationContext,
+    Rollout,
+    StreamingTest,
+    solver_rate,
 )
 from astrokeras.evaluation.error_groups import ErrorGroupTest
 from astrokeras.evaluation.error_maps import ErrorMapTest
 from astrokeras.evaluation.error_metrics import ErrorMetrics, ParityTest
+from astrokeras.evaluation.findings import judge
 from astrokeras.evaluation.plan import EvaluationPlan, make_plan, report_folder
 from astrokeras.evaluation.prediction_files import (
     PredictionWriter,
@@ -34,14 +37,17 @@ from astrokeras.evaluation.prediction_files import (
     prediction_paths,
 )
 from astrokeras.evaluation.result import Evaluation
-from astrokeras.evaluation.stress_tests import StressTests
-from astrokeras.evaluation.timestep_tests import (
+from astrokeras.evaluation.rollout_variants import (
+    SHARES,
     STRIDES,
     MeanError,
     allows_longer_steps,
+    roll_out_closed_loop,
+    roll_out_later,
     roll_out_strided,
     step_doubling_errors,
 )
+from astrokeras.evaluation.stress_tests import StressTests
 from astrokeras.evaluation.uncertainty_tests import (
     ErrorBarTest,
     ReliabilityTest,
@@ -67,6 +73,7 @@ def evaluate(
     predictions: str | Path | None = None,
     overwrite: bool = False,
     batch_size: int = BATCH,
+    quick: bool = False,
     stress: bool = False,
     report: bool = True,
     progress: bool = False,
@@ -74,8 +81,9 @@ def evaluate(
     """Roll out tracers from state 0 and compare them with their solution.
 
     The evaluation also covers the autoencoder alone, two baselines (the mean trajectory
-    of the file's training tracers and the nearest of them in physical parameters), the
-    closed loop, later starts, longer time steps, error bars and expected errors.
+    of the file's training tracers and the nearest of them in physical parameters),
+    error bars, expected errors and, unless `quick`, the closed loop and maps of the
+    error. The thresholds of its findings are `configs/evaluation/default.yaml`.
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
@@ -88,21 +96,28 @@ def evaluate(
             `NAME.truth.h5`.
         overwrite: Whether files of predictions may be replaced.
         batch_size: Tracers rolled out at once.
-        stress: Whether the stress tests run as well: 10,000 steps, mixing at every
-            step, and corrupted inputs.
+        quick: Whether the closed loop and the maps are left out.
+        stress: Whether more runs: later starts, longer time steps, 10,000 steps, mixing
+            at every step, and corrupted inputs.
         report: Whether `metrics.json`, `report.html` and `figures/` are written.
         progress: Whether a bar is shown on stderr.
 
     Raises:
-        InputError: If there is no such surrogate or file, the file does not fit the
-            surrogate, holds no solution, or no tracer of this split, or if the
-            predictions cannot be written.
+        InputError: If there is no such surrogate, file or split, the file holds no
+            solution or does not fit, or predictions cannot be written.
     """
     target = find_surrogate_reference(run)
     arguments.choice("split", split, *SPLITS, "all")
     arguments.flags(
-        overwrite=overwrite, stress=stress, report=report, progress=progress
+        overwrite=overwrite,
+        quick=quick,
+        stress=stress,
+        report=report,
+        progress=progress,
     )
+    if quick and stress:
+        raise InputError("quick and stress exclude each other; choose one.")
+    thresholds = compose_evaluation()
     batch_size = arguments.whole("batch_size", batch_size, low=1)
     with ExitStack() as stack:
         store = stack.enter_context(TracerStore(tracers or own_tracers(target)))
@@ -110,10 +125,11 @@ def evaluate(
         paths = prediction_paths(store, split, predictions, overwrite)
         plan = make_plan(store, target, split)
         context = make_context(store, plan, target, batch_size)
-        tests = EvaluationTests(context, plan, target, stress)
+        tests = EvaluationTests(context, plan, target, quick, stress)
         with open_predictions(store, target.name, paths) as writer:
             seconds = _run(context, tests, writer, progress)
         evaluation = _collect(context, plan, target, split, tests, seconds)
+        evaluation = judge(evaluation, thresholds)
         if folder is None:
             return evaluation
         from astrokeras.evaluation.html_report import choose_examples, write_report
@@ -153,7 +169,8 @@ class EvaluationTests:
         context: The surrogate and the tracers.
         plan: The baselines.
         target: Elements and named initial abundances of the surrogate.
-        stress: Whether the stress tests are included.
+        quick: As in `evaluate`.
+        stress: As in `evaluate`.
     """
 
     def __init__(
@@ -161,6 +178,7 @@ class EvaluationTests:
         context: EvaluationContext,
         plan: EvaluationPlan,
         target: SurrogateReference,
+        quick: bool,
         stress: bool,
     ):
         store, surrogate = context.store, context.surrogate
@@ -174,9 +192,9 @@ class EvaluationTests:
             "surrogate": metrics(target.metadata.initial_conditions),
             "reconstruction": metrics(),
         }
-        self.closed_loop = metrics()
-        self.later = {share: MeanError() for share in SHARES}
-        longer = STRIDES if allows_longer_steps(context.limits) else ()
+        self.closed_loop = None if quick else metrics()
+        self.later = {share: MeanError() for share in SHARES if stress}
+        longer = STRIDES if stress and allows_longer_steps(context.limits) else ()
         self.strided = {stride: MeanError() for stride in longer}
         self.error_bars = self.reliability = self.error_maps = None
         self.groups = ErrorGroupTest(store.families(), context.calibrated)
@@ -186,16 +204,19 @@ class EvaluationTests:
             self.error_bars = ErrorBarTest(surrogate.trust.value("constant_width"))
             threshold = surrogate.trust.reliability_threshold
             self.reliability = ReliabilityTest(threshold)
-            self.error_maps = ErrorMapTest(context)
-            own += [self.error_bars, self.reliability, self.error_maps]
+            own += [self.error_bars, self.reliability]
+            if not quick:
+                self.error_maps = ErrorMapTest(context)
+                own.append(self.error_maps)
         self.stress = StressTests(context) if stress else None
 
         loop = partial(roll_out_closed_loop, context)
         self.rollouts = [
             Rollout.whole(context.roll_out, own),
             Rollout.whole(context.reconstruct, [self.errors["reconstruction"]]),
-            Rollout.whole(loop, [self.closed_loop]),
         ]
+        if self.closed_loop:
+            self.rollouts.append(Rollout.whole(loop, [self.closed_loop]))
         for name, baseline in plan.baselines.items():
             self.errors[name] = metrics()
             predict = partial(predict_baseline, baseline)
@@ -260,11 +281,13 @@ def _collect(
         details={name: one.detail() for name, one in errors.items()},
         dex_standard_error=standard_error(errors["surrogate"].tracer_dex, simulation),
         groups=tests.groups.result(),
-        closed_loop=tests.closed_loop.result(),
+        closed_loop=tests.closed_loop.result() if tests.closed_loop else None,
         later_starts=_results(tests.later),
         intervals=_results(tests.strided),
         semigroup=step_doubling_errors(context) if tests.strided else {},
         seconds=round(seconds, 3),
+        steps_per_second=context.steps_per_second(),
+        solver_steps_per_second=solver_rate(store),
         error_bars=tests.error_bars.result() if tests.error_bars else None,
         reliability=tests.reliability.result() if tests.reliability else None,
         stress=tests.stress.result() if tests.stress else None,

@@ -26,6 +26,7 @@ from astrokeras.plotting.coverage_plot import draw_coverage
 from astrokeras.plotting.error_map_plot import ErrorMap, plot_error_maps
 from astrokeras.plotting.error_plots import (
     plot_error_by_step,
+    plot_error_tail,
     plot_reconstruction,
     plot_remaining_error,
     plot_worst_species,
@@ -44,14 +45,14 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 EXAMPLES = (10, 50, 90)  # percentiles of the tracers' errors
+TRACER = "tracer_"
 CAPTIONS = {
     "parity": "Predicted against solved abundances of all species and states after "
     "state 0, clipped at 1e-20; the colour counts them.",
     "error_by_step": "Growth of the error from the given state to the end.",
     "worst_species": "Species with the largest errors, and the autoencoder's part.",
-    "trajectories": "A good, a typical and a bad tracer: observed species, then the "
-    "neutral species above 1e-8 that vary most, and physical parameters below them. "
-    "State 0 is given and not drawn. Bands are 90 % error bars.",
+    "error_tail": "How many abundances are off by more than an error, and by how much "
+    "the worst ones are.",
     "conservation": "Relative errors of the element totals.",
     "reconstruction": "The autoencoder causes the whole error of species on the line; "
     "the rollout adds to that of species above it.",
@@ -68,7 +69,7 @@ CAPTIONS = {
 def choose_examples(
     context: EvaluationContext, evaluation: Evaluation, tracer_dex: np.ndarray
 ) -> ExampleTracers:
-    """Return a good, a typical and a bad tracer, rolled out once more.
+    """Return tracers from good to bad, rolled out once more.
 
     The choice needs the errors of all tracers.
 
@@ -161,9 +162,9 @@ def draw_figures(
     with mpl.rc_context(STYLE):
         drawn = {
             "parity": _figure_of(draw_parity, parity),
+            "error_tail": plot_error_tail(details),
             "error_by_step": plot_error_by_step(details, time_step),
             "worst_species": plot_worst_species(details, species, phases),
-            "trajectories": plot_trajectories(examples, species),
             "conservation": plot_conservation(details),
             "reconstruction": plot_reconstruction(details, species, phases),
         }
@@ -175,6 +176,8 @@ def draw_figures(
             drawn["sent_back"] = plot_remaining_error(sent, dex, quality.unreliable)
         if maps:
             drawn["error_map"] = plot_error_maps(maps)
+        for i in range(len(examples.labels)):
+            drawn[f"{TRACER}{i + 1}"] = plot_trajectories(examples.one(i), species)
     return drawn
 
 
@@ -190,7 +193,7 @@ def render_page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
 
     Args:
         evaluation: The figures.
-        images: PNG images by name, a key of `CAPTIONS`.
+        images: PNG images by name, a key of `CAPTIONS` or that of a tracer.
     """
     import jinja2
 
@@ -203,6 +206,8 @@ def render_page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
         summary=summary(evaluation),
         sentences=sentences(evaluation),
         notes=evaluation.notes,
+        verdict=evaluation.verdict,
+        findings=evaluation.findings,
         figures=_figure_table(evaluation),
         starts=_start_table(evaluation),
         groups=_group_tables(evaluation),
@@ -215,6 +220,12 @@ def render_page(evaluation: Evaluation, images: dict[str, bytes]) -> str:
                 "data": base64.b64encode(image).decode(),
             }
             for name, image in images.items()
+            if name in CAPTIONS
+        ],
+        tracers=[
+            base64.b64encode(image).decode()
+            for name, image in images.items()
+            if name.startswith(TRACER)
         ],
         version=astrokeras.__version__,
     )

@@ -65,6 +65,9 @@ class ErrorDetail:
         species_swing: Decades that each species spans within a tracer, mean over
             tracers, `(S,)`.
         species_peak: Highest true abundance of each species, `(S,)`.
+        percentiles: Error of an abundance by percent of the abundances below it.
+        exceeded: Errors in dex and the share of the abundances with a larger one,
+            `(2, bins)`.
         step_dex: Mean error at each step, `(T+1,)`.
         step_median: Median over tracers of the state error, `(T+1,)`.
         step_p90: 90th percentile over tracers of the state error, `(T+1,)`.
@@ -81,6 +84,8 @@ class ErrorDetail:
     species_mre: np.ndarray
     species_swing: np.ndarray
     species_peak: np.ndarray
+    percentiles: dict[str, float]
+    exceeded: np.ndarray
     step_dex: np.ndarray
     step_median: np.ndarray
     step_p90: np.ndarray
@@ -111,6 +116,23 @@ class ErrorGroup:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A figure against its thresholds.
+
+    Attributes:
+        topic: "accuracy", "trust", "conservation", "speed" or "stress".
+        name: What was measured.
+        text: What was found, with units.
+        grade: "PASS", "NOTE" or "WARN".
+    """
+
+    topic: str
+    name: str
+    text: str
+    grade: str
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """All results of an evaluation.
 
@@ -132,7 +154,8 @@ class Evaluation:
             `None` for a single simulation.
         groups: Errors by `family` if the file has families, by `interval` and by `age`,
             each by the name of the group.
-        closed_loop: Headline figures if states are re-encoded at every step.
+        closed_loop: Headline figures if states are re-encoded at every step; `None` if
+            this was not run.
         later_starts: Results of `MeanError` for rollouts from a later state, by the
             share of the steps before it.
         intervals: Results of `MeanError` for longer time steps, by the number of steps
@@ -140,9 +163,14 @@ class Evaluation:
         semigroup: `years` and step-doubling error `dex`, two steps of a length against
             one of twice the length.
         seconds: Wall time of the evaluation loop.
+        steps_per_second: Rate of rollouts with error bars, compilation apart.
+        solver_steps_per_second: Rate of the solver on one core, of the file if it says
+            so, else typical of UCLCHEM.
         error_bars: Quality of the error bars, `None` without calibration.
         reliability: Quality of the expected errors, `None` without calibration.
         stress: Results of the stress tests, `None` if they were not run.
+        findings: The figures against their thresholds.
+        verdict: Whether the surrogate can be used, in one sentence.
         folder: Directory of the report, `None` if none was written.
     """
 
@@ -160,14 +188,18 @@ class Evaluation:
     details: dict[str, ErrorDetail]
     dex_standard_error: float | None
     groups: dict[str, dict[str, ErrorGroup]]
-    closed_loop: ErrorSummary
+    closed_loop: ErrorSummary | None
     later_starts: dict[str, dict[str, float]]
     intervals: dict[str, dict[str, float]]
     semigroup: dict[str, dict[str, float]]
     seconds: float
+    steps_per_second: float
+    solver_steps_per_second: float
     error_bars: ErrorBars | None = None
     reliability: ReliabilityQuality | None = None
     stress: StressResult | None = None
+    findings: tuple[Finding, ...] = ()
+    verdict: str = ""
     folder: Path | None = None
 
     @property
@@ -195,6 +227,7 @@ class Evaluation:
         own, stress = self.details["surrogate"], self.stress
         names = "surrogate surrogate_sha256 file split simulations optimistic notes"
         names += " outside_box outside_starts dex_standard_error later_starts seconds"
+        names += " steps_per_second solver_steps_per_second verdict"
         metrics = asdict(self.errors["surrogate"]) | {
             name: getattr(self, name) for name in names.split()
         }
@@ -220,9 +253,12 @@ class Evaluation:
                 kind: {name: asdict(one) for name, one in groups.items()}
                 for kind, groups in self.groups.items()
             },
-            "closed_loop": {"dex": self.closed_loop.dex},
+            "percentiles": own.percentiles,
+            "findings": [asdict(finding) for finding in self.findings],
             "version": astrokeras.__version__,
         }
+        if self.closed_loop:
+            metrics["closed_loop"] = {"dex": self.closed_loop.dex}
         if self.intervals:
             metrics |= {"intervals": self.intervals, "semigroup": self.semigroup}
         if self.error_bars and self.reliability:

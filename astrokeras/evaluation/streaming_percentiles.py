@@ -32,6 +32,19 @@ class StreamingPercentiles:
         counts = np.bincount(flat, minlength=self.counts.size)
         self.counts += counts.reshape(self.counts.shape)
 
+    def pooled(self) -> "StreamingPercentiles":
+        """Return the counts of all rows in one."""
+        whole = StreamingPercentiles(1)
+        whole.counts = self.counts.sum(0, keepdims=True)
+        return whole
+
+    def exceeded(self) -> np.ndarray:
+        """Return errors in dex and the share of all that are larger, (2, bins)."""
+        counts = self.counts.sum(0)
+        larger = 1.0 - counts.cumsum() / max(counts.sum(), 1)
+        edges = LOWEST + (np.arange(BINS) + 1.0) / BINS_PER_DECADE
+        return np.stack([10.0**edges, larger])
+
     def percentile(self, percent: float) -> np.ndarray:
         """Return the percentile of each row in dex, NaN for a row without errors."""
         total = self.counts.sum(1)

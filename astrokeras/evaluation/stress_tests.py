@@ -12,7 +12,7 @@ import numpy as np
 
 from astrokeras.data.tracers.reader import Tracers
 from astrokeras.evaluation.context import EvaluationContext
-from astrokeras.evaluation.coupling_tests import single_steps, valid_input
+from astrokeras.evaluation.rollout_variants import single_steps, valid_input
 from astrokeras.prediction.tracer_rollout import log10
 
 MIXED = 0.1  # share of another tracer that each receives at every step

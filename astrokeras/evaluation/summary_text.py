@@ -41,15 +41,6 @@ def summary(evaluation: Evaluation) -> str:
     return ", ".join([text, *better]) + "."
 
 
-def start_sentences(evaluation: Evaluation) -> list[str]:
-    """Return the error for each named initial state."""
-    return [
-        f"From start {name}: {format_value(start['dex'])} dex, {start['tracers']} "
-        "tracers."
-        for name, start in evaluation.details["surrogate"].starts.items()
-    ]
-
-
 def sentences(evaluation: Evaluation) -> list[str]:
     """Return the results of all other tests, one sentence or two for each."""
     return (
@@ -89,10 +80,12 @@ def _timestep_sentences(evaluation: Evaluation) -> list[str]:
 
 
 def _coupling_sentences(evaluation: Evaluation) -> list[str]:
-    lines = [
-        "Error with states re-encoded at every step (as a grid code does): "
-        f"{format_value(evaluation.closed_loop.dex)} dex."
-    ]
+    lines = []
+    if evaluation.closed_loop:
+        lines.append(
+            "Error with states re-encoded at every step (as a grid code does): "
+            f"{format_value(evaluation.closed_loop.dex)} dex."
+        )
     if evaluation.later_starts:
         errors = ", ".join(
             f"{format_value(error['dex'])} dex (after {float(share):.0%})"

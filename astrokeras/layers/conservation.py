@@ -37,9 +37,10 @@ class Conservation(keras.layers.Layer):
 
     First, no species may hold more atoms than the totals. Then Newton's method solves
     for mu in the logarithms of the totals, where one step is exact if all carriers of
-    an element have the same weight. Gradients are those of the solution (the implicit
-    function): only the last step is differentiated, at a point held constant (Bolte,
-    Pauwels & Vaiter 2023, arXiv:2305.13768), so that training keeps one step in memory.
+    an element have the same weight; the last step takes the Jacobian of the one before.
+    Gradients are those of the solution (the implicit function): only the last step is
+    differentiated, at a point held constant (Bolte, Pauwels & Vaiter 2023,
+    arXiv:2305.13768), so that training keeps one step in memory.
 
     Args:
         stoichiometry: Atom counts, `(species, elements)`.
@@ -76,16 +77,9 @@ class Conservation(keras.layers.Layer):
         self.steps = arguments.whole("steps", steps, low=1)
         self.power = arguments.number("power", power, 0, 1)
         self.limit = arguments.number("limit", limit, low=1e-6)
-        count = self.stoichiometry.shape[1]
-        self.pairs = [(i, j) for i in range(count) for j in range(i + 1)]
         # Products of atom counts: the Jacobian is one matrix product with them.
-        self.products = np.stack(
-            [
-                self.stoichiometry[:, i] * self.stoichiometry[:, j]
-                for i, j in self.pairs
-            ],
-            axis=1,
-        )
+        atoms = self.stoichiometry
+        self.products = (atoms[:, :, None] * atoms[:, None]).reshape(len(atoms), -1)
         self.built = True
 
     def totals(self, abundances: Any) -> Any:
@@ -102,13 +96,42 @@ class Conservation(keras.layers.Layer):
         wanted = ops.maximum(totals, TINY)
         bounded = ops.minimum(abundances, _ratio(1.0, self._largest_share(wanted)))
         weights = self._weights(bounded)
-        fixed = ops.stop_gradient(bounded), ops.stop_gradient(weights)
-        mu = ops.zeros_like(self.totals(fixed[0]))
-        for _ in range(self.steps - 1):
-            mu = mu + self._step(*fixed, mu, wanted)
-        mu = ops.stop_gradient(mu)
-        mu = mu + self._step(bounded, weights, mu, wanted)
-        return ops.maximum(self._moved(bounded, weights, mu), LEAST)
+        species, elements = self.stoichiometry.shape
+        shape = ops.shape(bounded)
+        wanted = ops.broadcast_to(wanted, (*shape[:-1], elements))
+        wanted = ops.reshape(wanted, (-1, elements))
+        bounded = ops.reshape(bounded, (-1, species))
+        weights = ops.reshape(weights, (-1, species))
+        mu, inverse = self._solve(bounded, weights, wanted)
+        moved = self._moved(bounded, weights, mu)
+        mu = mu + self._step(inverse, self._error(moved, wanted))
+        conserved = ops.maximum(self._moved(bounded, weights, mu), LEAST)
+        return ops.reshape(conserved, shape)
+
+    def _solve(self, abundances: Any, weights: Any, wanted: Any) -> tuple[Any, Any]:
+        """Return mu `(n, E)` before the last step and the inverse Jacobian, constants.
+
+        Args:
+            abundances: `(n, S)`.
+            weights: The exponents c, `(n, S)`.
+            wanted: Required totals, `(n, E)`.
+        """
+        given = abundances, weights, wanted
+        abundances, weights, wanted = map(ops.stop_gradient, given)
+
+        def newton(_: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
+            mu = found[0]
+            moved = self._moved(abundances, weights, mu)
+            inverse = self._inverse(moved * weights)
+            return mu + self._step(inverse, self._error(moved, wanted)), inverse
+
+        mu = ops.zeros_like(wanted)
+        inverse = ops.expand_dims(ops.transpose(mu), 0)
+        inverse = ops.repeat(inverse, self.stoichiometry.shape[1], axis=0)
+        # A loop is traced and compiled once; unrolled, it took most of the time that
+        # the compilation of a surrogate takes.
+        mu, inverse = ops.fori_loop(0, self.steps - 1, newton, (mu, inverse))
+        return ops.stop_gradient(mu), ops.stop_gradient(inverse)
 
     def _largest_share(self, totals: Any) -> Any:
         """Return the largest share of an element in one molecule, `(..., S)`."""
@@ -129,45 +152,42 @@ class Conservation(keras.layers.Layer):
         exponent = weights * ops.matmul(mu, self.stoichiometry.T)
         return abundances * ops.exp(ops.clip(exponent, -60.0, 60.0))
 
-    def _step(self, abundances: Any, weights: Any, mu: Any, wanted: Any) -> Any:
-        """Return the change of mu in a Newton step, `(..., elements)`."""
-        moved = self._moved(abundances, weights, mu)
+    def _error(self, moved: Any, wanted: Any) -> Any:
+        """Return the error of the totals, `(n, E)`, as Newton's method needs it."""
         totals = ops.maximum(self.totals(moved), TINY)
-        right = totals * ops.log(_ratio(wanted, totals))
-        # At the solution `right` is zero, and so is the gradient of the Jacobian.
-        jacobian = ops.stop_gradient(ops.matmul(moved * weights, self.products))
-        step = self._solve(jacobian, right)
+        return totals * ops.log(_ratio(wanted, totals))
+
+    def _step(self, inverse: Any, error: Any) -> Any:
+        """Return the change of mu in a Newton step, `(n, E)`."""
+        step = ops.transpose(ops.sum(inverse * ops.transpose(error), axis=1))
         largest = ops.max(ops.abs(step), axis=-1, keepdims=True)
         return step / ops.maximum(largest / self.limit, 1.0)
 
-    def _solve(self, packed: Any, right: Any) -> Any:
-        """Solve the symmetric systems, packed as `pairs`, by elimination.
+    def _inverse(self, weighted: Any) -> Any:
+        """Return the inverse Jacobian, `(E, E, n)`, of weighted abundances `(n, S)`.
 
-        The loops run over matrix entries, so that a batch of small systems needs
-        elementwise operations alone, which every backend compiles, differentiates and
-        exports.
+        Gauss-Jordan elimination without pivots, as the Jacobian is positive definite:
+        elementwise operations on all states, which every backend compiles and exports.
+        After each step the first row and column go to the end, so that all steps are
+        the same.
         """
-        count = right.shape[-1]
-        entries = {pair: packed[..., k] for k, pair in enumerate(self.pairs)}
+        count = self.stoichiometry.shape[1]
+        matrix = ops.matmul(self.products.T, ops.transpose(weighted))
+        matrix = ops.reshape(matrix, (count, count, -1))
         # A unit diagonal removes the range of the elements' abundances.
-        scale = [ops.rsqrt(entries[i, i] + TINY) for i in range(count)]
-        m = {(i, j): value * scale[i] * scale[j] for (i, j), value in entries.items()}
-        r = [right[..., i] * scale[i] for i in range(count)]
-        for i in range(count):
-            m[i, i] = m[i, i] + RIDGE
-        for k in range(count):
-            for i in range(k + 1, count):
-                factor = m[i, k] / m[k, k]
-                for j in range(k + 1, i + 1):
-                    m[i, j] = m[i, j] - factor * m[j, k]
-                r[i] = r[i] - factor * r[k]
-        solution: list[Any] = [None] * count
-        for i in reversed(range(count)):
-            rest = r[i]
-            for j in range(i + 1, count):
-                rest = rest - m[j, i] * solution[j]
-            solution[i] = rest / m[i, i]
-        return ops.stack([x * s for x, s in zip(solution, scale, strict=True)], axis=-1)
+        diagonal = ops.transpose(ops.diagonal(matrix))
+        scale = ops.rsqrt(diagonal + TINY)
+        scale = scale[:, None] * scale[None]
+        ridge = RIDGE * np.eye(count, dtype="float32")[..., None]
+        matrix = matrix * scale + ops.convert_to_tensor(ridge)
+        for _ in range(count):
+            pivot = 1.0 / matrix[:1, :1]
+            row, column = matrix[:1, 1:] * pivot, matrix[1:, :1]
+            rest = matrix[1:, 1:] - column * row
+            upper = ops.concatenate([rest, -column * pivot], axis=1)
+            lower = ops.concatenate([row, pivot], axis=1)
+            matrix = ops.concatenate([upper, lower], axis=0)
+        return matrix * scale
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -8,7 +8,7 @@ import numpy as np
 
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.plotting.coverage_plot import NINETY
-from astrokeras.plotting.plot_style import GREY, legend_line
+from astrokeras.plotting.plot_style import GREY, RED, legend_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ TIME = "time since the start (kyr)"
 ABUNDANCE = "abundance relative to H nuclei"
 WIDE, THIN = 2.4, 1.4  # lines of the solution and of the prediction, points
 FAINT = 0.45  # opacity of the solution
+JUMP = 8.0  # decades between two states of a solution
 CROWDED = 0.1  # of the time: if most states are earlier, its axis is logarithmic
 
 
@@ -30,7 +31,8 @@ def draw_course(
 ) -> None:
     """Draw one species of one tracer: solution wide, prediction dashed, 90 % band.
 
-    State 0 is not drawn.
+    State 0 is not drawn. A cross marks a solution that jumps by eight decades from one
+    state to the next, as UCLCHEM's does at times.
 
     Args:
         axes: Axes to draw on.
@@ -49,6 +51,8 @@ def draw_course(
     if truth is not None:
         solved = np.maximum(truth[1:], FLOOR)
         axes.plot(kyr, solved, "-", color=colour, lw=WIDE, alpha=FAINT)
+        jumps = np.flatnonzero(np.abs(np.diff(np.log10(solved))) >= JUMP) + 1
+        axes.plot(kyr[jumps], solved[jumps], "x", color=RED, ms=6)
     axes.plot(kyr, values, "--", color=colour, lw=THIN)
 
 

@@ -29,6 +29,7 @@ PHASE_COLOURS = {"gas": BLUE, "surface": ORANGE, "bulk": GREEN}
 SPECIES_SHOWN = 40
 NAMED = 8  # species named in the figure of the reconstruction
 NAME_ROOM = 0.045  # height of one name, in units of the axes' height
+LEAST_SHARE = 1e-5  # of the abundances, at the lower end of an axis
 LEAST_ERROR = 5e-3  # dex; a species with a smaller error is as good as exact
 
 
@@ -42,6 +43,10 @@ class Errors(Protocol):
     @property
     def step_p90(self) -> np.ndarray:
         """90th percentile over tracers at each step, (T+1,)."""
+
+    @property
+    def exceeded(self) -> np.ndarray:
+        """Errors in dex and the share of the abundances with a larger one, (2, n)."""
 
     @property
     def species_dex(self) -> np.ndarray:
@@ -84,6 +89,32 @@ def plot_error_by_step(errors: Mapping[str, Errors], time_step: float | None) ->
         scales = (lambda x: np.multiply(x, kyr), lambda x: np.divide(x, kyr))
         top = axes.secondary_xaxis("top", functions=scales)
         top.set_xlabel("time since the start (kyr)")
+    return figure
+
+
+def plot_error_tail(errors: Mapping[str, Errors]) -> Figure:
+    """Plot the share of abundances whose error is larger than a value.
+
+    Args:
+        errors: By prediction, keys of `plot_style.LOOK`; baselines may be missing.
+    """
+    figure = new_figure(6.4, 4.6)
+    axes = figure.add_subplot()
+    for name, (colour, line, label) in LOOK.items():
+        if name in errors:
+            dex, share = errors[name].exceeded
+            shown = share > 0
+            axes.plot(dex[shown], share[shown], line, color=colour, label=label, lw=1.8)
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlim=(LEAST_ERROR, 20),
+        ylim=(LEAST_SHARE, 1.2),
+        xlabel="error of an abundance (dex)",
+        ylabel="share of abundances with a larger error",
+    )
+    label_decades(axes.xaxis)
+    axes.legend(fontsize=9)
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +57,19 @@ class ExampleTracers:
     parameters: list[tuple[str, str]]
     sigma: list[np.ndarray] | None = None
 
+    def one(self, row: int) -> ExampleTracers:
+        """Return one of the tracers alone."""
+        part = slice(row, row + 1)
+        return replace(
+            self,
+            labels=self.labels[part],
+            time=self.time[part],
+            truth=self.truth[part],
+            prediction=self.prediction[part],
+            physical=self.physical[part],
+            sigma=self.sigma and self.sigma[part],
+        )
+
 
 def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figure:
     """Plot abundances of a few tracers against time, and their physical parameters.
@@ -86,7 +99,7 @@ def plot_trajectories(examples: ExampleTracers, species: Sequence[str]) -> Figur
                 examples.sigma[i][:, column] if examples.sigma else None,
                 colour,
             )
-        finish_course(axes)
+        finish_course(axes, examples.time[0])
         axes.set_title(species[column], fontsize=10)
     for axes, column in zip(grid[-1], drivers, strict=False):
         for i, colour in enumerate(colours):

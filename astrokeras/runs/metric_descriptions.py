@@ -33,6 +33,8 @@ METRICS = {
     "conservation_max": Metric("", "largest relative error of an element total"),
     "nonfinite": Metric("", "number of abundances that are NaN, infinite or negative"),
 }
+SOLVER_STEPS = 23.0
+"""Steps per second of UCLCHEM 3.5 on one core: 297 in 13 s, the median of `grav`."""
 LISTED = ("dex", "dex_seen", "dex_final", "conservation")  # columns of `models list`
 
 

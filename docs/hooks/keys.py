@@ -15,6 +15,7 @@ from astrokeras.config import (
     GROUPS,
     Config,
     compose,
+    compose_evaluation,
     compose_generation,
     compose_tracks,
 )
@@ -32,6 +33,7 @@ FILES = {
     "turbulent": "tracks/turbulent.yaml",
     "explore": "tracks/explore.yaml",
     "standard": "tracks/standard.yaml",
+    "evaluation": "evaluation/default.yaml",
 }
 
 
@@ -47,6 +49,8 @@ def table(group: str) -> str:
         config = compose_tracks(group)
     elif group == "solver":
         config = compose_generation().solver
+    elif group == "evaluation":
+        config = compose_evaluation()
     elif group != "root":
         config = getattr(config, group)
     lines = ["| key | default | allowed | meaning |", "|---|---|---|---|"]

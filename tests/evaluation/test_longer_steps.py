@@ -8,7 +8,7 @@ from standin import PARAMETERS, StandIn, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.evaluation.context import EvaluationContext, Rollout
-from astrokeras.evaluation.timestep_tests import (
+from astrokeras.evaluation.rollout_variants import (
     STRIDES,
     MeanError,
     allows_longer_steps,

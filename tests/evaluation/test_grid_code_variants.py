@@ -8,8 +8,11 @@ from standin import PARAMETERS, StandIn, write_tracers
 
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.evaluation.context import EvaluationContext, Rollout
-from astrokeras.evaluation.coupling_tests import roll_out_closed_loop, roll_out_later
-from astrokeras.evaluation.timestep_tests import MeanError
+from astrokeras.evaluation.rollout_variants import (
+    MeanError,
+    roll_out_closed_loop,
+    roll_out_later,
+)
 
 ERROR = 0.01  # dex a step
 
