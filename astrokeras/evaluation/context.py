@@ -167,7 +167,9 @@ class EvaluationContext:
 def solver_rate(store: TracerStore) -> float:
     """Return the solver's steps per second on one core, UCLCHEM's if none is stored."""
     stored = store.attributes.get("solver_steps_per_second")
-    return float(stored) if isinstance(stored, float) and stored > 0 else SOLVER_STEPS
+    if not (isinstance(stored, float) and stored > 0):
+        return SOLVER_STEPS
+    return float(stored) / float(store.attributes.get("sample_every", 1))
 
 
 def select_states(block: Tracers, rows: np.ndarray, states: slice) -> Tracers:

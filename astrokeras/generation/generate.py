@@ -133,7 +133,7 @@ def generate(
                     )
                 stopped = (log.states > 0) & (log.states < store.length)
                 failures = _write_failures(store, log, stopped, output.out)
-                attributes = inputs.attributes() | split_facts
+                attributes = inputs.attributes() | split_facts | log.rate()
                 _write(inputs, log, output.out, splits, attributes)
                 failed = int(log.failed.sum())
                 return Generation(

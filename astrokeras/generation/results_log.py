@@ -52,6 +52,11 @@ class ResultsLog:
     def done(self) -> np.ndarray:
         return self._position >= 0
 
+    def rate(self) -> dict[str, float]:
+        """Return the solver's steps per second of wall time, as a file's attribute."""
+        steps = float(np.maximum(self.states - 1, 0).sum())
+        return {"solver_steps_per_second": steps / max(float(self.seconds.sum()), 1e-9)}
+
     def _scan(self) -> int:
         """Read the positions of all records, and return the end of the last one."""
         size, end = os.fstat(self._file.fileno()).st_size, 0

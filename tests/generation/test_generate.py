@@ -132,6 +132,7 @@ def test_each_tracer_is_solved_and_described(tmp_path, scheduler):
     assert told["fixed"] == ["zeta = 2", "dustTemp = gasTemp"]
     assert (told["solver"], told["tolerances"]) == ("toy 1", "toy 1")
     assert (told["alignment"], told["source"]) == ("next", "a test")
+    assert told["solver_steps_per_second"] == pytest.approx(20 * 4 / made.seconds)
     assert not ResumableOutput(made.path).folder.exists()
 
 
