@@ -16,6 +16,7 @@ from astrokeras.layers.trust_model import Trust
 from astrokeras.models.batched_evolution import evolve
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.input_checks import check_tracers
+from astrokeras.models.log_abundances import PureFunction
 from astrokeras.models.metadata import FORMAT, SurrogateMetadata
 from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.models.physical_emulator import PhysicalEmulator
@@ -32,7 +33,7 @@ from astrokeras.system.old_names import SURROGATE, rename_keys
 
 
 @register
-class Surrogate(StaticGas, PhysicalEmulator):
+class Surrogate(StaticGas, PureFunction, PhysicalEmulator):
     """A trained emulator with its scales, names, units and training ranges.
 
     All arguments and results of its methods are in physical units. The model file
@@ -285,9 +286,8 @@ class Surrogate(StaticGas, PhysicalEmulator):
         Raises:
             InputError: For shapes, masks and labels that `emulate` refuses too.
         """
-        return covered(
-            self, check_tracers(self.metadata, initial, physical, time, True)
-        )
+        inputs = check_tracers(self.metadata, initial, physical, time, flag=True)
+        return covered(self, inputs)
 
     def __repr__(self) -> str:
         low, high = self.dt_range
