@@ -28,7 +28,12 @@ LOGS = np.log10(PHYSICAL[:, 0])
 def surrogate():
     rng = np.random.default_rng(0)
     trust = make_trust(rng, random_features=8)
-    return make_projection(rng, members=2).replace(trust=trust)
+    made = make_projection(rng, members=2).replace(trust=trust)
+    scaler = made.emulator.autoencoder.species_scaler
+    offset, scale = scaler.get_weights()
+    offset[7:9] = 0.03  # ices of 4e-20, the square of which is 0 in float32
+    scaler.set_scales(offset, scale)
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -179,7 +184,7 @@ class TestGradients:
         def states(u):
             return function(np.tile(PHYSICAL, (len(u) // 3, 1, 1)), ten_to(u))
 
-        check_slopes(states, np.log10(YEARS), rng, step=0.05)
+        check_slopes(states, np.log10(YEARS), rng, step=0.2)
 
     @neutral
     def test_torch_finds_no_change_of_the_surrogate(self, surrogate):
