@@ -18,6 +18,7 @@ pytestmark = pytest.mark.neutral
 FOLDER = ROOT / "benchmarks"
 SCRIPTS = (
     "growth",
+    "inference",
     "input",
     "memory",
     "propose",
@@ -120,6 +121,19 @@ def test_growth_is_fitted(script):
     assert law["seconds_each"] == pytest.approx(2.0)
     assert law["largest_deviation"] == pytest.approx(0.0, abs=1e-9)
     assert fit([1, 2, 4], [3.0, 6.0, 12.0])["exponent"] == pytest.approx(1.0)
+
+
+def test_intervals_are_those_of_the_posterior(script):
+    module = script("inference")
+    truth, sigma = np.array([0.3, -0.4]), np.array([0.02, 0.3])
+
+    def log_likelihood(points):
+        return -0.5 * np.square((points - truth) / sigma).sum(-1)
+
+    found = module.infer(log_likelihood, [[-2, 2], [-2, 2]])
+
+    wanted = np.stack([truth - 1.645 * sigma, truth + 1.645 * sigma], axis=1)
+    assert (np.abs(found - wanted) < 0.1 * sigma[:, None]).all()
 
 
 def test_time_to_accuracy_is_that_of_the_first_epoch_at_the_mark(script):

@@ -141,7 +141,7 @@ class CompiledFunctions:
             if key not in self.compiled:
                 self.compiled[key] = _CompiledFunction(self.model, function)
             self.shapes.add((key, *(array.shape for array in inputs)))
-            with _own_precision(self.model):
+            with own_precision(self.model):
                 outputs = self.compiled[key].predict_on_batch(inputs)
         if isinstance(outputs, tuple | list):
             return tuple(np.asarray(output) for output in outputs)
@@ -174,7 +174,7 @@ def equal_batches(
         yield first, tuple(array[rows] for array in arrays)
 
 
-def _own_precision(model: Any) -> contextlib.AbstractContextManager:
+def own_precision(model: Any) -> contextlib.AbstractContextManager:
     """Return a context without PyTorch's autocast, which would round every product."""
     if keras.config.backend() != "torch":
         return contextlib.nullcontext()

@@ -69,17 +69,8 @@ class NamedQuantities:
                 trained intervals add up to, and as by `emulate`.
         """
         options = {name: named.pop(name) for name in OPTIONS & set(named)}
-        known = self.metadata.initial_conditions
-        if initial is None and known:
-            default = "initial_abundances"
-            initial = default if default in known else next(iter(known))
-        if initial is None:
-            raise InputError(
-                "this surrogate has no initial conditions; give initial abundances."
-            )
-        if isinstance(initial, str):
-            initial = self.metadata.initial_condition(initial)
         species = self.metadata.species
+        initial = choose_initial(self.metadata, initial)
         initial = as_numbers("initial", initial, columns=species, units=[""])
         values = held_values(self.metadata, named)
         years, states = times_between(time, self.metadata.dt_range)
@@ -190,6 +181,28 @@ class NamedQuantities:
         return values
 
 
+def choose_initial(metadata: SurrogateMetadata, initial: Any) -> Any:
+    """Return initial abundances: those given, or an initial condition.
+
+    Args:
+        metadata: Of the surrogate.
+        initial: Abundances, or the name of an initial condition; `None` for
+            "initial_abundances", otherwise the first of them.
+
+    Raises:
+        InputError: If none has this name, or there are none.
+    """
+    known = metadata.initial_conditions
+    if initial is None and known:
+        default = "initial_abundances"
+        initial = default if default in known else next(iter(known))
+    if initial is None:
+        raise InputError(
+            "this surrogate has no initial conditions; give initial abundances."
+        )
+    return metadata.initial_condition(initial) if isinstance(initial, str) else initial
+
+
 def held_values(
     metadata: SurrogateMetadata, named: dict[str, Any]
 ) -> dict[str, np.ndarray]:
@@ -203,21 +216,7 @@ def held_values(
     Raises:
         InputError: For a parameter that is missing, unknown or not a number.
     """
-    given = {name.casefold() for name in named}
-    free = {*ASSUMED, *(COLUMNS if "Av" in metadata.parameters else ())}
-    wanted = [
-        name
-        for name in metadata.parameters
-        if name not in free or name.casefold() in given
-    ]
-    needed = f"; this surrogate has the parameters {', '.join(metadata.parameters)}."
-    others = [name for name in named if name not in metadata.parameters]
-    needed = suggest(others[0], OPTIONS, needed) if others else needed
-    places, fault = match_names(list(named), wanted, needed)
-    if fault:
-        raise InputError(f"static needs {', '.join(wanted)}, but {fault}")
-    parts = list(named.values())
-    values = {name: parts[place] for name, place in zip(wanted, places, strict=True)}
+    values = match_parameters(metadata, named, "static")
     for name, assumed in ASSUMED.items():
         if name in metadata.parameters and name not in values:
             values[name] = values.get(assumed) if isinstance(assumed, str) else assumed
@@ -234,3 +233,33 @@ def held_values(
                 "tracer; `emulate` takes parameters that change."
             )
     return numbers
+
+
+def match_parameters(
+    metadata: SurrogateMetadata, named: Mapping[str, Any], needed_by: str
+) -> dict[str, Any]:
+    """Return values of parameters by the surrogate's names.
+
+    Args:
+        metadata: Of the surrogate.
+        named: Values by name; those that are assumed may be missing.
+        needed_by: What needs them, for messages.
+
+    Raises:
+        InputError: For a parameter that is missing or unknown.
+    """
+    given = {name.casefold() for name in named}
+    free = {*ASSUMED, *(COLUMNS if "Av" in metadata.parameters else ())}
+    wanted = [
+        name
+        for name in metadata.parameters
+        if name not in free or name.casefold() in given
+    ]
+    needed = f"; this surrogate has the parameters {', '.join(metadata.parameters)}."
+    others = [name for name in named if name not in metadata.parameters]
+    needed = suggest(others[0], OPTIONS, needed) if others else needed
+    places, fault = match_names(list(named), wanted, needed)
+    if fault:
+        raise InputError(f"{needed_by} needs {', '.join(wanted)}, but {fault}")
+    parts = list(named.values())
+    return {name: parts[place] for name, place in zip(wanted, places, strict=True)}

@@ -14,6 +14,7 @@ from astrokeras.layers.trust_model import Trust
 from astrokeras.models.batched_evolution import evolve
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.input_checks import check_tracers
+from astrokeras.models.log_abundances import PureFunction
 from astrokeras.models.metadata import FORMAT, SurrogateMetadata
 from astrokeras.models.named_quantities import NamedQuantities
 from astrokeras.models.out_of_range import warn_of_inputs
@@ -30,7 +31,7 @@ from astrokeras.system.old_names import SURROGATE, rename_keys
 
 
 @register
-class Surrogate(NamedQuantities, PhysicalEmulator):
+class Surrogate(NamedQuantities, PureFunction, PhysicalEmulator):
     """A trained emulator with its scales, names, units and training ranges.
 
     All arguments and results of its methods are in physical units. The model file

@@ -102,7 +102,7 @@ def load(name: str | Path, precision: str | None = None) -> "Surrogate":
     surrogate = _load(path)
     assert isinstance(surrogate, Surrogate)
     if precision is not None:
-        from astrokeras.models.model_copy import copy_model
+        from astrokeras.models.emulator import copy_model
 
         surrogate = surrogate.replace(
             emulator=copy_model(surrogate.emulator, precision)

@@ -11,8 +11,7 @@ from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.tracers.file_format import NO_SIMULATION
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.split import calibration_rows
-from astrokeras.models.emulator import Emulator
-from astrokeras.models.model_copy import copy_model
+from astrokeras.models.emulator import Emulator, copy_model
 from astrokeras.models.surrogate import Surrogate
 
 LEAST_SIMULATIONS = 3

@@ -12,8 +12,7 @@ from astrokeras.data.pipeline.samplers import RowSampler
 from astrokeras.data.pipeline.training_cache import Cache
 from astrokeras.data.pipeline.validation_samplers import RolloutSampler, StateSampler
 from astrokeras.data.tracers.hdf5_sandbox import mark_verified
-from astrokeras.models.emulator import AnyAutoencoder, Emulator
-from astrokeras.models.model_copy import copy_model
+from astrokeras.models.emulator import AnyAutoencoder, Emulator, copy_model
 from astrokeras.models.surrogate import Surrogate
 from astrokeras.monitoring.example_tracers import WATCHED
 from astrokeras.runs.directory import Run

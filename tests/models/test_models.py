@@ -14,9 +14,8 @@ from tiny import PARAMETERS, SPECIES, STEP, make_tracers
 import astrokeras
 from astrokeras.errors import InputError, OutsideBoxWarning
 from astrokeras.models.autoencoder import Autoencoder
-from astrokeras.models.emulator import Emulator
+from astrokeras.models.emulator import Emulator, copy_model
 from astrokeras.models.metadata import check_metadata
-from astrokeras.models.model_copy import copy_model
 from astrokeras.runs.loading import read_metadata
 
 S, P = len(SPECIES), len(PARAMETERS)
