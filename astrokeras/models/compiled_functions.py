@@ -20,7 +20,7 @@ from astrokeras.models.reconstruction_residual import (
 
 STEPS = 16
 """Time steps of a compiled program; longer rollouts call it again."""
-PATIENCE = 2
+PATIENCE = 8
 """Calls for a single tracer, step or row that run padded before it is compiled."""
 KNOWN = ("expected_error", "far", "features", "positions")
 Shape = tuple[int, ...]
