@@ -113,24 +113,13 @@ class EvaluationContext:
         time: np.ndarray,
         **options: Any,
     ) -> Any:
-        """Return the result of `Surrogate.emulate`, without its warnings.
-
-        Fewer tracers than `batch_size` are padded with copies of the last one, so that
-        the rollout is compiled for one shape.
-        """
-        count = len(initial)
-        if count < self.batch_size:
-            rows = np.minimum(np.arange(self.batch_size), count - 1)
-            initial, physical, time = initial[rows], physical[rows], time[rows]
+        """Return the result of `Surrogate.emulate`, without its warnings."""
         with warnings.catch_warnings():
             # The plan reports values outside the training ranges once.
             warnings.simplefilter("ignore", UserWarning)
-            result = self.surrogate.emulate(
+            return self.surrogate.emulate(
                 initial, physical, time, batch_size=self.batch_size, **options
             )
-        if isinstance(result, tuple):
-            return tuple(array[:count] for array in result)
-        return result[:count]
 
     def roll_out(self, block: Tracers) -> Prediction:
         """Predict tracers from state 0, with error bars and more if calibrated."""
@@ -149,7 +138,7 @@ class EvaluationContext:
         block = next(self.blocks())
         began = time.perf_counter()
         self.roll_out(block)
-        steps = self.batch_size * (self.store.states - 1)
+        steps = len(block) * (self.store.states - 1)
         return steps / (time.perf_counter() - began)
 
     def reconstruct(self, block: Tracers) -> Prediction:

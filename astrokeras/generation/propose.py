@@ -151,7 +151,7 @@ def propose(
         reservoir = ranking.Reservoir(max(ranking.LARGEST, ranking.PER_CHOICE * count))
         totals = PoolTotals()
         for given in _blocks(store, wanted, start, size):
-            summary = summarise_rollouts(surrogate, given, columns, size)
+            summary = summarise_rollouts(surrogate, given, columns)
             totals.add(summary)
             reservoir.add(summary, process.gain(summary))
             if progress:
@@ -229,7 +229,7 @@ def _solved_positions(
             columns = match_columns(known, target)
             first = None if known.has_abundances else start
             for given in _blocks(known, find_pool(known, ()), first, size):
-                summary = summarise_rollouts(surrogate, given, columns, size)
+                summary = summarise_rollouts(surrogate, given, columns)
                 positions.append(summary.positions)
     return np.concatenate(positions) if positions else None
 

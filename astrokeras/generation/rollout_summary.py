@@ -80,7 +80,7 @@ class PoolTotals:
 
 
 def summarise_rollouts(
-    surrogate: Any, given: Tracers, columns: np.ndarray, size: int
+    surrogate: Any, given: Tracers, columns: np.ndarray
 ) -> RolloutSummary:
     """Roll out tracers from state 0, and return expected errors and positions.
 
@@ -89,16 +89,14 @@ def summarise_rollouts(
 
     Args:
         surrogate: A calibrated `Surrogate`.
-        given: At most `size` tracers; only state 0 of their abundances is used.
+        given: Tracers; only state 0 of their abundances is used.
         columns: Columns of their parameters in the surrogate's order, (P,).
-        size: Tracers in a batch. A smaller number is padded, to compile one shape.
     """
-    trust, count = surrogate.trust, len(given)
+    trust = surrogate.trust
     physical, time = complete(given)
-    fill = np.minimum(np.arange(size), count - 1)
-    initial = np.maximum(given.abundances[fill, 0], surrogate.floor)
-    physical = physical[fill][..., columns]
-    years = np.diff(time[fill]).astype("float32")
+    initial = np.maximum(given.abundances[:, 0], surrogate.floor)
+    physical = physical[..., columns]
+    years = np.diff(time).astype("float32")
     with surrogate.functions.lock:
         _, violation, expected, far, positions = surrogate.functions.rollout(
             initial,
@@ -112,7 +110,7 @@ def summarise_rollouts(
         assessment = assess_trust(
             surrogate, initial, physical, years, expected, far, violation
         )
-    expected, status = assessment.expected[:count, 1:], assessment.status[:count, 1:]
+    expected, status = assessment.expected[:, 1:], assessment.status[:, 1:]
     worst = trust.value("error_range")[1]
     expected = np.where(np.isfinite(expected), expected, worst)
     reliable = is_reliable(status)
@@ -122,8 +120,8 @@ def summarise_rollouts(
     index = (
         np.ceil(last[:, None] * np.arange(1, POSITIONS + 1) / POSITIONS).astype(int) - 1
     )
-    rows = np.arange(count)[:, None]
-    positions = positions[:count][rows, index]
+    rows = np.arange(len(given))[:, None]
+    positions = positions[rows, index]
     positions = np.where(np.isfinite(positions), positions, np.float32(0.0))
     return RolloutSummary(
         rows=given.rows,

@@ -9,7 +9,6 @@ import numpy as np
 
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
-from astrokeras.models.compiled_functions import equal_batches
 from astrokeras.models.input_checks import TracerInputs
 from astrokeras.models.physical_emulator import PhysicalEmulator
 from astrokeras.models.requested_outputs import (
@@ -130,7 +129,7 @@ def _evolve_batches(
     requested: RequestedOutputs,
     batch_size: int,
 ) -> EvolvedTracers:
-    """Return the evolution of tracers, computed in batches of one shape."""
+    """Return the evolution of tracers, computed in batches."""
     states = requested.states
     if states is None:
         states = np.arange(inputs.time.shape[1])
@@ -138,11 +137,12 @@ def _evolve_batches(
     evolved = EvolvedTracers.empty(count, requested, states.shape[-1], species)
     own = (states,) if states.ndim == 2 else ()
     if not inputs.rejected.all():
-        for first, batch in equal_batches(batch_size, *inputs.filled(), *own):
+        given = (*inputs.filled(), *own)
+        for first in range(0, count, batch_size):
+            batch = tuple(array[first : first + batch_size] for array in given)
             states = batch[-1] if own else states
             outputs = _evolve_batch(surrogate, batch[:3], requested, states)
-            # Copies of the last tracer may fill up the batch.
-            evolved.fill(first, outputs, min(batch_size, count - first))
+            evolved.fill(first, outputs)
     evolved.blank(inputs.rejected)
     return evolved
 

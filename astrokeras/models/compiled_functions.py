@@ -3,17 +3,37 @@
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from astrokeras.layers.nearest import nearest
-from astrokeras.models.reconstruction_residual import take_states
+from astrokeras.layers.trust_model import CARRIED
+from astrokeras.models.reconstruction_residual import (
+    ReconstructionResidual,
+    latent_path,
+    residual_weight,
+)
 
-ROWS = 8192
-"""States that are encoded or decoded at once."""
+STEPS = 16
+"""Time steps of a compiled program; longer rollouts call it again."""
+PATIENCE = 8
+"""Calls for a single tracer, step or row that run padded before it is compiled."""
+KNOWN = ("expected_error", "far", "features", "positions")
+Shape = tuple[int, ...]
+
+
+class Sizes(NamedTuple):
+    """Tracers that are rolled out at once, and states that are decoded at once."""
+
+    tracers: int
+    rows: int
+
+
+CPU, ACCELERATOR = Sizes(32, 512), Sizes(256, 8192)
 
 
 class _CompiledFunction(keras.Model):
@@ -44,6 +64,7 @@ class CompiledFunctions:
         self.model = model
         self.compiled: dict[Any, _CompiledFunction] = {}
         self.shapes: set[Any] = set()  # A function is compiled for each once.
+        self.asked: Counter[Any] = Counter()
         self.lock = threading.RLock()
 
     def encode(self, abundances: np.ndarray) -> np.ndarray:
@@ -53,19 +74,15 @@ class CompiledFunctions:
         def encode(x: Any) -> Any:
             return model.emulator.encode(model.abundance_scaler(x))
 
-        return self._run_rows("encode", encode, abundances, model.emulator.latents)
+        return self._each("encode", encode, abundances, model.emulator.latents)
 
     def decode(
         self, latents: np.ndarray, columns: tuple[int, ...] | None = None
     ) -> np.ndarray:
         """Return abundances `(..., S or len(columns))` of latents `(..., L)`."""
-        model = self.model
-
-        def decode(z: Any) -> Any:
-            return model.abundances(z, columns=_array(columns))
-
-        width = len(model.metadata.species if columns is None else columns)
-        return self._run_rows(("decode", columns), decode, latents, width)
+        width = len(self.model.metadata.species)
+        decoded = self._each("decode", self.model.abundances, latents, width)
+        return decoded if columns is None else decoded[..., list(columns)]
 
     def rollout(
         self,
@@ -95,36 +112,115 @@ class CompiledFunctions:
             Abundances (N, K, columns), the violation (N, K), see
             `PhysicalEmulator.physical_violation`, and what `for_trust` names.
         """
+        count, steps = years.shape
+        if states is None:
+            states = np.arange(steps)
+        states = np.broadcast_to(states, (count, states.shape[-1]))
+        shape = self._shape("advance", (count, steps), (self.sizes.tracers, STEPS))
+        parts = []
+        for first in range(0, count, shape[0]):
+            rows = slice(first, first + shape[0])
+            given = initial[rows], physical[rows], years[rows]
+            latents, weight, residual, known = self._evolve(*given, *shape)
+            decoded = self._decode_states(
+                initial[rows], latents, weight, residual, states[rows], conserve
+            )
+            parts.append((*decoded, *(known[name] for name in for_trust)))
+        abundances, *others = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
+        if columns is not None:
+            abundances = abundances[..., list(columns)]
+        return abundances, *others
+
+    def _evolve(
+        self,
+        initial: np.ndarray,
+        physical: np.ndarray,
+        years: np.ndarray,
+        tracers: int,
+        chunk: int,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+        """Return latents, weights and residual of a rollout, and what trust knows.
+
+        The first arguments are those of `rollout`; the others are the tracers and the
+        time steps of the compiled program.
+        """
+        count, steps = years.shape
+        row = np.minimum(np.arange(tracers), count - 1)
+        latents, residual = self._run("start", self._start, initial[row])
+        carried = np.zeros((tracers, 1 + len(CARRIED)), "float32")
+        parts: list[tuple[np.ndarray, ...]] = []
+        for first in range(0, steps, chunk):
+            step = np.minimum(np.arange(first, first + chunk), steps - 1)
+            given = physical[row][:, step], years[row][:, step]
+            key = ("advance", physical.ndim)
+            carried, *found = self._run(key, self._advance, latents, carried, *given)
+            latents = found[0][:, -1]
+            parts.append(tuple(array[:count] for array in found))
+        found = [
+            np.concatenate(part, axis=1)[:, :steps] for part in zip(*parts, strict=True)
+        ]
+        return found[0], found[1], residual, dict(zip(KNOWN, found[2:], strict=False))
+
+    def _start(self, abundances: Any) -> tuple[Any, Any]:
+        """Return latents of state 0, and what the decoder misses of it."""
+        scaled = self.model.abundance_scaler(abundances)
+        latents = self.model.emulator.encode(scaled)
+        return latents, scaled - self.model.emulator.decode(latents)
+
+    def _advance(self, latents: Any, carried: Any, p: Any, t: Any) -> tuple[Any, ...]:
+        """Return what the next call needs, then latents, weights and trust of states.
+
+        Args:
+            latents: Of the state before, `(n, L)`.
+            carried: Path of the latents so far and the `CARRIED` numbers, `(n, 5)`.
+            p: Parameters of the intervals, `(n, C, P)` or `(n, C, 3, P)`.
+            t: Length of the intervals, `(n, C)`.
+        """
+        model, trust = self.model, self.model.trust
+        states, spread = model.emulator.rollout(latents, model.features(p, t))
+        path = carried[:, :1] + latent_path(latents, states)
+        outputs = states, residual_weight(path, model.residual_decay_length)
+        if trust is None:
+            return keras.ops.concatenate([path[:, -1:], carried[:, 1:]], 1), *outputs
+        scaled = model.parameter_scaler(p if len(p.shape) == 3 else p[:, :, 0])
+        positions = trust.positions(states, scaled)
+        features, far, told = trust.features(positions, t, spread, carried[:, 1:])
+        expected = trust.expected_error(features)
+        carried = keras.ops.concatenate([path[:, -1:], told], axis=1)
+        return carried, *outputs, expected, far, features, positions
+
+    def _decode_states(
+        self,
+        initial: np.ndarray,
+        latents: np.ndarray,
+        weight: np.ndarray,
+        residual: np.ndarray,
+        states: np.ndarray,
+        conserve: bool,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return abundances (n, K, S) of some states and their violation (n, K)."""
+        owner = np.repeat(np.arange(len(states)), states.shape[1])
+        index = owner, states.reshape(-1)
         model = self.model
 
-        def rollout(x: Any, p: Any, t: Any, *requested: Any) -> Any:
-            all_latents, residual, spread = model.rollout(x, p, t)
-            latents = all_latents
-            if requested:
-                latents = take_states(all_latents, requested[0])
-                residual = residual.take(requested[0])
-            totals_of = x if conserve else None
-            # The trust model and the conservation need all species.
-            early = None if for_trust or conserve else _array(columns)
-            abundances = model.abundances(latents, totals_of, residual, early)
-            violation = model.physical_violation(abundances, totals_of)
-            if columns is not None and early is None:
-                abundances = keras.ops.take(abundances, _array(columns), axis=-1)
-            if not for_trust:
-                return abundances, violation
-            scaled = model.parameter_scaler(p if len(p.shape) == 3 else p[:, :, 0])
-            known = {"positions": model.trust.positions(all_latents, scaled)}
-            known["features"], known["far"], _ = model.trust.features(
-                known["positions"], t, spread
-            )
-            known["expected_error"] = model.trust.expected_error(known["features"])
-            return abundances, violation, *(known[name] for name in for_trust)
+        def decode(z: Any, weight: Any, residual: Any, initial: Any) -> Any:
+            parts = ReconstructionResidual(residual, weight)
+            totals_of = initial if conserve else None
+            abundances = model.abundances(z[:, None], totals_of, parts)
+            return abundances, model.physical_violation(abundances, totals_of)
 
-        inputs = (initial, physical, years) + (() if states is None else (states,))
-        # TensorFlow fails on an argument that has had two ranks.
-        ranks = tuple(array.ndim for array in inputs[1:])
-        key = ("rollout", columns, ranks, conserve, for_trust)
-        return self._run(key, rollout, *inputs)
+        found = self._run_rows(
+            ("decode states", conserve),
+            decode,
+            latents[index],
+            weight[index][:, None],
+            residual[owner],
+            initial[owner],
+        )
+        shape = (*states.shape, -1)
+        return found[0].reshape(shape), found[1].reshape(states.shape)
 
     def distances(self, physical: np.ndarray) -> np.ndarray:
         """Return the distance of parameters, (N, T, P), from those of training."""
@@ -134,44 +230,65 @@ class CompiledFunctions:
             settings = model.trust.settings(model.parameter_scaler(p))
             return nearest(settings, model.trust.numbers["settings"])
 
-        return self._run_rows("distances", distances, physical, 1)[..., 0]
+        return self._each("distances", distances, physical, 1)[..., 0]
 
-    def _run(self, key: Any, function: Callable[..., Any], *inputs: Any) -> Any:
+    def _each(
+        self, key: Any, function: Callable[..., Any], inputs: np.ndarray, width: int
+    ) -> np.ndarray:
+        """Apply a function of rows to an array of any rank, `(..., F)`."""
+        rows = inputs.reshape(math.prod(inputs.shape[:-1]), inputs.shape[-1])
+        if not len(rows):
+            return np.zeros((*inputs.shape[:-1], width), "float32")
+        (result,) = self._run_rows(key, function, rows)
+        return result.reshape(*inputs.shape[:-1], width)
+
+    @property
+    def sizes(self) -> Sizes:
+        """Sizes of the programs: small ones keep a processor as busy as large ones."""
+        devices = keras.distribution.list_devices()
+        return CPU if all("cpu" in name.lower() for name in devices) else ACCELERATOR
+
+    def _run(
+        self, key: Any, function: Callable[..., Any], *inputs: Any
+    ) -> tuple[np.ndarray, ...]:
         with self.lock:
             if key not in self.compiled:
                 self.compiled[key] = _CompiledFunction(self.model, function)
             self.shapes.add((key, *(array.shape for array in inputs)))
             with own_precision(self.model):
                 outputs = self.compiled[key].predict_on_batch(inputs)
-        if isinstance(outputs, tuple | list):
-            return tuple(np.asarray(output) for output in outputs)
-        return np.asarray(outputs)
+        if not isinstance(outputs, tuple | list):
+            outputs = (outputs,)
+        return tuple(np.asarray(output) for output in outputs)
 
     def _run_rows(
-        self, key: Any, function: Callable[..., Any], inputs: np.ndarray, width: int
-    ) -> np.ndarray:
-        """Apply a function of rows to an array of any rank, in batches of one size."""
-        rows = inputs.reshape(math.prod(inputs.shape[:-1]), inputs.shape[-1])
-        pieces = [
-            self._run(key, function, block) for _, (block,) in equal_batches(ROWS, rows)
-        ]
-        pieces.append(np.zeros((0, width), "float32"))
-        result = np.concatenate(pieces)[: len(rows)]
-        return result.reshape(*inputs.shape[:-1], width)
+        self, key: Any, function: Callable[..., Any], *inputs: np.ndarray
+    ) -> list[np.ndarray]:
+        """Apply a function of rows to arrays, (M, ...) each, in batches of one size."""
+        count = len(inputs[0])
+        (size,) = self._shape(key, (count,), (self.sizes.rows,))
+        parts = []
+        for first in range(0, count, size):
+            rows = np.minimum(np.arange(first, first + size), count - 1)
+            found = self._run(key, function, *(array[rows] for array in inputs))
+            parts.append([array[: count - first] for array in found])
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
+    def _shape(self, key: Any, wanted: Shape, common: Shape) -> Shape:
+        """Return the shape that a function runs at.
 
-def equal_batches(
-    size: int, *arrays: np.ndarray
-) -> Iterator[tuple[int, tuple[np.ndarray, ...]]]:
-    """Yield the first row and the arrays of batches that all have one size.
-
-    With one shape, a function is compiled once. The last batch is filled up with copies
-    of the last row, which the caller drops.
-    """
-    count = len(arrays[0])
-    for first in range(0, count, size):
-        rows = np.minimum(np.arange(first, first + min(size, count)), count - 1)
-        yield first, tuple(array[rows] for array in arrays)
+        Each shape is compiled anew, which takes seconds. So all calls run at the common
+        one, however many tracers, steps or rows they have, until a single tracer, step
+        or row has been asked for often enough to be worth a program of its own. PyTorch
+        compiles nothing.
+        """
+        if keras.config.backend() == "torch":
+            return wanted
+        shape = tuple(
+            1 if one == 1 else most for one, most in zip(wanted, common, strict=True)
+        )
+        self.asked[key, shape] += 1
+        return shape if self.asked[key, shape] > PATIENCE else common
 
 
 def own_precision(model: Any) -> contextlib.AbstractContextManager:
@@ -181,7 +298,3 @@ def own_precision(model: Any) -> contextlib.AbstractContextManager:
     import torch
 
     return torch.autocast(model.weights[0].value.device.type, enabled=False)
-
-
-def _array(columns: tuple[int, ...] | None) -> Any:
-    return None if columns is None else np.asarray(columns, "int32")

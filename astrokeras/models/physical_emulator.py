@@ -16,14 +16,17 @@ from astrokeras.data.tracers.timestep_features import timestep_features
 from astrokeras.errors import InputError
 from astrokeras.layers.conservation import Conservation
 from astrokeras.layers.precision import OWN_DTYPE
-from astrokeras.layers.root import root
 from astrokeras.layers.scalers import AbundanceScaler, AffineScaler
 from astrokeras.layers.trust_model import Trust
 from astrokeras.models.compiled_functions import CompiledFunctions
 from astrokeras.models.emulator import Emulator
 from astrokeras.models.input_checks import check_abundances
 from astrokeras.models.metadata import SurrogateMetadata
-from astrokeras.models.reconstruction_residual import ReconstructionResidual
+from astrokeras.models.reconstruction_residual import (
+    ReconstructionResidual,
+    latent_path,
+    residual_weight,
+)
 from astrokeras.models.requested_outputs import choose_columns
 from astrokeras.system import arguments
 
@@ -173,13 +176,11 @@ class PhysicalEmulator(keras.Model):
         scaled = self.abundance_scaler(initial)
         encoded = self.emulator.encode(scaled)
         latents, spread = self.emulator.rollout(encoded, self.features(physical, years))
-        decay_length = self.residual_decay_length
-        if not decay_length:
+        if not self.residual_decay_length:
             return latents, ReconstructionResidual(), spread
-        moves = ops.diff(ops.concatenate([encoded[:, None], latents], axis=1), axis=1)
-        path = ops.cumsum(root(ops.mean(ops.square(moves), axis=-1)), axis=1)
         residual = scaled - self.emulator.decode(encoded)
-        weight = ops.exp(-path / decay_length)
+        path = latent_path(encoded, latents)
+        weight = residual_weight(path, self.residual_decay_length)
         return latents, ReconstructionResidual(residual, weight), spread
 
     def features(self, physical: Any, years: Any) -> Any:

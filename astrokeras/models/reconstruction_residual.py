@@ -5,19 +5,28 @@ from typing import Any
 
 from keras import ops
 
+from astrokeras.layers.root import root
 
-def take_states(values: Any, states: Any) -> Any:
-    """Return values of some states, `(batch, K)` or `(batch, K, L)`.
+
+def latent_path(start: Any, latents: Any) -> Any:
+    """Return the lengths of the path from a state to later ones, `(batch, T)`.
 
     Args:
-        values: `(batch, T)` or `(batch, T, L)`.
-        states: Numbers of the states, `(K,)`, or of each tracer's, `(batch, K)`.
+        start: Latents of the state, `(batch, L)`.
+        latents: Those of the later states, `(batch, T, L)`.
     """
-    if len(states.shape) == 1:
-        return ops.take(values, states, axis=1)
-    if len(values.shape) == 3:
-        states = states[..., None]
-    return ops.take_along_axis(values, states, axis=1)
+    moves = ops.diff(ops.concatenate([start[:, None], latents], axis=1), axis=1)
+    return ops.cumsum(root(ops.mean(ops.square(moves), axis=-1)), axis=1)
+
+
+def residual_weight(path: Any, decay_length: float) -> Any:
+    """Return the weight of the residual after a path from state 0, `(...)`.
+
+    Args:
+        path: Length of the path, `(...)`.
+        decay_length: e-folding length; 0 for no residual.
+    """
+    return ops.exp(-path / decay_length) if decay_length else ops.zeros_like(path)
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,11 @@ class ReconstructionResidual:
     weight: Any = None
 
     def take(self, states: Any) -> "ReconstructionResidual":
-        """Return the residual of some of the states, see `take_states`."""
+        """Return the residual of some of the states, whose numbers are `(K,)`."""
         if self.residual is None:
             return self
-        return ReconstructionResidual(self.residual, take_states(self.weight, states))
+        weight = ops.take(self.weight, states, axis=1)
+        return ReconstructionResidual(self.residual, weight)
 
     def weighted(self, columns: Any = None) -> Any:
         """Return the term to add to each state, `(batch, T, S or columns)`, or 0."""

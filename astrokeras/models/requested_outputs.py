@@ -97,10 +97,11 @@ class EvolvedTracers:
             np.zeros(shape[:2], bool),
         )
 
-    def fill(self, first: int, other: "EvolvedTracers", count: int) -> None:
-        """Copy the first `count` tracers of `other`, to row `first` and after."""
+    def fill(self, first: int, other: "EvolvedTracers") -> None:
+        """Copy the tracers of `other`, to row `first` and after."""
         for name in self.__dataclass_fields__:
-            getattr(self, name)[first : first + count] = getattr(other, name)[:count]
+            values = getattr(other, name)
+            getattr(self, name)[first : first + len(values)] = values
 
     def blank(self, rejected: np.ndarray) -> None:
         """Blank the rejected tracers, whose rows hold another tracer's evolution."""

@@ -78,22 +78,17 @@ def _roll_out(
     options: dict[str, Any],
 ) -> list[np.ndarray]:
     physical, time = complete(tracers)
-    parts = []
-    for start in range(0, len(tracers), size):
-        rows = np.minimum(np.arange(start, start + size), len(tracers) - 1)
-        with warnings.catch_warnings():
-            # The report of the whole file says which training ranges are left.
-            warnings.simplefilter("ignore", UserWarning)
-            outputs = surrogate.emulate(
-                tracers.abundances[rows, 0],
-                physical[rows][..., columns],
-                time[rows],
-                batch_size=size,
-                **options,
-            )
-        outputs = outputs if options else (outputs,)
-        parts.append([np.asarray(each)[: len(tracers) - start] for each in outputs])
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+    with warnings.catch_warnings():
+        # The report of the whole file says which training ranges are left.
+        warnings.simplefilter("ignore", UserWarning)
+        outputs = surrogate.emulate(
+            tracers.abundances[:, 0],
+            physical[..., columns],
+            time,
+            batch_size=size,
+            **options,
+        )
+    return [np.asarray(each) for each in (outputs if options else (outputs,))]
 
 
 def read_given(

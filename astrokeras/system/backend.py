@@ -7,10 +7,12 @@ without Keras start fast.
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,11 +119,49 @@ def start_keras(device: str | None = None) -> None:
     """
     backend = select_backend()
     select_device(device)
+    if backend == "jax":
+        keep_programs()
     with _without_chatter(backend):
         import keras  # noqa: F401
     # TensorFlow mistakes the functions of a surrogate for one compiled too often.
     logging.getLogger("tensorflow").addFilter(_not_retracing)
     check_device(device)
+
+
+def keep_programs() -> None:
+    """Let JAX keep what it compiles, so that the next process need not compile it.
+
+    The folder below `~/.cache/astrokeras` (or `XDG_CACHE_HOME`) is that of this kind of
+    processor, as the machines of a cluster share a home and differ. Variables set by
+    the user override it; `JAX_COMPILATION_CACHE_DIR=` keeps nothing.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        folder = home / "astrokeras" / f"jax-{_processor()}"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # no home, or none that can be written
+        return
+    if os.access(folder, os.W_OK):
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
+
+
+def _processor() -> str:
+    """Return a hash of the kind of processor and of what it can do."""
+    kind = f"{platform.machine()} {platform.processor()}"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        kind += "".join(
+            dict.fromkeys(
+                line
+                for line in lines
+                if line.startswith(("flags", "Features", "model name"))
+            )
+        )
+    return hashlib.sha256(kind.encode()).hexdigest()[:12]
 
 
 def select_device(device: str | None) -> None:

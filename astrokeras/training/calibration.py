@@ -149,29 +149,25 @@ def _roll(surrogate: Any, store: TracerStore, rows: np.ndarray) -> Calibration:
     parts = []
     for block in store.blocks(rows, size, check=False):
         valid = np.arange(1, store.states) < block.length[:, None]
-        values = _roll_block(surrogate, block, size)
+        values = _roll_block(surrogate, block)
         group = np.broadcast_to(_groups(store, block.rows)[:, None], valid.shape)
         parts.append([array[valid] for array in (*values, group)])
     return Calibration(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _roll_block(surrogate: Any, block: Tracers, size: int) -> tuple[np.ndarray, ...]:
+def _roll_block(surrogate: Any, block: Tracers) -> tuple[np.ndarray, ...]:
     """Return the first four arrays of `Calibration` for a block, each (n, T, ...)."""
     physical, time = complete(block)
-    rows = np.minimum(np.arange(size), len(block) - 1)
     years = np.diff(time).astype("float32")
     initial = np.maximum(block.abundances[:, 0], surrogate.floor)
-    predicted, _, features, far = (
-        array[: len(block)]
-        for array in surrogate.functions.rollout(
-            initial[rows],
-            physical[rows],
-            years[rows],
-            None,
-            None,
-            surrogate.conserve,
-            ("features", "far"),
-        )
+    predicted, _, features, far = surrogate.functions.rollout(
+        initial,
+        physical,
+        years,
+        None,
+        None,
+        surrogate.conserve,
+        ("features", "far"),
     )
     truth = np.nan_to_num(block.abundances[:, 1:], nan=1.0)
     errors = np.abs(log10(predicted) - log10(truth)).astype("f4")

@@ -260,7 +260,7 @@ class TestRollouts:
     def follow(self, surrogate, path, size=32):
         with TracerStore(path, need_abundances=False) as store:
             given = module.read_given(store, slice(0, 20), start=start(surrogate))
-        return summarise_rollouts(surrogate, given, ALL, size)
+        return summarise_rollouts(surrogate, given, ALL)
 
     def test_expected_errors_and_reliability_are_those_of_emulate(
         self, surrogate, tracks

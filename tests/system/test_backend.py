@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import BACKEND, ROOT
@@ -95,3 +96,42 @@ def test_a_wrong_number_is_one_line(words, cli, unset):
     assert result.exit_code == 2
     assert result.stderr.startswith("Error: --threads: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def no_cache(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith(("JAX_COMPILATION", "JAX_PERSISTENT")):
+            monkeypatch.delenv(name)
+    # What the function sets is removed again after the test.
+    for name in ("DIR", "MIN"):
+        monkeypatch.setenv(f"JAX_COMPILATION_CACHE_{name}", "")
+        monkeypatch.delenv(f"JAX_COMPILATION_CACHE_{name}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_compiled_programs_are_kept_by_kind_of_processor(no_cache, monkeypatch):
+    backend.keep_programs()
+    folder = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    assert folder.parent == no_cache / "astrokeras"
+    assert folder.is_dir()
+
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setattr(backend.platform, "machine", lambda: "another")
+    backend.keep_programs()
+    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) != folder
+
+
+def test_the_users_own_cache_is_left_alone(no_cache, monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    backend.keep_programs()
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == ""
+    assert not (no_cache / "astrokeras").exists()
+
+
+def test_a_home_that_cannot_be_written_does_no_harm(no_cache, monkeypatch):
+    (no_cache / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(no_cache / "file"))
+    backend.keep_programs()
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
