@@ -28,7 +28,7 @@ from astrokeras.training.checkpoint import Checkpoint
 from astrokeras.training.train import train
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
+    "ignore::astrokeras.errors.OutsideBoxWarning"
 )
 
 # Of H, C and O in `SPECIES`.

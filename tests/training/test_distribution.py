@@ -25,7 +25,7 @@ from astrokeras.training.distribution import ProcessGroup
 from astrokeras.training.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.models.surrogate.OutsideBoxWarning"
+    "ignore::astrokeras.errors.OutsideBoxWarning"
 )
 
 SAMPLERS = {

@@ -21,7 +21,7 @@ pytest.importorskip("keras_tuner", exc_type=ImportError)
 pytestmark = [
     # keras-tuner's own, of Python and of Keras.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner"),
-    pytest.mark.filterwarnings("ignore::astrokeras.models.surrogate.OutsideBoxWarning"),
+    pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning"),
 ]
 
 VARIANT = """
