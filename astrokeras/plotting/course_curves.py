@@ -52,7 +52,8 @@ def draw_course(
         solved = np.maximum(truth[1:], FLOOR)
         axes.plot(kyr, solved, "-", color=colour, lw=WIDE, alpha=FAINT)
         jumps = np.flatnonzero(np.abs(np.diff(np.log10(solved))) >= JUMP) + 1
-        axes.plot(kyr[jumps], solved[jumps], "x", color=RED, ms=6)
+        if jumps.size:
+            axes.plot(kyr[jumps], solved[jumps], "x", color=RED, ms=6)
     axes.plot(kyr, values, "--", color=colour, lw=THIN)
 
 

@@ -69,4 +69,4 @@ def test_the_closed_loop_is_one_step_after_the_other(store):
     context = make_context(store, surrogate)
     mean_error(context, partial(closed_loop, context))
 
-    assert surrogate.batches == [5] * 3 * 8  # three blocks of eight steps
+    assert surrogate.batches == [5] * 2 * 8 + [2] * 8  # three blocks of eight steps

@@ -6,14 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from keras import ops
 from surrogates import make_surrogate, make_trust
 from tiny import PARAMETERS, SPECIES, make_tracers
 
 from astrokeras.data.tracers.block import to_dataset
 from astrokeras.errors import InputError
 from astrokeras.models.named_quantities import held_values
-from astrokeras.models.reconstruction_residual import take_states
 from astrokeras.trajectories.intervals import times_between
 
 TRACERS = make_tracers().take(np.arange(2))
@@ -260,14 +258,6 @@ class TestByName:
         np.testing.assert_allclose(surrogate.element_totals(frame)["C"], carbon[0])
         with pytest.raises(InputError, match=r"shape \(2,\); the last axis must hold"):
             surrogate.element_totals([1e-4, 1e-5])
-
-
-def test_states_of_each_tracer_are_taken():
-    values, states = np.arange(24.0).reshape(2, 4, 3), np.array([[0, 3], [2, 2]])
-    taken = ops.convert_to_numpy(take_states(ops.array(values), ops.array(states)))
-    np.testing.assert_array_equal(taken, [values[0, [0, 3]], values[1, [2, 2]]])
-    flat = ops.convert_to_numpy(take_states(ops.array(values[..., 0]), states))
-    np.testing.assert_array_equal(flat, taken[..., 0])
 
 
 class TestXarray:

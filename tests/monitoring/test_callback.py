@@ -27,9 +27,7 @@ from astrokeras.runs.directory import Run
 from astrokeras.training.checkpoint import Checkpoint
 from astrokeras.training.train import train
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.errors.OutsideBoxWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 
 # Of H, C and O in `SPECIES`.
 ATOMS = np.array(

@@ -60,7 +60,8 @@ def test_writes_the_rollout_of_every_tracer(given, solved, batch):
     assert done.status == {}
     assert attributes["surrogate"] == "standin"
     assert attributes["astrokeras_version"]
-    assert set(surrogate.batches) == {min(batch, 12)}
+    assert max(surrogate.batches) == min(batch, 12)
+    assert sum(surrogate.batches) == 12
     with TracerStore(given[1]) as store:
         assert store.read(store.rows()).abundances.shape == (12, 9, len(SPECIES))
 

@@ -24,9 +24,7 @@ from astrokeras.errors import WorkError
 from astrokeras.training.distribution import ProcessGroup
 from astrokeras.training.heartbeat import Heartbeat
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::astrokeras.errors.OutsideBoxWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore::astrokeras.errors.OutsideBoxWarning")
 
 SAMPLERS = {
     "rows": lambda cache: RowSampler(cache, 12, 1, 4),
