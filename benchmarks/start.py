@@ -2,24 +2,36 @@
 
 Each figure is that of fresh processes, by turns. The rollout is that of the surrogate
 that ships; its first call compiles, so what it takes longer than the second one is
-called the compilation.
+called the compilation. Then come the first calls of other shapes and outputs, and one
+step of one tracer once it has been asked for often. JAX keeps its programs in a folder,
+which is empty in one of its two rows.
 """
 
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import measure
 
-TARGETS = {"--help": 0.5, "import astrokeras": 0.1, "compile": 15.0}
+TARGETS = {
+    "--help": 0.5,
+    "import astrokeras": 0.1,
+    "first": 5.0,
+    "first, kept programs": 2.0,
+    "another shape": 0.2,
+    "other outputs": 0.2,
+    "one step": 0.002,
+}
 COMMANDS = {
     "python": [sys.executable, "-c", "pass"],
     "import astrokeras": [sys.executable, "-c", "import astrokeras"],
     "--help": [*measure.COMMAND, "--help"],
 }
+KEPT = "jax, kept programs"
 ROLLOUT = """
 import json, sys, time
 start = time.perf_counter()
@@ -33,16 +45,27 @@ keep = np.arange({tracers}) % len(block)
 given = block.abundances[keep, 0], block.physical[keep], block.time[keep]
 import warnings
 warnings.simplefilter("ignore")
-calls = []
-for _ in range(3):
+def call(count, steps, **options):
     begin = time.perf_counter()
-    surrogate.emulate(*given)
-    calls.append(time.perf_counter() - begin)
+    initial, physical, years = given
+    surrogate.emulate(
+        initial[:count], physical[:count, :steps], years[:count, : steps + 1], **options
+    )
+    return time.perf_counter() - begin
+steps = given[1].shape[1]
+calls = [call({tracers}, steps) for _ in range(3)]
+options = {{"return_sigma": True, "return_expected_error": True}}
+other = call(7, 50)
+outputs = call(7, 50, species=["CO"], state_indices=[-1], **options)
+single = [call(1, 1) for _ in range(40)]
 print(json.dumps({{
     "load": loaded - start,
     "first": calls[0],
     "second": min(calls[1:]),
     "compile": calls[0] - min(calls[1:]),
+    "another shape": other,
+    "other outputs": outputs,
+    "one step": sorted(single[20:])[10],
 }}))
 """
 
@@ -76,25 +99,31 @@ def rollouts(
 ) -> dict[str, dict[str, Any]]:
     """Measure loading and the first calls of `emulate` on each backend."""
     code = ROLLOUT.format(tracers=tracers)
-    told: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    rows = [row for name in names for row in (name, *([KEPT] if name == "jax" else []))]
+    told: dict[str, list[dict[str, float]]] = {row: [] for row in rows}
     for _ in range(repeats):
-        for name in names:
-            done = subprocess.run(
-                [sys.executable, "-c", code, str(data.resolve())],
-                env=measure.environment(KERAS_BACKEND=name),
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            told[name].append(json.loads(done.stdout))
+        with tempfile.TemporaryDirectory() as programs:
+            for row in rows:
+                settings = {"KERAS_BACKEND": row.partition(",")[0]}
+                settings["JAX_COMPILATION_CACHE_DIR"] = programs
+                done = subprocess.run(
+                    [sys.executable, "-c", code, str(data.resolve())],
+                    env=measure.environment(**settings),
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                )
+                told[row].append(json.loads(done.stdout))
     return {
         name: {key: measure.summarise([one[key] for one in all_]) for key in all_[0]}
         for name, all_ in told.items()
     }
 
 
-def judge(key: str, taken: dict[str, Any]) -> str:
+def judge(group: str, key: str, taken: dict[str, Any]) -> str:
     """Return the target and whether the median meets it."""
+    if f"{key}, kept programs" in TARGETS and group == KEPT:
+        key = f"{key}, kept programs"
     if key not in TARGETS:
         return ""
     met = "met" if taken["median"] <= TARGETS[key] else "missed"
@@ -123,7 +152,7 @@ def main() -> None:
     figures |= rollouts(args.data, args.backends, args.tracers, args.repeats)
     rows = [["", "", "seconds", "target"]]
     rows += [
-        [group, key, measure.show(taken), judge(key, taken)]
+        [group, key, measure.show(taken), judge(group, key, taken)]
         for group, figure in figures.items()
         for key, taken in figure.items()
     ]
