@@ -144,8 +144,7 @@ class CompiledFunctions:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """Return latents, weights and residual of a rollout, and what trust knows.
 
-        The first arguments are those of `rollout`; the others are the tracers and the
-        time steps of the compiled program.
+        The last two arguments are the tracers and time steps of the compiled program.
         """
         count, steps = years.shape
         row = np.minimum(np.arange(tracers), count - 1)
@@ -246,7 +245,6 @@ class CompiledFunctions:
     @functools.cached_property
     def sizes(self) -> Sizes:
         """Sizes of the programs: small ones keep a processor as busy as large ones."""
-        # Each backend places a new tensor on its accelerator if it has one.
         on_cpu = "cpu" in str(keras.ops.zeros(()).device).lower()
         return CPU if on_cpu else ACCELERATOR
 
