@@ -87,7 +87,7 @@ def solved(path: Path, surrogate: Any, names: Sequence[str]) -> Iterator[Any]:
 
 
 def drawn(surrogate: Any, given: Any, ranges: Any, rng: Any) -> Iterator[Any]:
-    """Yield the same of gas that the surrogate evolves, off by its error bars."""
+    """Yield such cases of the surrogate itself, with errors drawn from its bars."""
     import numpy as np
 
     for _ in range(given.cases):

@@ -10,6 +10,7 @@ import numpy as np
 
 from astrokeras.config import EvaluationConfig
 from astrokeras.evaluation.result import Evaluation, Finding
+from astrokeras.evaluation.summary_text import speedup
 from astrokeras.models.metadata import COVERAGE
 from astrokeras.plotting.species_selection import OBSERVERS_SPECIES
 from astrokeras.runs.metric_descriptions import format_value
@@ -146,8 +147,8 @@ def _trust(found: Evaluation, limits: EvaluationConfig) -> Iterator[tuple[str, .
     states, tracers = quality.unreliable, quality.unreliable_tracers
     yield (
         "effective speed-up",
-        f"{_times(states)} if unreliable states are solved, {_times(tracers)} if their "
-        "tracers are",
+        f"{speedup(states)} if unreliable states are solved, {speedup(tracers)} if "
+        "their tracers are",
         grade(1 / states if states else math.inf, limits.speedup),
     )
 
@@ -199,7 +200,3 @@ def _stress(found: Evaluation, limits: EvaluationConfig) -> Iterator[tuple[str, 
 
 def _listed(errors: dict[str, float]) -> str:
     return ", ".join(f"{name} {dex:.2g}" for name, dex in errors.items()) + " dex"
-
-
-def _times(solved: float) -> str:
-    return f"{1 / solved:.2g}" if solved else "thousands"

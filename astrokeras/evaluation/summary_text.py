@@ -113,8 +113,8 @@ def _uncertainty_sentences(evaluation: Evaluation) -> list[str]:
         f"The AUROC of the expected error is {format_value(quality.auroc)}; the mean "
         f"error of reliable states is {format_value(quality.reliable_dex)} dex.",
         "Beside a solver, whose time is thousands of times the surrogate's, this makes "
-        f"an effective speed-up of {_times(quality.unreliable)} if unreliable states "
-        f"alone are solved, {_times(quality.unreliable_tracers)} if their tracers are "
+        f"an effective speed-up of {speedup(quality.unreliable)} if unreliable states "
+        f"alone are solved, {speedup(quality.unreliable_tracers)} if their tracers are "
         "solved from state 0.",
     ]
 
@@ -146,7 +146,8 @@ def _stress_sentences(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def _times(solved: float) -> str:
+def speedup(solved: float) -> str:
+    """Return the effective speed-up if a share of the states is solved, as text."""
     return f"{1 / solved:.2g}" if solved else "thousands"
 
 

@@ -153,7 +153,7 @@ class Conservation(keras.layers.Layer):
         return abundances * ops.exp(ops.clip(exponent, -60.0, 60.0))
 
     def _error(self, moved: Any, wanted: Any) -> Any:
-        """Return the error of the totals, `(n, E)`, as Newton's method needs it."""
+        """Return the residual that Newton's method drives to zero, `(n, E)`."""
         totals = ops.maximum(self.totals(moved), TINY)
         return totals * ops.log(_ratio(wanted, totals))
 

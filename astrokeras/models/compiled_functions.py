@@ -148,13 +148,13 @@ class CompiledFunctions:
         """
         count, steps = years.shape
         row = np.minimum(np.arange(tracers), count - 1)
+        physical, years = physical[row], years[row]
         latents, residual = self._run("start", self._start, initial[row])
         carried = np.zeros((tracers, 1 + len(CARRIED)), "float32")
         parts: list[tuple[np.ndarray, ...]] = []
         for first in range(0, steps, chunk):
             step = np.minimum(np.arange(first, first + chunk), steps - 1)
-            given = physical[row][:, step], years[row][:, step]
-            key = ("advance", physical.ndim)
+            given, key = (physical[:, step], years[:, step]), ("advance", physical.ndim)
             carried, *found = self._run(key, self._advance, latents, carried, *given)
             latents = found[0][:, -1]
             parts.append(tuple(array[:count] for array in found))
