@@ -245,7 +245,7 @@ class CompiledFunctions:
     @functools.cached_property
     def sizes(self) -> Sizes:
         """Sizes of the programs: small ones keep a processor as busy as large ones."""
-        on_cpu = "cpu" in str(keras.ops.zeros(()).device).lower()
+        on_cpu = "cpu" in str(keras.ops.zeros((), "float32").device).lower()
         return CPU if on_cpu else ACCELERATOR
 
     def _run(
