@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(as_json: Json = False) -> None:
-    """List presets and runs with their errors on test tracers."""
+    """List presets and runs with their errors and the gas that they cover."""
     from astrokeras.runs.listing import list_models
 
     typer.echo(list_models(as_json))

@@ -1,19 +1,22 @@
 """Listing of presets and runs, from their files and without Keras."""
 
 import json
+from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.runs.directory import Run, find_run, list_runs
 from astrokeras.runs.loading import read_metadata
-from astrokeras.runs.metric_descriptions import LISTED
 
 LONGEST = 24
 """Largest dictionary of figures that is printed; larger ones list every species."""
+INDENT = " " * 4
+WIDTH = 80
 
 
 def list_models(as_json: bool = False) -> str:
-    """Return a table of presets and runs with their figures on the test simulations.
+    """Return presets and runs with their figures on the test simulations and limits.
 
     Args:
         as_json: Whether to return JSON, with an object for each run.
@@ -21,14 +24,10 @@ def list_models(as_json: bool = False) -> str:
     runs = list_runs()
     if as_json:
         return json.dumps([_identify(run) for run in runs], indent=1)
-    header = ("name", *LISTED, "directory")
-    table = [header, *(_row(run) for run in runs)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in table
-    ]
-    return "\n".join(line.rstrip() for line in lines)
+    if not runs:
+        return "There is no preset and no run here."
+    parts = [_summary(run) for run in runs]
+    return "\n\n".join([*parts, "`astrokeras models show NAME` tells more."])
 
 
 def show_model(name: str, as_json: bool = False, everything: bool = False) -> str:
@@ -74,10 +73,45 @@ def _identify(run: Run) -> dict[str, Any]:
     return {"name": run.name, "path": str(run.path), "metrics": run.read_metrics()}
 
 
-def _row(run: Run) -> tuple[str, ...]:
-    metrics = run.read_metrics()
-    cells = [f"{metrics[f]:.3g}" if metrics.get(f) else "-" for f in LISTED]
-    return (run.name, *cells, str(run.path))
+def _summary(run: Run) -> str:
+    """Return name, figures and limits of a run in a few lines of 80 columns."""
+    lines = [f"{run.name}: {_figures(run.read_metrics())}"]
+    if run.surrogate.is_file():
+        metadata = read_metadata(run.path)
+        limits = [
+            f"{name} {format_range(metadata.parameter_ranges[name])} "
+            f"{f'times {unit}' if unit[:1].isdigit() else unit}"
+            for name, unit in zip(metadata.parameters, metadata.units, strict=True)
+        ]
+        limits.append(f"steps of {format_range(metadata.dt_range)} yr")
+        limits.append(f"ages to {format_limit(metadata.t_max)} yr")
+        lines += wrap("; ".join(limits) + ".", WIDTH - len(INDENT))
+    return f"\n{INDENT}".join([*lines, str(run.path)])
+
+
+def _figures(metrics: dict[str, Any]) -> str:
+    """Return the error on the test tracers and the share of states to believe."""
+    if not metrics.get("dex"):
+        return "not evaluated"
+    text = f"{metrics['dex']:.3g} dex on {metrics.get('tracers', 'its')} test tracers"
+    reliability = metrics.get("reliability") or {}
+    if reliability.get("unreliable") is not None:
+        text += f", {1 - reliability['unreliable']:.0%} of the states reliable"
+    if reliability.get("reliable_dex") is not None:
+        text += f" ({reliability['reliable_dex']:.2g} dex)"
+    return text
+
+
+def format_range(limits: Sequence[float]) -> str:
+    """Return the lowest and highest value of a quantity, two digits each."""
+    return " to ".join(map(format_limit, limits))
+
+
+def format_limit(value: float) -> str:
+    """Return a value in two digits, `0.014`, `26`, `2000` or `1.3e9`."""
+    if 0.01 <= abs(value) < 1e4:
+        return f"{float(f'{value:.2g}'):g}"
+    return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace(".0e", "e")
 
 
 def _limits(metadata: SurrogateMetadata) -> str:

@@ -1,6 +1,6 @@
 """Metrics of an evaluation: their names, units and descriptions.
 
-The model card, the report, `models list` and the terminal table use this one table;
+The model card, the report and the terminal table use this one table;
 `evaluation.error_metrics` defines and computes the values.
 """
 
@@ -35,7 +35,6 @@ METRICS = {
 }
 SOLVER_STEPS = 23.0
 """Steps per second of UCLCHEM 3.5 on one core: 297 in 13 s, the median of `grav`."""
-LISTED = ("dex", "dex_seen", "dex_final", "conservation")  # columns of `models list`
 
 
 def format_value(value: Any) -> str:
