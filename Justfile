@@ -56,6 +56,10 @@ grav:
     test -f data/grav_blended.h5 || {{bin}}/astrokeras data import data/grav_full.h5 data/grav_blends_solved.h5 --out data/grav_blended.h5 dataset=grav
     {{bin}}/astrokeras --backend jax --threads 1 train --overwrite name=grav dataset.path=data/grav_blended.h5 autoencoder.fit.epochs=40 emulator.fit.epochs=260
 
+# Write the figures of the presets into README and docs.
+numbers:
+    {{bin}}/python benchmarks/page_figures.py
+
 # Look for known weaknesses of what is installed with the package.
 audit:
     {{bin}}/pip install --quiet pip-audit

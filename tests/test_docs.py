@@ -54,6 +54,24 @@ def test_each_public_name_is_in_the_reference():
     assert {*astrokeras.__all__, *figures} - {"__version__"} <= set(shown)
 
 
+def test_the_figures_of_the_presets_are_those_of_their_evaluations(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import page_figures
+
+    for page in page_figures.PAGES:
+        text = (ROOT / page).read_text()
+
+        assert page_figures.render(text) == text, "run `just numbers`"
+    # A figure that was changed by hand would be found.
+    text = (ROOT / "README.md").read_text()
+    stale = text.replace("| `grav` |", "| `gravity` |")
+    assert stale != page_figures.render(stale) == text
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= 900
+
+
 def test_the_notebook_is_kept_without_outputs():
     cells = json.loads(NOTEBOOK.read_text())["cells"]
 
