@@ -79,7 +79,6 @@ def settings(**changes) -> DatasetConfig:
             "gasTemp": "K",
         },
         "minimum": {"Radfield": 1e-4},
-        "drop": ["dustTemp", "zeta"],
         "split": SplitConfig(by="tracer"),
     }
     return DatasetConfig(**(defaults | changes))

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
+from astrokeras.config.typed_options import typed
+from astrokeras.data.importers.column_names import (
+    find_column,
+    parameter_meant,
+    shielding_column,
+    suggest_parameters,
+)
 from astrokeras.data.importers.csv_table import Table
+from astrokeras.data.importers.interleaving import (
+    check_order,
+    check_single,
+    is_identity,
+)
+from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
@@ -24,7 +37,7 @@ _BOOKKEEPING = {
     "av_internal",
 }
 # Physical quantities that may be constant in a dataset instead of a parameter.
-_PHYSICS = {"zeta", "dusttemp", "density", "gastemp", "av", "radfield"}
+_PHYSICS = {name.casefold(): name for name in PARAMETER_UNITS if name not in COLUMNS}
 
 ALIASES = {
     "C2H2O": "CH2CO",
@@ -67,6 +80,8 @@ class ColumnRoles:
         species: Names in UCLCHEM's spelling, (S,); empty for a table of tracks.
         abundances: Columns of the species, (S,).
         noted: Dropped physical quantities, name to column; their ranges are recorded.
+        urged: Columns that are neither used nor dropped and seem to be a parameter by
+            their names, name to parameter.
         elements: Elements of the species.
     """
 
@@ -77,6 +92,7 @@ class ColumnRoles:
     species: tuple[str, ...]
     abundances: tuple[int, ...]
     noted: dict[str, int]
+    urged: dict[str, str]
     elements: tuple[str, ...]
 
 
@@ -100,42 +116,28 @@ def find_columns(
         raise InputError(
             f"{table.name}: column {doubled[0]!r} occurs twice; remove one of them."
         )
-    place = {name.casefold(): index for index, name in enumerate(names)}
-    if not config.parameters:
-        raise InputError(
-            "`dataset.parameters` is empty; name the raw column of each parameter."
-        )
-    wanted = {"Time": "Time"} | dict(config.parameters)
-    can_be_filled = {*ASSUMED, *COLUMNS}
-    missing = [
-        raw
-        for name, raw in wanted.items()
-        if raw.casefold() not in place and name not in can_be_filled
-    ]
-    if missing:
-        remedy = "; correct the file or `dataset.parameters`."
-        raise InputError(
-            f"{table.name}: column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-            f"missing (it has {_listed(names)})"
-            f"{suggest(missing[0], names, remedy)}"
-        )
-    tracer = place.get("tracer", place.get("model"))
-    simulation = place.get("simulation")
-    parameters = {
-        name: place[raw.casefold()]
-        for name, raw in config.parameters.items()
-        if raw.casefold() in place
-    }
-    taken = {place["time"], tracer, simulation, *parameters.values()}
-    dropped = {name.strip().casefold() for name in config.drop}
-    noted, species, abundances = {}, [], []
+    place = _Places(table)
+    time = place.find("dataset.time", config.time)
+    tracer = place.identity("tracer", config.tracer, "Tracer", "Model")
+    simulation = place.identity("simulation", config.simulation, "Simulation")
+    parameters = _find_parameters(place, config, time)
+    dropped = {place.find("dataset.drop", name.strip()) for name in config.drop}
+    taken = {time, tracer, simulation, *parameters.values()}
+    if tracer is not None:
+        taken |= {place.find(word, word) for word in ("Tracer", "Model")}
+    noted, urged, species, abundances = {}, {}, [], []
     for index, name in enumerate(names):
-        key = name.casefold()
-        if index in taken or (key == "model" and tracer is not None):
+        if index in taken or name.casefold() in _BOOKKEEPING:
             continue
-        if key in _PHYSICS or (key in dropped and key not in _BOOKKEEPING):
+        meant = _PHYSICS.get(name.casefold(), parameter_meant(name))
+        if index not in dropped and meant is not None and meant not in parameters:
+            urged[name] = meant
+        identity = is_identity(name)
+        if identity and tracer is None and index not in dropped:
+            check_single(table, index)
+        if index in dropped or meant is not None or identity:
             noted[name] = index
-        elif key not in _BOOKKEEPING and not physics:
+        elif not physics:
             species.append(name)
             abundances.append(index)
     if cleaned:
@@ -145,20 +147,91 @@ def find_columns(
         try:
             parse_species(name, elements)
         except InputError as error:
+            if tracer is None and simulation is None:
+                # The unreadable name may be that of the numbers of tracers.
+                check_order(table, time, parameters.values())
             raise InputError(
                 f"{table.name}: {error} For a table without species, `--tracks` "
                 "imports only the physics."
             ) from error
     return ColumnRoles(
-        place["time"],
+        time,
         tracer,
         simulation,
         parameters,
         tuple(species),
         tuple(abundances),
         noted,
+        urged,
         elements,
     )
+
+
+class _Places:
+    """Columns of a table, found by the names in the configuration."""
+
+    def __init__(self, table: Table):
+        self.names, self.where = table.columns, table.name
+
+    def find(self, key: str, name: str) -> int | None:
+        return find_column(self.names, name, self.where, key)
+
+    def identity(self, key: str, name: str | None, *usual: str) -> int | None:
+        """Return the column of identifiers: the configured one, else a usual one."""
+        if name is None:
+            found = (self.find(word, word) for word in usual)
+            return next((column for column in found if column is not None), None)
+        column = self.find(f"dataset.{key}", name)
+        if column is None:
+            remedy = f"; give the name of a column in `dataset.{key}`."
+            raise InputError(
+                f"{self.where}: dataset.{key} is {name!r}, but there is no such column "
+                f"(it has {_listed(self.names)}){suggest(name, self.names, remedy)}"
+            )
+        return column
+
+
+def _find_parameters(
+    place: _Places, config: DatasetConfig, time: int | None
+) -> dict[str, int]:
+    """Return the columns of the parameters, by name.
+
+    Raises:
+        InputError: If one is missing and cannot be filled, or the time is missing.
+    """
+    if not config.parameters:
+        raise InputError(
+            "`dataset.parameters` is empty; name the raw column of each parameter."
+        )
+    misplaced = [name for name in config.parameters if name.casefold() == "time"]
+    if misplaced:
+        raise InputError(
+            "dataset.parameters.Time: the time is not a parameter; give "
+            f"{typed('dataset.time', config.parameters[misplaced[0]])} instead."
+        )
+    names, parameters, missing = place.names, {}, {}
+    for name, raw in config.parameters.items():
+        column = place.find(f"dataset.parameters.{name}", raw)
+        if column is None and name in COLUMNS:
+            column = shielding_column(names, name)
+        if column is not None:
+            parameters[name] = column
+        elif name not in {*ASSUMED, *COLUMNS}:
+            missing[name] = raw
+    lacking = [config.time] * (time is None) + [*missing.values()]
+    if lacking:
+        remedy = "; correct the file or `dataset.parameters`."
+        if time is None:
+            remedy = "; give the name of its column in `dataset.time`."
+        remedy = suggest(lacking[0], names, remedy)
+        free = [x for i, x in enumerate(names) if i not in parameters.values()]
+        if option := suggest_parameters(missing, free):
+            remedy = f"; if they are what their names say, give {option}."
+        raise InputError(
+            f"{place.where}: column{'s' * (len(lacking) > 1)} {', '.join(lacking)} "
+            f"missing (it has {_listed(names)}){remedy}"
+        )
+    return parameters
 
 
 def uclchem_name(name: str, present: Sequence[str] = ()) -> str:

@@ -19,6 +19,8 @@ class ImportStatistics:
         cut_whole: Tracers left out by it, which begin below.
         ranges: Minimum and maximum of each dropped column.
         equal: Parameters that equal each dropped column in all rows so far.
+        urged: Unused columns that seem to be a parameter by their names, name to
+            parameter; those of `dataset.drop` are not among them.
     """
 
     raised: int = 0
@@ -30,17 +32,21 @@ class ImportStatistics:
     cut_whole: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     equal: dict[str, set[str]] = field(default_factory=dict)
+    urged: dict[str, str] = field(default_factory=dict)
 
-    def fixed(self) -> tuple[list[str], list[str]]:
-        """Return the dropped columns that were constant, and those that varied."""
-        fixed, varied = [], []
+    def fixed(self) -> tuple[list[str], dict[str, str]]:
+        """Return the unused columns that were constant, and those that varied.
+
+        The latter are a dictionary from the name to the name with its range.
+        """
+        fixed, varied = [], {}
         for name, (low, high) in self.ranges.items():
             if low == high:
                 fixed.append(f"{name} = {low:g}")
             elif self.equal[name]:
                 fixed.append(f"{name} = {min(self.equal[name])}")
             else:
-                varied.append(f"{name} ({low:g} to {high:g})")
+                varied[name] = f"{name} ({low:g} to {high:g})"
         return fixed, varied
 
 

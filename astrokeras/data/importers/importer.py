@@ -12,7 +12,7 @@ import numpy as np
 from astrokeras.chemistry.assumed_parameters import fill
 from astrokeras.chemistry.species import order_elements
 from astrokeras.config import DatasetConfig
-from astrokeras.data.importers.alignment_check import TRACERS, alignment_warning
+from astrokeras.data.checks.alignment_check import TRACERS, alignment_warning
 from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.importers.cutting import cut_attributes, cut_tracers
 from astrokeras.data.importers.import_report import ImportReport, ImportStatistics

@@ -6,9 +6,12 @@ import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
+from astrokeras.config.typed_options import typed
+from astrokeras.data.importers.column_names import find_column
 from astrokeras.data.importers.column_roles import find_columns
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
 from astrokeras.data.importers.import_report import ImportStatistics
+from astrokeras.data.importers.interleaving import check_order, sorted_by_tracer
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.data.tracers.units import factor
@@ -44,6 +47,7 @@ class RawTracers:
         physics: bool = False,
     ):
         self.columns = find_columns(table, config, cleaned, physics)
+        statistics.urged |= self.columns.urged
         self.table = table
         self.config = config
         self.statistics = statistics
@@ -63,7 +67,8 @@ class RawTracers:
         self.interval = (np.inf, -np.inf)  # Shortest and longest time step, years.
         if not (self.numbered or single):
             raise InputError(
-                f"{self.name}: column Tracer (or Model) missing; number the tracers."
+                f"{self.name}: column Tracer (or Model) missing; number the tracers, "
+                "or name the column of their numbers in `dataset.tracer`."
             )
         self._find_tracers()
 
@@ -85,6 +90,8 @@ class RawTracers:
             return
         found = (self.columns.tracer, self.columns.simulation)
         columns = [column for column in found if column is not None]
+        if self.config.tracer is not None:
+            self.table = sorted_by_tracer(self.table, columns[::-1], self.columns.time)
         keys, starts = [np.empty((0, len(columns)), np.int64)], [np.empty(0, np.int64)]
         last: np.ndarray | None = None
         for start in range(0, self.table.rows, ROWS):
@@ -108,18 +115,21 @@ class RawTracers:
             row = first[count.argmax()]
             raise InputError(
                 f"{self.name}: the rows of tracer {self.tracer[row]} are not "
-                "consecutive; sort the table by tracer and time."
+                "consecutive; sort the table by tracer and time, or give "
+                f"{typed('dataset.tracer', self.table.columns[columns[0]])}, by which "
+                "they are sorted."
             )
 
     def _find_points(self) -> None:
         """Treat a run without tracers as a simulation, and each point as a tracer."""
-        place = {name.casefold(): i for i, name in enumerate(self.table.columns)}
+        simulation = self.columns.simulation
+        point = find_column(self.table.columns, "point", self.name, "point")
         # A column of simulations distinguishes several runs.
-        columns = [place[name] for name in ("simulation", "point") if name in place]
+        columns = [column for column in (simulation, point) if column is not None]
         ids = np.zeros((self.table.rows, 1))
         if columns and self.table.rows:
             ids = self.table.read(0, self.table.rows, columns)
-        if "simulation" in place:
+        if simulation is not None:
             self._check_ids(ids[:, :1], columns[:1], 0)
         order = np.lexsort(ids.T[::-1])
         if (order != np.arange(len(order))).any():
@@ -130,7 +140,7 @@ class RawTracers:
         self._rows = np.diff(self._starts, append=self.table.rows)
         self.tracer = np.arange(len(self._rows))
         self.simulation = np.zeros(len(self._rows), np.int64)
-        if "simulation" in place:
+        if simulation is not None:
             self.simulation = ids[self._starts, 0].astype(np.int64)
 
     def _check_ids(self, ids: np.ndarray, columns: list[int], start: int) -> None:
@@ -199,6 +209,9 @@ class RawTracers:
             block.abundances[:, 0] = self.initial
             block.time[:, 0] = 0.0
             self._check_first_times(block)
+        single = not self.numbered and len(self) == 1 and columns.simulation is None
+        if single and (np.diff(time) <= 0).any():
+            check_order(self.table, columns.time, columns.parameters.values())
         check_values(self.name, block, self.species, self.parameters)
         steps = np.diff(block.time, axis=1)  # NaN beyond a tracer's length.
         low, high = self.interval

@@ -269,7 +269,7 @@ def test_alignment_of_the_shared_files(tmp_path, out, raw_folder):
     parameters = ["Density", "gasTemp", "dustTemp", "Av", "radfield"]
     moved = frame.copy()
     moved[parameters] = frame.groupby("Tracer")[parameters].shift(1).bfill()
-    config = settings(drop=["dustTemp", "zeta", "dstep"])
+    config = settings(drop=["dstep"])
 
     right = import_tracers(hdf(tmp_path / "1.h5", frame), out, config)
     wrong = import_tracers(hdf(tmp_path / "2.h5", moved), out, config)
