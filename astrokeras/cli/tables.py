@@ -41,6 +41,7 @@ def render_inspection(summary: dict[str, Any]) -> RenderableType:
     parts += [_splits(summary), _starts(summary), _parameters(summary)]
     if summary["abundances"] is not None:
         parts += [_elements(summary), _decades(summary["abundances"])]
+    parts += [Text(f"Warning: {line}") for line in summary["remarks"]]
     parts.append(_attributes(summary["attributes"]))
     return Group(*parts)
 

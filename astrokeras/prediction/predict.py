@@ -210,7 +210,9 @@ def read_initial_condition(
     metadata = target.metadata
     arguments.path("initial", initial)
     if os.path.exists(initial) or os.path.islink(initial):
-        return read_initial(initial, metadata.species, metadata.floor)
+        return read_initial(
+            initial, metadata.species, metadata.floor, elements=metadata.elements
+        )
     known = metadata.initial_conditions
     if str(initial) not in known:
         raise InputError(

@@ -225,14 +225,16 @@ def test_who_is_not_calibrated_expects_no_error(given):
 @pytest.mark.parametrize("kind", ["name", "file"])
 def test_initial_replaces_every_start(given, tmp_path, kind):
     write_tracers(given[0])
-    initial = "poor"
+    initial, expected = "poor", np.full(len(SPECIES), 1e-7)
     if kind == "file":
         initial = tmp_path / "start.csv"
-        initial.write_text(f"{','.join(SPECIES)}\n{','.join(['1e-7'] * len(SPECIES))}")
+        expected[SPECIES.index("H2")] = 0.5  # Hydrogen adds up to 1.
+        initial.write_text(f"{','.join(SPECIES)}\n{','.join(map(str, expected))}")
 
     run(given, initial=initial)
 
-    np.testing.assert_allclose(read(given[1])[0]["abundances"][:, 0], 1e-7, rtol=1e-6)
+    found = read(given[1])[0]["abundances"][:, 0]
+    np.testing.assert_allclose(found, np.tile(expected, (len(found), 1)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("kept", ["no dataset", "nan", "zeros"])

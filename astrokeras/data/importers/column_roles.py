@@ -121,6 +121,7 @@ def find_columns(
     tracer = place.identity("tracer", config.tracer, "Tracer", "Model")
     simulation = place.identity("simulation", config.simulation, "Simulation")
     parameters = _find_parameters(place, config, time)
+    assert time is not None  # Its absence was refused with that of the parameters.
     dropped = {place.find("dataset.drop", name.strip()) for name in config.drop}
     taken = {time, tracer, simulation, *parameters.values()}
     if tracer is not None:

@@ -1,7 +1,10 @@
 """Report of an import: counts of changed values, warnings and notes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 
 @dataclass
@@ -33,6 +36,26 @@ class ImportStatistics:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     equal: dict[str, set[str]] = field(default_factory=dict)
     urged: dict[str, str] = field(default_factory=dict)
+
+    def note(
+        self, unused: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray]
+    ) -> None:
+        """Record the ranges of unused columns, and the parameters that they equal.
+
+        Args:
+            unused: Values of each column, (rows,).
+            parameters: Values of each parameter, (rows,).
+        """
+        for name, values in unused.items():
+            low, high = self.ranges.get(name, (np.inf, -np.inf))
+            low, high = min(low, values.min()), max(high, values.max())
+            self.ranges[name] = (float(low), float(high))
+            equal = {
+                parameter
+                for parameter, column in parameters.items()
+                if np.allclose(values, column, rtol=1e-6, atol=0)
+            }
+            self.equal[name] = self.equal.get(name, equal) & equal
 
     def fixed(self) -> tuple[list[str], dict[str, str]]:
         """Return the unused columns that were constant, and those that varied.

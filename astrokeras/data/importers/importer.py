@@ -1,5 +1,6 @@
 """Import of users' files of several formats to one tracer file, in bounded memory."""
 
+import contextlib
 import datetime
 import os
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ def import_tracers(
             report.notes.append(NO_SPECIES)
         warning = alignment_warning(sample, config.alignment) if sample else None
         report.warnings += [warning] if warning else []
-        report.warnings += _uneven_warning(parts)
+        report.warnings += _uneven_warning(parts) + _abundance_warnings(parts, config)
     return report
 
 
@@ -130,6 +131,22 @@ def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
     ]
 
 
+def _abundance_warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str]:
+    """Return lines about unusual sums of the abundances of raw tables."""
+    lines = []
+    for part in parts:
+        if not isinstance(part, RawTracers) or not part.species:
+            continue
+        network: dict[str, float] = {}
+        if config.initial_abundances and part.check.composition.complete:
+            # A network of other species has other totals.
+            with contextlib.suppress(InputError):
+                initial = _initial(config, part.species)
+                network = part.check.composition.totals(initial)
+        lines += part.check.warnings(network, str(config.initial_abundances))
+    return lines
+
+
 def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     if not species:
         return np.empty(0)
@@ -141,7 +158,7 @@ def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     path = Path(config.initial_abundances)
     if not path.is_file():
         path = resource("data") / path
-    return read_initial(path, species, config.floor)
+    return read_initial(path, species, config.floor, config)
 
 
 def _provenance(parts: list[SourceTracers], config: DatasetConfig) -> dict[str, Any]:

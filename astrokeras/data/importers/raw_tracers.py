@@ -4,19 +4,24 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from astrokeras.chemistry.abundance_definitions import ELECTRON, Composition
 from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
 from astrokeras.config.typed_options import typed
+from astrokeras.data.checks.abundance_check import AbundanceCheck
 from astrokeras.data.importers.column_names import find_column
 from astrokeras.data.importers.column_roles import find_columns
+from astrokeras.data.importers.column_units import (
+    find_conversions,
+    parameter_units,
+    stated_units,
+)
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
 from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.importers.interleaving import check_order, sorted_by_tracer
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
-from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
-from astrokeras.system.close_names import suggest
 
 
 class RawTracers:
@@ -53,12 +58,26 @@ class RawTracers:
         self.statistics = statistics
         self.name = table.name
         self.species = self.columns.species
+        if (
+            config.electrons == "neutral"
+            and self.species
+            and ELECTRON not in self.species
+        ):
+            self.species += (ELECTRON,)
         self.elements = self.columns.elements
         self.parameters = tuple(self.columns.parameters)
-        units = _units(config)
+        units = parameter_units(config)
         self.units = tuple(units[name] for name in self.parameters)
-        factors = _find_factors(config)
-        self.factors = np.array([factors[x] for x in ("Time", *self.parameters)])
+        columns = {"Time": self.columns.time, **self.columns.parameters}
+        self.stated = stated_units(table, config, columns)
+        found = find_conversions(config, self.stated)
+        self.conversions = [found[name] for name in columns]
+        self.check = AbundanceCheck(
+            self.name,
+            Composition.of(self.species, self.elements),
+            config.abundances,
+            config.electrons,
+        )
         self.source = config.source
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
@@ -183,11 +202,18 @@ class RawTracers:
         stop = int(self._starts[last - 1] + self._rows[last - 1])
         values = self.table.read(start, stop, [*read, *noted])
         count = len(columns.parameters)
-        time = values[:, 0] * self.factors[0]
+        time = self.conversions[0](values[:, 0])
         values = values[:, 1:]
-        physical = self._raise_parameters(values[:, :count] * self.factors[1:])
-        abundances = self._clip(values[:, count : count + len(self.species)])
-        self._note(values[:, count + len(self.species) :], values[:, :count])
+        driving = dict(zip(self.parameters, values[:, :count].T, strict=True))
+        unused = values[:, count + len(columns.abundances) :].T
+        self.statistics.note(dict(zip(columns.noted, unused, strict=True)), driving)
+        physical = np.empty((len(values), count))
+        for column, convert in enumerate(self.conversions[1:]):
+            physical[:, column] = convert(values[:, column])
+        abundances = self._find_abundances(
+            values[:, count : count + len(columns.abundances)], physical
+        )
+        physical = self._raise_parameters(physical)
 
         lead = int(self.initial is not None)
         n, states = last - first, int(self._rows[first:last].max()) + lead
@@ -201,6 +227,7 @@ class RawTracers:
                 int(self._starts[first + i] + self._rows[first + i]) - start,
             )
             length = block.length[i]
+            self.check.add_tracer(abundances[rows])
             block.time[i, lead:length] = time[rows]
             with np.errstate(over="ignore"):  # Overflows of float32 are refused below.
                 block.abundances[i, lead:length] = abundances[rows]
@@ -220,6 +247,15 @@ class RawTracers:
             max(high, float(np.nanmax(steps))),
         )
         return block
+
+    def _find_abundances(self, values: np.ndarray, physical: np.ndarray) -> np.ndarray:
+        """Return abundances relative to H nuclei, checked and clipped, (rows, S)."""
+        if len(self.species) > values.shape[1]:  # Electrons are added.
+            values = np.column_stack([values, np.zeros(len(values))])
+        density = None
+        if "Density" in self.parameters:
+            density = physical[:, self.parameters.index("Density")]
+        return self._clip(self.check.convert(values, density))
 
     def _clip(self, values: np.ndarray) -> np.ndarray:
         """Clip and count harmless deviations; `check_values` refuses larger ones."""
@@ -248,19 +284,6 @@ class RawTracers:
                 )
         return physical
 
-    def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:
-        for name, values in zip(self.columns.noted, dropped.T, strict=True):
-            low, high = self.statistics.ranges.get(name, (np.inf, -np.inf))
-            low, high = min(low, values.min()), max(high, values.max())
-            self.statistics.ranges[name] = (float(low), float(high))
-            equal = {
-                parameter
-                for parameter, column in zip(self.parameters, parameters.T, strict=True)
-                if np.allclose(values, column, rtol=1e-6, atol=0)
-            }
-            known = self.statistics.equal.get(name, equal)
-            self.statistics.equal[name] = known & equal
-
     def _check_first_times(self, block: Tracers) -> None:
         early = block.time[:, 1] <= 0
         if early.any():
@@ -270,23 +293,3 @@ class RawTracers:
                 f"{block.time[row, 1]:g}, but `alignment: this` prepends the initial "
                 "abundances at time 0; use `dataset.alignment=next`."
             )
-
-
-def _units(config: DatasetConfig) -> dict[str, str]:
-    """Return the unit of each parameter; known parameters have default units."""
-    known = file_format.PARAMETER_UNITS | dict(config.units)
-    return {name: known.get(name, "") for name in config.parameters}
-
-
-def _find_factors(config: DatasetConfig) -> dict[str, float]:
-    """Return the conversion factors of time and parameters."""
-    wanted = {"Time": "yr"} | _units(config)
-    unknown = [name for name in config.raw_units if name not in wanted]
-    if unknown:
-        remedy = "; correct the name, or add it to `dataset.parameters`."
-        raise InputError(
-            f"dataset.raw_units.{unknown[0]}: there is no such parameter, only "
-            f"{', '.join(wanted)}{suggest(unknown[0], wanted, remedy)}"
-        )
-    raw = wanted | dict(config.raw_units)
-    return {name: factor(name, raw[name], unit) for name, unit in wanted.items()}

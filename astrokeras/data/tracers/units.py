@@ -8,6 +8,9 @@ helium. Column densities are converted to extinctions by 5.348e-22 mag cm^2 (N(H
 import contextlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import EXTINCTION
 from astrokeras.errors import InputError
@@ -20,6 +23,7 @@ HABING_PER_DRAINE = 1.7
 """Draine's (1978) field in units of Habing's (1968)."""
 YEAR = 3.15576e7  # s
 
+_LOG = re.compile(r"log10\b", re.IGNORECASE)
 TIME = {"yr": 1.0, "kyr": 1e3, "Myr": 1e6, "Gyr": 1e9, "s": 1 / YEAR}
 # The first unit of each kind is that of tracer files.
 _KINDS = (
@@ -84,6 +88,44 @@ def factor(name: str, unit: str, target: str) -> float:
             f"{suggest(unit, kind_of(target), remedy)}"
         )
     return kind[_plain(unit)] / kind[_plain(target)]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Conversion of a raw column to the unit of the tracer file.
+
+    Attributes:
+        factor: What values are multiplied by.
+        log10: Whether the column holds decimal logarithms.
+    """
+
+    factor: float = 1.0
+    log10: bool = False
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return converted values."""
+        if self.log10:
+            with np.errstate(over="ignore"):  # Infinite values are refused elsewhere.
+                values = 10.0**values
+        return values * self.factor
+
+
+def conversion(name: str, unit: str, target: str) -> Conversion:
+    """Return the conversion from the unit of a raw column to that of the tracer file.
+
+    Args:
+        name: Name of the parameter, or "Time".
+        unit: As for `factor`; "log10", or "log10 g/cm^3", for decimal logarithms.
+        target: Unit of the parameter in the tracer file, such as "H nuclei cm^-3".
+
+    Raises:
+        InputError: If the unit cannot be converted to `target`.
+    """
+    match = _LOG.match(unit.strip())
+    if match is None:
+        return Conversion(factor(name, unit, target))
+    inner = unit.strip()[match.end() :].strip(" ()")
+    return Conversion(factor(name, inner, target) if inner else 1.0, log10=True)
 
 
 def makes_sense(value: float, unit: str) -> bool:
