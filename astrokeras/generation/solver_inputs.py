@@ -10,6 +10,7 @@ import numpy as np
 from astrokeras.chemistry.abundance_definitions import Composition
 from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
+from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.initial_abundances import read_initial, unbalanced
@@ -39,6 +40,9 @@ class SolverInputs:
         initial: See `generate`.
         path: Path for messages; by default that of the open file.
 
+    Attributes:
+        warnings: A line for each quantity that is unusual in clouds.
+
     Raises:
         InputError: See `generate`.
     """
@@ -64,6 +68,9 @@ class SolverInputs:
         self.start, self.order = self._find_start(solver, initial)
         self.given = f"initial abundances {NETWORK if initial is None else initial}"
         check_tracks(store, solver.parameters, solver.shortest, str(self.path))
+        # A table was checked when it was read.
+        same = self.path == store.path
+        self.warnings = check_units(store, str(self.path)) if same else []
 
     def _fill(self, solver: SolverProcess) -> None:
         """Find a value for each parameter that the file lacks.

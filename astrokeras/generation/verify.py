@@ -106,6 +106,7 @@ def verify(
     seed: int = 0,
     threshold: float = THRESHOLD,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Verification:
     """Solve a few states of a file again and compare.
 
@@ -121,6 +122,7 @@ def verify(
         seed: Random seed of the choice of tracers and states.
         threshold: Largest difference of a file that agrees, dex.
         progress: Called with the number of tracers done and in total.
+        warn: Called with each line about possible errors in the file.
 
     Raises:
         InputError: If the file is malformed, has initial states only, all its tracers
@@ -134,6 +136,8 @@ def verify(
         rows = _choose(store, tracers, seed)
         with SolverProcess(config.solver) as host:
             inputs = SolverInputs(store, host, config)
+            for line in inputs.warnings if warn is not None else ():
+                warn(f"{line}.")
             _check_options(store, config)
             readings = candidate_readings(inputs)
             errors, compared = [], []

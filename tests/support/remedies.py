@@ -29,6 +29,7 @@ def dataset(*words: str, variant: str = "uclchem") -> DatasetConfig:
         assert group == "dataset"
         assert hasattr(config, key)
         value = override.value()
+        value = str(value) if key == "raw_units" else value
         value = {rest[0]: value} if rest else value
         old = getattr(config, key)
         setattr(config, key, old | value if isinstance(old, dict) else value)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
+
 
 @dataclass
 class ImportStatistics:
@@ -36,6 +38,21 @@ class ImportStatistics:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     equal: dict[str, set[str]] = field(default_factory=dict)
     urged: dict[str, str] = field(default_factory=dict)
+
+    def clip(self, values: np.ndarray, floor: float) -> np.ndarray:
+        """Clip abundances and count harmless deviations; larger ones are refused later.
+
+        Args:
+            values: Abundances, (rows, S), which are changed.
+            floor: Smaller abundances are raised to it.
+        """
+        low = (values < floor) & (values >= LOWEST)
+        high = (values > 1) & (values <= HIGHEST)
+        self.raised += int(low.sum())
+        self.lowered += int(high.sum())
+        values[low] = floor
+        values[high] = 1.0
+        return values
 
     def note(
         self, unused: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray]

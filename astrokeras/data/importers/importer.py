@@ -113,7 +113,7 @@ def import_tracers(
             report.notes.append(NO_SPECIES)
         warning = alignment_warning(sample, config.alignment) if sample else None
         report.warnings += [warning] if warning else []
-        report.warnings += _uneven_warning(parts) + _abundance_warnings(parts, config)
+        report.warnings += _uneven_warning(parts) + _raw_warnings(parts, config)
     return report
 
 
@@ -131,11 +131,14 @@ def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
     ]
 
 
-def _abundance_warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str]:
-    """Return lines about unusual sums of the abundances of raw tables."""
+def _raw_warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str]:
+    """Return lines about unusual values of raw tables, and sums of their abundances."""
     lines = []
     for part in parts:
-        if not isinstance(part, RawTracers) or not part.species:
+        if not isinstance(part, RawTracers):
+            continue
+        lines += [f"{line}." for line in part.unit_check.warnings()]
+        if not part.species:
             continue
         network: dict[str, float] = {}
         if config.initial_abundances and part.check.composition.complete:

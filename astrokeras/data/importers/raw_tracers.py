@@ -9,6 +9,7 @@ from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
 from astrokeras.config.typed_options import typed
 from astrokeras.data.checks.abundance_check import AbundanceCheck
+from astrokeras.data.checks.unit_check import UnitCheck
 from astrokeras.data.importers.column_names import find_column
 from astrokeras.data.importers.column_roles import find_columns
 from astrokeras.data.importers.column_units import (
@@ -72,6 +73,10 @@ class RawTracers:
         self.stated = stated_units(table, config, columns)
         found = find_conversions(config, self.stated)
         self.conversions = [found[name] for name in columns]
+        names = {name: table.columns[column] for name, column in columns.items()}
+        self.unit_check = UnitCheck(
+            self.name, self.parameters, self.units, names, self.stated
+        )
         self.check = AbundanceCheck(
             self.name,
             Composition.of(self.species, self.elements),
@@ -207,9 +212,10 @@ class RawTracers:
         driving = dict(zip(self.parameters, values[:, :count].T, strict=True))
         unused = values[:, count + len(columns.abundances) :].T
         self.statistics.note(dict(zip(columns.noted, unused, strict=True)), driving)
-        physical = np.empty((len(values), count))
-        for column, convert in enumerate(self.conversions[1:]):
-            physical[:, column] = convert(values[:, column])
+        physical = self._convert(values[:, :count])
+        ends = np.cumsum(self._rows[first:last])
+        lasting = time[ends - 1] - time[self._starts[first:last] - start]
+        self.unit_check.add(physical, lasting)
         abundances = self._find_abundances(
             values[:, count : count + len(columns.abundances)], physical
         )
@@ -248,6 +254,20 @@ class RawTracers:
         )
         return block
 
+    def _convert(self, values: np.ndarray) -> np.ndarray:
+        """Return parameters in the units of the tracer file, (rows, P)."""
+        physical = np.empty_like(values)
+        for column, convert in enumerate(self.conversions[1:]):
+            physical[:, column] = convert(values[:, column])
+            name = self.parameters[column]
+            if name in COLUMNS and len(values) and physical[:, column].max() <= 1:
+                raise InputError(
+                    f"{self.name}: {self.config.parameters[name]}, the column of the "
+                    f"parameter {name}, holds abundances, not column densities; "
+                    f"correct `dataset.parameters.{name}`."
+                )
+        return physical
+
     def _find_abundances(self, values: np.ndarray, physical: np.ndarray) -> np.ndarray:
         """Return abundances relative to H nuclei, checked and clipped, (rows, S)."""
         if len(self.species) > values.shape[1]:  # Electrons are added.
@@ -255,18 +275,8 @@ class RawTracers:
         density = None
         if "Density" in self.parameters:
             density = physical[:, self.parameters.index("Density")]
-        return self._clip(self.check.convert(values, density))
-
-    def _clip(self, values: np.ndarray) -> np.ndarray:
-        """Clip and count harmless deviations; `check_values` refuses larger ones."""
-        floor = self.config.floor
-        low = (values < floor) & (values >= file_format.LOWEST)
-        high = (values > 1) & (values <= file_format.HIGHEST)
-        self.statistics.raised += int(low.sum())
-        self.statistics.lowered += int(high.sum())
-        values[low] = floor
-        values[high] = 1.0
-        return values
+        found = self.check.convert(values, density)
+        return self.statistics.clip(found, self.config.floor)
 
     def _raise_parameters(self, physical: np.ndarray) -> np.ndarray:
         for index, name in enumerate(self.parameters):
@@ -276,12 +286,6 @@ class RawTracers:
                 counts = self.statistics.floored
                 counts[name] = counts.get(name, 0) + int(low.sum())
                 physical[low, index] = minimum
-            if name in COLUMNS and len(physical) and physical[:, index].max() <= 1:
-                raise InputError(
-                    f"{self.name}: {self.config.parameters[name]}, the column of the "
-                    f"parameter {name}, holds abundances, not column densities; "
-                    f"correct `dataset.parameters.{name}`."
-                )
         return physical
 
     def _check_first_times(self, block: Tracers) -> None:

@@ -6,6 +6,7 @@ helium. Column densities are converted to extinctions by 5.348e-22 mag cm^2 (N(H
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,20 +45,25 @@ _KINDS = (
 # Limits of possible values by unit of the tracer file: values outside suggest a wrong
 # unit.
 _SENSIBLE = {
-    "yr": (1e-6, 1.4e10),
+    "yr": (1e-2, 1.4e10),
     "H nuclei cm^-3": (1e-4, 1e15),
+    "cm^-3": (1e-4, 1e15),
     "Habing": (0.0, 1e9),
     "mag": (0.0, 1e6),
-    "K": (0.1, 1e7),
+    "K": (2.0, 1e7),
     "1.3e-17 s^-1": (1e-9, 1e9),
+    "cm^-2": (1e2, 1e30),
 }
 # Limits of usual values in clouds: a unit is suggested only if it leads into them.
 _USUAL = {
-    "yr": (1.0, 1e8),
+    "yr": (10.0, 1e8),
     "H nuclei cm^-3": (0.1, 1e13),
+    "cm^-3": (0.1, 1e13),
     "Habing": (1e-4, 1e7),
     "mag": (1e-3, 1e5),
+    "K": (4.5, 1e6),
     "1.3e-17 s^-1": (1e-3, 1e5),
+    "cm^-2": (1e8, 1e26),
 }
 
 
@@ -149,13 +155,41 @@ def guess(values: Sequence[float], unit: str) -> str | None:
         A unit in which all of them would be usual in clouds, spelled as on a command
         line, or `None`.
     """
-    if unit not in _USUAL:
+    if unit not in _USUAL or _all_usual(values, 1.0, unit):
         return None
+    return next(iter(likely_units(values, unit)), None)
+
+
+def likely_units(values: Sequence[float], unit: str, strict: bool = False) -> list[str]:
+    """Return the other units in which all values would be usual in clouds.
+
+    Args:
+        values: Values such as the smallest and the largest of a column.
+        unit: The unit that they should be in, of which multiples count as the same.
+        strict: Whether units by which values change less than tenfold are left out.
+
+    Returns:
+        Units as on a command line, "log10" last, for decimal logarithms.
+    """
+    if unit not in _USUAL:
+        return []
+    kind = kind_of(unit)
+    found = []
+    for known, value in kind.items():
+        change = value / kind.get(unit, 1.0)
+        differs = change != 1.0 and (not strict or abs(math.log10(change)) >= 1)
+        if differs and _all_usual(values, change, unit):
+            found.append(known.replace("^", ""))
+    if 0.3 < max(map(abs, values)) < 100 and _all_usual(
+        [10.0**x for x in values], 1.0, unit
+    ):
+        found.append("log10")
+    return found
+
+
+def _all_usual(values: Sequence[float], change: float, unit: str) -> bool:
     low, high = _USUAL[unit]
-    for known, value in {unit: 1.0, **kind_of(unit)}.items():
-        if all(low <= x * value <= high for x in values):
-            return None if value == 1.0 else known.replace("^", "")
-    return None
+    return all(low <= value * change <= high for value in values)
 
 
 def _is_within(value: float, unit: str, ranges: dict[str, tuple[float, float]]) -> bool:
