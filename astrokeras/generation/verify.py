@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.config import GenerationConfig
+from astrokeras.data.checks.row_check import RowCheck
 from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import sampling_order
@@ -50,6 +51,8 @@ class Verification:
             solver failed.
         better: The misreading that fits markedly better, if any.
         threshold: Largest difference of a file that agrees, dex.
+        coarse: A line on parameters that change much from row to row in these tracers,
+            empty if there are none.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class Verification:
     readings: dict[str, float | None]
     better: Reading | None
     threshold: float
+    coarse: str = ""
 
     @property
     def dex(self) -> float:
@@ -77,10 +81,13 @@ class Verification:
     def remark(self) -> str:
         """Disagreement and remedy in one line; empty if there is none."""
         difference = f"{self.path}: {self.solver} differs by {self.dex:.2g} dex"
+        coarse = f" Rows are coarse: {self.coarse}." if self.coarse else ""
+        if self.better is not None and self.better.shift and coarse:
+            return f"{difference}, perhaps since a row's value holds too long.{coarse}"
         if self.better is not None:
             name, remedy = self.better.name, self.better.remedy
             dex = self.readings[name]
-            return f"{difference}, with {name} by {dex:.2g}; {remedy}."
+            return f"{difference}, with {name} by {dex:.2g}; {remedy}.{coarse}"
         if self.agrees:
             return ""
         worst = ", ".join(f"{name} {dex:.2g}" for name, dex in self.species.items())
@@ -88,6 +95,7 @@ class Verification:
             f"{difference}, more than {self.threshold:g} (most: {worst}), and no usual "
             f"mistake explains it; the file is of {self.stored or 'an unnamed solver'},"
             " compare versions, networks, tolerances and constant parameters."
+            f"{coarse}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -141,8 +149,10 @@ def verify(
             _check_options(store, config)
             readings = candidate_readings(inputs)
             errors, compared = [], []
+            check = RowCheck("", store.parameters, store.units)
             for done, row in enumerate(rows):
                 tracer = store.read(rows[done : done + 1])
+                check.add(tracer)
                 starts = _starts(tracer, np.random.default_rng((seed, int(row))))
                 differences = np.stack(
                     [_compare(host, inputs, tracer, i, readings) for i in starts]
@@ -169,6 +179,7 @@ def verify(
         },
         better=_better(readings, total),
         threshold=threshold,
+        coarse=check.warning() or "",
     )
 
 

@@ -137,7 +137,8 @@ def _raw_warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str
     for part in parts:
         if not isinstance(part, RawTracers):
             continue
-        lines += [f"{line}." for line in part.unit_check.warnings()]
+        found = [part.row_check.warning(), *part.unit_check.warnings()]
+        lines += [f"{line}." for line in filter(None, found)]
         if not part.species:
             continue
         network: dict[str, float] = {}

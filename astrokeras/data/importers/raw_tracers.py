@@ -9,6 +9,7 @@ from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
 from astrokeras.config.typed_options import typed
 from astrokeras.data.checks.abundance_check import AbundanceCheck
+from astrokeras.data.checks.row_check import RowCheck
 from astrokeras.data.checks.unit_check import UnitCheck
 from astrokeras.data.importers.column_names import find_column
 from astrokeras.data.importers.column_roles import find_columns
@@ -77,6 +78,7 @@ class RawTracers:
         self.unit_check = UnitCheck(
             self.name, self.parameters, self.units, names, self.stated
         )
+        self.row_check = RowCheck(self.name, self.parameters, self.units)
         self.check = AbundanceCheck(
             self.name,
             Composition.of(self.species, self.elements),
@@ -246,12 +248,10 @@ class RawTracers:
         if single and (np.diff(time) <= 0).any():
             check_order(self.table, columns.time, columns.parameters.values())
         check_values(self.name, block, self.species, self.parameters)
+        self.row_check.add(block)
         steps = np.diff(block.time, axis=1)  # NaN beyond a tracer's length.
-        low, high = self.interval
-        self.interval = (
-            min(low, float(np.nanmin(steps))),
-            max(high, float(np.nanmax(steps))),
-        )
+        low, high = float(np.nanmin(steps)), float(np.nanmax(steps))
+        self.interval = min(self.interval[0], low), max(self.interval[1], high)
         return block
 
     def _convert(self, values: np.ndarray) -> np.ndarray:
