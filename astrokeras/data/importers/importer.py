@@ -111,8 +111,10 @@ def import_tracers(
         if not parts[0].species:
             sample = []
             report.notes.append(NO_SPECIES)
-        warning = alignment_warning(sample, config.alignment) if sample else None
-        report.warnings += [warning] if warning else []
+        if sample:
+            warning, note = alignment_warning(sample, config.alignment)
+            report.warnings += [warning] if warning else []
+            report.notes += [note] if note else []
         report.warnings += _uneven_warning(parts) + _raw_warnings(parts, config)
     return report
 
