@@ -29,8 +29,9 @@ def dataset(*words: str, variant: str = "uclchem") -> DatasetConfig:
         assert group == "dataset"
         assert hasattr(config, key)
         value = override.value()
-        value = str(value) if key == "raw_units" else value
         value = {rest[0]: value} if rest else value
+        if key in ("raw_units", "parameters"):
+            value = {name: str(text) for name, text in value.items()}
         old = getattr(config, key)
         setattr(config, key, old | value if isinstance(old, dict) else value)
     check(config)

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
+from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
-from astrokeras.config.typed_options import typed
 from astrokeras.data.importers.column_names import (
-    find_column,
+    Places,
+    find_parameters,
+    listed,
     parameter_meant,
-    shielding_column,
-    suggest_parameters,
 )
 from astrokeras.data.importers.csv_table import Table
 from astrokeras.data.importers.interleaving import (
@@ -77,6 +76,7 @@ class ColumnRoles:
         simulation: Column of the identifiers of the simulations, if any.
         parameters: Columns of the parameters, name to column; without those that the
             table lacks and that an import can fill.
+        constants: Values of parameters that are given by a number, by name.
         species: Names in UCLCHEM's spelling, (S,); empty for a table of tracks.
         abundances: Columns of the species, (S,).
         noted: Dropped physical quantities, name to column; their ranges are recorded.
@@ -89,6 +89,7 @@ class ColumnRoles:
     tracer: int | None
     simulation: int | None
     parameters: dict[str, int]
+    constants: dict[str, float]
     species: tuple[str, ...]
     abundances: tuple[int, ...]
     noted: dict[str, int]
@@ -116,11 +117,11 @@ def find_columns(
         raise InputError(
             f"{table.name}: column {doubled[0]!r} occurs twice; remove one of them."
         )
-    place = _Places(table)
+    place = Places(table)
     time = place.find("dataset.time", config.time)
     tracer = place.identity("tracer", config.tracer, "Tracer", "Model")
     simulation = place.identity("simulation", config.simulation, "Simulation")
-    parameters = _find_parameters(place, config, time)
+    parameters, constants = find_parameters(place, config, time)
     assert time is not None  # Its absence was refused with that of the parameters.
     dropped = {place.find("dataset.drop", name.strip()) for name in config.drop}
     taken = {time, tracer, simulation, *parameters.values()}
@@ -131,7 +132,11 @@ def find_columns(
         if index in taken or name.casefold() in _BOOKKEEPING:
             continue
         meant = _PHYSICS.get(name.casefold(), parameter_meant(name))
-        if index not in dropped and meant is not None and meant not in parameters:
+        if (
+            index not in dropped
+            and meant is not None
+            and meant not in {*parameters, *constants}
+        ):
             urged[name] = meant
         identity = is_identity(name)
         if identity and tracer is None and index not in dropped:
@@ -160,79 +165,13 @@ def find_columns(
         tracer,
         simulation,
         parameters,
+        constants,
         tuple(species),
         tuple(abundances),
         noted,
         urged,
         elements,
     )
-
-
-class _Places:
-    """Columns of a table, found by the names in the configuration."""
-
-    def __init__(self, table: Table):
-        self.names, self.where = table.columns, table.name
-
-    def find(self, key: str, name: str) -> int | None:
-        return find_column(self.names, name, self.where, key)
-
-    def identity(self, key: str, name: str | None, *usual: str) -> int | None:
-        """Return the column of identifiers: the configured one, else a usual one."""
-        if name is None:
-            found = (self.find(word, word) for word in usual)
-            return next((column for column in found if column is not None), None)
-        column = self.find(f"dataset.{key}", name)
-        if column is None:
-            remedy = f"; give the name of a column in `dataset.{key}`."
-            raise InputError(
-                f"{self.where}: dataset.{key} is {name!r}, but there is no such column "
-                f"(it has {_listed(self.names)}){suggest(name, self.names, remedy)}"
-            )
-        return column
-
-
-def _find_parameters(
-    place: _Places, config: DatasetConfig, time: int | None
-) -> dict[str, int]:
-    """Return the columns of the parameters, by name.
-
-    Raises:
-        InputError: If one is missing and cannot be filled, or the time is missing.
-    """
-    if not config.parameters:
-        raise InputError(
-            "`dataset.parameters` is empty; name the raw column of each parameter."
-        )
-    misplaced = [name for name in config.parameters if name.casefold() == "time"]
-    if misplaced:
-        raise InputError(
-            "dataset.parameters.Time: the time is not a parameter; give "
-            f"{typed('dataset.time', config.parameters[misplaced[0]])} instead."
-        )
-    names, parameters, missing = place.names, {}, {}
-    for name, raw in config.parameters.items():
-        column = place.find(f"dataset.parameters.{name}", raw)
-        if column is None and name in COLUMNS:
-            column = shielding_column(names, name)
-        if column is not None:
-            parameters[name] = column
-        elif name not in {*ASSUMED, *COLUMNS}:
-            missing[name] = raw
-    lacking = [config.time] * (time is None) + [*missing.values()]
-    if lacking:
-        remedy = "; correct the file or `dataset.parameters`."
-        if time is None:
-            remedy = "; give the name of its column in `dataset.time`."
-        remedy = suggest(lacking[0], names, remedy)
-        free = [x for i, x in enumerate(names) if i not in parameters.values()]
-        if option := suggest_parameters(missing, free):
-            remedy = f"; if they are what their names say, give {option}."
-        raise InputError(
-            f"{place.where}: column{'s' * (len(lacking) > 1)} {', '.join(lacking)} "
-            f"missing (it has {_listed(names)}){remedy}"
-        )
-    return parameters
 
 
 def uclchem_name(name: str, present: Sequence[str] = ()) -> str:
@@ -259,8 +198,8 @@ def species_positions(
     lacking = [name for name in expected if name not in names]
     extra = [name for name in names if name not in expected]
     if lacking or extra:
-        faults = [f"lacks {_listed(lacking)}"] * bool(lacking)
-        faults += [f"has {_listed(extra)} in addition"] * bool(extra)
+        faults = [f"lacks {listed(lacking)}"] * bool(lacking)
+        faults += [f"has {listed(extra)} in addition"] * bool(extra)
         remedy = "; use files of the same network."
         if lacking and extra:
             remedy = suggest(extra[0], lacking, remedy)
@@ -270,8 +209,3 @@ def species_positions(
         )
     position = {name: index for index, name in enumerate(names)}
     return [position[name] for name in expected]
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

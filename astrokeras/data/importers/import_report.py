@@ -54,6 +54,16 @@ class ImportStatistics:
         values[high] = 1.0
         return values
 
+    def raise_to(
+        self, physical: np.ndarray, minimum: Mapping[str, float | None]
+    ) -> None:
+        """Raise parameters, (rows, P), to their lower limits, and count the values."""
+        for index, (name, limit) in enumerate(minimum.items()):
+            if limit is not None:
+                low = physical[:, index] < limit
+                self.floored[name] = self.floored.get(name, 0) + int(low.sum())
+                physical[low, index] = limit
+
     def note(
         self, unused: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray]
     ) -> None:

@@ -81,7 +81,7 @@ def import_tracers(
         from astrokeras.config import compose
 
         config = compose().dataset
-    out = Path(out)
+    out, sources = Path(out), _pairs(sources)
     statistics = ImportStatistics()
     with ExitStack() as stack:
         parts = open_parts(sources, out, config, statistics, stack, tracks)
@@ -117,6 +117,20 @@ def import_tracers(
             report.notes += [note] if note else []
         report.warnings += _uneven_warning(parts) + _raw_warnings(parts, config)
     return report
+
+
+def _pairs(sources: Source | Sequence[Source]) -> Source | Sequence[Source]:
+    """Return a bare pair of DataFrames, as UCLCHEM returns it, as a list of one pair.
+
+    Of two runs, each has a column of the time; of a pair, only the physics has.
+    """
+    if not isinstance(sources, (tuple, list)) or len(sources) < 2:
+        return sources
+    if not all(hasattr(frame, "iloc") for frame in sources):
+        return sources
+    timed = [any(str(c).strip() == "Time" for c in f.columns) for f in sources]
+    alike = len({len(frame) for frame in sources}) == 1
+    return [tuple(sources)] if alike and sum(timed) == 1 else sources
 
 
 def _uneven_warning(parts: list[SourceTracers]) -> list[str]:

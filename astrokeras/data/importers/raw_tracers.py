@@ -67,13 +67,15 @@ class RawTracers:
         ):
             self.species += (ELECTRON,)
         self.elements = self.columns.elements
-        self.parameters = tuple(self.columns.parameters)
+        constant = self.columns.constants
+        self.parameters = (*self.columns.parameters, *constant)
+        self.constants = np.array([*constant.values()], float)
         units = parameter_units(config)
         self.units = tuple(units[name] for name in self.parameters)
         columns = {"Time": self.columns.time, **self.columns.parameters}
         self.stated = stated_units(table, config, columns)
         found = find_conversions(config, self.stated)
-        self.conversions = [found[name] for name in columns]
+        self.conversions = [found[name] for name in ("Time", *self.parameters)]
         names = {name: table.columns[column] for name, column in columns.items()}
         self.unit_check = UnitCheck(
             self.name, self.parameters, self.units, names, self.stated
@@ -211,7 +213,7 @@ class RawTracers:
         count = len(columns.parameters)
         time = self.conversions[0](values[:, 0])
         values = values[:, 1:]
-        driving = dict(zip(self.parameters, values[:, :count].T, strict=True))
+        driving = dict(zip(columns.parameters, values[:, :count].T, strict=True))
         unused = values[:, count + len(columns.abundances) :].T
         self.statistics.note(dict(zip(columns.noted, unused, strict=True)), driving)
         physical = self._convert(values[:, :count])
@@ -221,11 +223,14 @@ class RawTracers:
         abundances = self._find_abundances(
             values[:, count : count + len(columns.abundances)], physical
         )
-        physical = self._raise_parameters(physical)
+        minimum = [self.config.minimum.get(name) for name in self.parameters]
+        self.statistics.raise_to(
+            physical, dict(zip(self.parameters, minimum, strict=True))
+        )
 
         lead = int(self.initial is not None)
         n, states = last - first, int(self._rows[first:last].max()) + lead
-        block = empty_tracers(n, states, len(self.species), count)
+        block = empty_tracers(n, states, len(self.species), len(self.parameters))
         block.length[:] = self._rows[first:last] + lead
         block.tracer[:] = self.tracer[first:last]
         block.simulation[:] = self.simulation[first:last]
@@ -256,6 +261,8 @@ class RawTracers:
 
     def _convert(self, values: np.ndarray) -> np.ndarray:
         """Return parameters in the units of the tracer file, (rows, P)."""
+        constants = np.tile(self.constants, (len(values), 1))
+        values = np.column_stack([values, constants])
         physical = np.empty_like(values)
         for column, convert in enumerate(self.conversions[1:]):
             physical[:, column] = convert(values[:, column])
@@ -277,16 +284,6 @@ class RawTracers:
             density = physical[:, self.parameters.index("Density")]
         found = self.check.convert(values, density)
         return self.statistics.clip(found, self.config.floor)
-
-    def _raise_parameters(self, physical: np.ndarray) -> np.ndarray:
-        for index, name in enumerate(self.parameters):
-            minimum = self.config.minimum.get(name)
-            if minimum is not None:
-                low = physical[:, index] < minimum
-                counts = self.statistics.floored
-                counts[name] = counts.get(name, 0) + int(low.sum())
-                physical[low, index] = minimum
-        return physical
 
     def _check_first_times(self, block: Tracers) -> None:
         early = block.time[:, 1] <= 0
