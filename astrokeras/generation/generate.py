@@ -112,8 +112,9 @@ def generate(
         with SolverProcess(config.solver) as host:
             inputs = SolverInputs(store, host, config, initial, Path(tracks))
         inputs.check_starts()
-        for line in inputs.warnings if warn is not None else ():
-            warn(f"{line}.")
+        if warn is not None:
+            for line in inputs.warnings:
+                warn(f"{line}.")
         splits, split_facts = _choose_split(inputs, split)
         signature = {
             "tracks": hash_file(inputs.path),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.chemistry.abundance_definitions import Composition
+from astrokeras.chemistry.abundance_definitions import DEFINITIONS, Composition
 from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
 from astrokeras.data.checks.unit_check import check_units
@@ -140,17 +140,26 @@ class SolverInputs:
         return read_initial(initial, solver.species, 0.0, self.config.dataset), []
 
     def check_starts(self) -> None:
-        """Raise InputError if initial abundances lack the electrons of their ions."""
+        """Raise InputError for initial abundances with other sums of atoms."""
         if self.start is not None:
-            self._check_charge(self.start[None], [self.given])
+            self._check_sums(self.start[None], [self.given])
             return
         for block in self.blocks():
             where = [
                 f"{self.path}: tracer {tracer}, state 0" for tracer in block.tracer
             ]
-            self._check_charge(self._states(block.abundances[:, 0]), where)
+            self._check_sums(self._states(block.abundances[:, 0]), where)
 
-    def _check_charge(self, starts: np.ndarray, where: list[str]) -> None:
+    def _check_sums(self, starts: np.ndarray, where: list[str]) -> None:
+        fits = self.composition.fitting_definition(starts)
+        if self.composition.complete and fits != "per_h":
+            total = float(np.median(self.composition.hydrogen(starts)))
+            likely = f", these look like {DEFINITIONS[fits]}" if fits else ""
+            raise InputError(
+                f"{where[0]}: hydrogen adds up to {total:.4g} over all species, but to "
+                f"1 relative to H nuclei{likely}; import the raw file with another "
+                "`dataset.abundances`."
+            )
         bad = self.composition.unbalanced(starts)
         if bad.any():
             row = int(bad.argmax())

@@ -144,8 +144,9 @@ def verify(
         rows = _choose(store, tracers, seed)
         with SolverProcess(config.solver) as host:
             inputs = SolverInputs(store, host, config)
-            for line in inputs.warnings if warn is not None else ():
-                warn(f"{line}.")
+            if warn is not None:
+                for line in inputs.warnings:
+                    warn(f"{line}.")
             _check_options(store, config)
             readings = candidate_readings(inputs)
             errors, compared = [], []

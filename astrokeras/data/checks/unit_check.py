@@ -21,6 +21,8 @@ PRESSURE = (300.0, 1e16)
 """Usual medians of density times temperature, K cm^-3."""
 SIZE = (1e12, 1e24)
 """Usual medians of the column of H nuclei over their density, cm."""
+NEGATIVE = 0.1
+"""Share of negative values from which on a column may hold logarithms."""
 TIME = "Time"
 BLOCK = 256
 _LOGARITHM = re.compile(r"(log10|log|lg)([ _(\[]|(?=[A-Z]))")
@@ -88,13 +90,15 @@ class UnitCheck:
             median, low, high = np.median(found), found.min(), found.max()
             medians[i] = median
             self.low[i], self.high[i] = min(self.low[i], low), max(self.high[i], high)
-            if low < 0 or not makes_sense(float(median), unit):
-                likely = likely_units([low, median, high], unit)
-                if low >= 0 or "log10" in likely:
-                    raise InputError(
-                        f"{self._describe(name, median, unit)}, which no cloud has"
-                        f"{self._remedy(name, likely)}."
-                    )
+            likely = likely_units([low, median, high], unit)
+            # Fewer negative values are faults of their own.
+            negative = (found < 0).mean() > NEGATIVE and "log10" in likely
+            if negative or not makes_sense(float(median), unit):
+                fault = "with negative values" if negative else "which no cloud has"
+                raise InputError(
+                    f"{self._describe(name, median, unit)}, {fault}"
+                    f"{self._remedy(name, likely)}."
+                )
         self.medians.append(medians)
 
     def warnings(self) -> list[str]:

@@ -104,6 +104,16 @@ def test_logarithms_with_units(read):
     check(*found)
 
 
+def test_negative_values_are_logarithms(read):
+    field = np.geomspace(0.05, 30, ROWS)
+    with pytest.raises(InputError, match="with negative values") as error:
+        read(TRUTH.assign(radfield=np.log10(field)))
+    found, _, _ = read(
+        TRUTH.assign(radfield=np.log10(field)), *options(str(error.value))
+    )
+    np.testing.assert_allclose(found[:, 1], field[:-1], rtol=1e-5)
+
+
 def test_columns_that_are_logarithms_by_name(read):
     frame = TRUTH.assign(log_T=np.log10(TRUTH["gasTemp"])).drop(columns="gasTemp")
     with pytest.raises(InputError, match="column log_T holds logarithms") as error:
