@@ -39,7 +39,8 @@ def inspect_tracers(
     Returns:
         A dictionary of plain values: sizes, species, parameters with ranges and
         distributions, times, splits, initial states, abundances (`None` if the file has
-        none), element totals, and remarks on sums that cannot be right.
+        none), element totals, the charge of first states, and remarks on sums that
+        cannot be right.
 
     Raises:
         InputError: If the file is malformed or a value is out of range.
@@ -156,7 +157,19 @@ class _SummaryCollector:
             "starts": [self._start(starts, time) for time in np.unique(starts)[:8]],
             "abundances": self._abundances(),
             "elements": self._elements(),
+            "charge": self._charge(),
             "remarks": self._remarks(len(starts)),
+        }
+
+    def _charge(self) -> dict[str, float] | None:
+        """Return the charge of ions and electrons in first states, medians."""
+        electron = self.composition.electron
+        if electron is None or not self.firsts:
+            return None
+        states = np.concatenate(self.firsts)
+        return {
+            "ions": float(np.median(self.composition.ions(states)[0])),
+            "electrons": float(np.median(states[:, electron])),
         }
 
     def _remarks(self, tracers: int) -> list[str]:

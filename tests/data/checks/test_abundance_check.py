@@ -163,6 +163,9 @@ def test_inspect_tells_sums_that_cannot_be_right(tmp_path):
             species=NAMES,
             overwrite=True,
         )
-        remarks = inspect_tracers(tmp_path / "t.h5")["remarks"]
+        summary = inspect_tracers(tmp_path / "t.h5")
+        remarks = summary["remarks"]
         assert len(remarks) == count
+        expected = {"ions": 5e-7 * factor, "electrons": 5e-7 * factor}
+        assert summary["charge"] == pytest.approx(expected)
     assert "fractions of n(H2)" in remarks[0]
