@@ -29,11 +29,11 @@ import numpy as np
 from flips import change as flip
 
 from astrokeras.config import DatasetConfig, SplitConfig
+from astrokeras.data.checks.summary import inspect_tracers
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.tracers import hdf5_sandbox
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore
-from astrokeras.data.tracers.summary import inspect_tracers
 from astrokeras.data.tracers.writer import TracerWriter
 from astrokeras.errors import InputError
 

@@ -27,6 +27,7 @@ ORDER = [
     {"system"},
     {"chemistry", "config"},
     {"data.tracers"},
+    {"data.checks"},
     {"data.importers", "data.pipeline", "solvers", "trajectories"},
     {"layers"},
     {"losses", "metrics", "callbacks", "optimizers"},

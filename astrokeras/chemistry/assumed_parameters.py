@@ -155,7 +155,7 @@ def with_columns(fixed: Sequence[str], parameters: Sequence[str]) -> tuple[str, 
 
 def quantity(entry: str) -> str:
     """Return the quantity of an entry such as "zeta = 1"; `NH2` for N(H2)."""
-    return re.sub(r"^N\((\w+)\)$", r"N\1", entry.partition(" = ")[0].strip())
+    return re.sub(r"^N\((\w+)\)$", r"N\1", entry.partition("=")[0].strip())
 
 
 def light_comes_through(physical: np.ndarray, parameters: Sequence[str]) -> np.ndarray:

@@ -89,7 +89,7 @@ def inspect(
     """Show the sizes, units, ranges and splits of a tracer file."""
     import json
 
-    from astrokeras.data.tracers.summary import inspect_tracers
+    from astrokeras.data.checks.summary import inspect_tracers
 
     refuse_text(file)
     summary = inspect_tracers(file, None if read_all else 1000)

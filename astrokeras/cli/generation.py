@@ -188,6 +188,7 @@ def verify(
             seed=seed,
             threshold=threshold,
             progress=update,
+            warn=lambda line: typer.echo(f"Warning: {line}", err=True),
         )
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=2))

@@ -40,7 +40,9 @@ def render_inspection(summary: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [Text(line) for line in head]
     parts += [_splits(summary), _starts(summary), _parameters(summary)]
     if summary["abundances"] is not None:
-        parts += [_elements(summary), _decades(summary["abundances"])]
+        parts += [_elements(summary), _charge(summary["charge"])]
+        parts.append(_decades(summary["abundances"]))
+    parts += [Text(f"Warning: {line}") for line in summary["remarks"]]
     parts.append(_attributes(summary["attributes"]))
     return Group(*parts)
 
@@ -152,6 +154,13 @@ def _elements(summary: dict[str, Any]) -> RenderableType:
     for name, element in summary["elements"].items():
         table.add_row(name, f"{element['total']:.4g}", f"{element['drift']:.1e}")
     return table
+
+
+def _charge(charge: dict[str, float] | None) -> RenderableType:
+    if charge is None:
+        return Text("")
+    ions, electrons = charge["ions"], charge["electrons"]
+    return Text(f"charge of first states: ions {ions:.3g}, electrons {electrons:.3g}")
 
 
 def _decades(summary: dict[str, Any]) -> RenderableType:

@@ -30,7 +30,7 @@ from astrokeras.system.old_names import new_key
 from astrokeras.system.package_data import resource
 
 OPEN = re.compile(
-    r"(solver\.(constants|options|files)|dataset\.(minimum|raw_units)|tracks\.limits)\b"
+    r"(solver\.(constants|options|files)|dataset\.(parameters|units|minimum|raw_units|cut_below)|tracks\.limits)\b"
 )
 """Dictionaries of the configuration in which any key is allowed."""
 GROUPS = {

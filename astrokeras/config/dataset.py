@@ -31,6 +31,13 @@ class DatasetConfig:
         "auto", "auto", "raw", "cleaned", "uclchem", "columns", "tracers"
     )
     alignment: str = one_of("next", "next", "this")
+    time: str = "Time"
+    tracer: str | None = None
+    simulation: str | None = None
+    abundances: str = one_of(
+        "per_h", "per_h", "per_h2", "per_cm3", "per_mass", "mass_fraction"
+    )
+    electrons: str = one_of("given", "given", "neutral")
     parameters: dict[str, str] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
     raw_units: dict[str, str] = field(default_factory=dict)

@@ -51,6 +51,9 @@ def _suggestion(
     if key is None:
         return remedy
     known = list(_keys(Config))
+    longer = next((name for name in given if name.startswith(f"{key}.")), None)
+    if longer is not None and f"dataset.{key}" in known:
+        return suggest(longer, [f"dataset.{longer}"], remedy)
     if "." not in key:  # This may be the last part of a key, such as `hidden`.
         inner = [name for name in known if name.rpartition(".")[2] == key.casefold()]
         if inner:

@@ -90,7 +90,7 @@ def generate(
         resume: Whether to continue an interrupted generation.
         overwrite: Whether a file, or an interrupted generation, may be replaced.
         progress: Called with the number of tracers done, failed, and in total.
-        warn: Called with each line about possible errors in a table.
+        warn: Called with each line about possible errors in the file.
 
     Returns:
         Counts and paths of the files written.
@@ -112,6 +112,9 @@ def generate(
         with SolverProcess(config.solver) as host:
             inputs = SolverInputs(store, host, config, initial, Path(tracks))
         inputs.check_starts()
+        if warn is not None:
+            for line in inputs.warnings:
+                warn(f"{line}.")
         splits, split_facts = _choose_split(inputs, split)
         signature = {
             "tracks": hash_file(inputs.path),

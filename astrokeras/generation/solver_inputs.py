@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.chemistry.abundance_definitions import DEFINITIONS, Composition
 from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
+from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.tracers import file_format
-from astrokeras.data.tracers.initial_abundances import read_initial
+from astrokeras.data.tracers.initial_abundances import read_initial, unbalanced
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.units import is_usual
 from astrokeras.errors import InputError
 from astrokeras.generation.dask_pool import Job
 from astrokeras.prediction.tracer_rollout import read_given
-from astrokeras.solvers.checks import check_charge, check_tracks
+from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import ColumnShare, Parameter
 from astrokeras.system.close_names import suggest
@@ -37,6 +39,9 @@ class SolverInputs:
         config: See `generate`.
         initial: See `generate`.
         path: Path for messages; by default that of the open file.
+
+    Attributes:
+        warnings: A line for each quantity that is unusual in clouds.
 
     Raises:
         InputError: See `generate`.
@@ -59,9 +64,13 @@ class SolverInputs:
         self.equal: dict[str, str] = {}
         self.columns: dict[str, ColumnShare] = {}
         self._fill(solver)
+        self.composition = Composition.of(self.species, config.dataset.elements)
         self.start, self.order = self._find_start(solver, initial)
         self.given = f"initial abundances {NETWORK if initial is None else initial}"
         check_tracks(store, solver.parameters, solver.shortest, str(self.path))
+        # A table was checked when it was read.
+        same = self.path == store.path
+        self.warnings = check_units(store, str(self.path)) if same else []
 
     def _fill(self, solver: SolverProcess) -> None:
         """Find a value for each parameter that the file lacks.
@@ -128,20 +137,41 @@ class SolverInputs:
             return None, species_positions(store.species, wanted, path, "the solver")
         if initial is None or str(initial) == NETWORK:
             return np.maximum(solver.initial, 0.0), []
-        return read_initial(initial, solver.species, floor=0.0), []
+        return read_initial(initial, solver.species, 0.0, self.config.dataset), []
 
     def check_starts(self) -> None:
-        """Raise InputError if initial abundances lack the electrons of their ions."""
-        names = self.species, self.config.dataset.elements
+        """Raise InputError for initial abundances with other sums of atoms."""
         if self.start is not None:
-            check_charge(*names, self.start[None], [self.given])
+            self._check_sums(self.start[None], [self.given])
             return
         for block in self.blocks():
-            starts = block.abundances[:, 0, self.order].astype(float)
             where = [
                 f"{self.path}: tracer {tracer}, state 0" for tracer in block.tracer
             ]
-            check_charge(*names, starts, where)
+            self._check_sums(self._states(block.abundances[:, 0]), where)
+
+    def _check_sums(self, starts: np.ndarray, where: list[str]) -> None:
+        fits = self.composition.fitting_definition(starts)
+        if self.composition.complete and fits != "per_h":
+            total = float(np.median(self.composition.hydrogen(starts)))
+            likely = f", these look like {DEFINITIONS[fits]}" if fits else ""
+            raise InputError(
+                f"{where[0]}: hydrogen adds up to {total:.4g} over all species, but to "
+                f"1 relative to H nuclei{likely}; import the raw file with another "
+                "`dataset.abundances`."
+            )
+        bad = self.composition.unbalanced(starts)
+        if bad.any():
+            row = int(bad.argmax())
+            fault = unbalanced(self.composition, starts[row], option=True)
+            raise InputError(f"{where[row]}: {fault}.")
+
+    def _states(self, abundances: np.ndarray) -> np.ndarray:
+        """Return states of the file, (n, S), in the order of the solver's species."""
+        found = abundances[:, self.order].astype(float)
+        if self.config.dataset.electrons == "neutral":
+            return self.composition.set_electrons(found)
+        return found
 
     def jobs(self, wanted: np.ndarray) -> Iterator[Job]:
         """Yield the tracers to solve, reading a few at a time.
@@ -158,7 +188,7 @@ class SolverInputs:
                 physical = self.physical(block.physical[i, : length - 1])
                 start = self.start
                 if start is None:
-                    start = block.abundances[i, 0, self.order].astype(float)
+                    start = self._states(block.abundances[i, :1])[0]
                 yield Job(int(row), time - time[0], physical, start)
 
     def blocks(self) -> Iterator[Tracers]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from astrokeras.config import GenerationConfig
+from astrokeras.data.checks.row_check import RowCheck
 from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import sampling_order
@@ -50,6 +51,8 @@ class Verification:
             solver failed.
         better: The misreading that fits markedly better, if any.
         threshold: Largest difference of a file that agrees, dex.
+        coarse: A line on parameters that change much from row to row in these tracers,
+            empty if there are none.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class Verification:
     readings: dict[str, float | None]
     better: Reading | None
     threshold: float
+    coarse: str = ""
 
     @property
     def dex(self) -> float:
@@ -77,10 +81,13 @@ class Verification:
     def remark(self) -> str:
         """Disagreement and remedy in one line; empty if there is none."""
         difference = f"{self.path}: {self.solver} differs by {self.dex:.2g} dex"
+        coarse = f" Rows are coarse: {self.coarse}." if self.coarse else ""
+        if self.better is not None and self.better.shift and coarse:
+            return f"{difference}, perhaps since a row's value holds too long.{coarse}"
         if self.better is not None:
             name, remedy = self.better.name, self.better.remedy
             dex = self.readings[name]
-            return f"{difference}, with {name} by {dex:.2g}; {remedy}."
+            return f"{difference}, with {name} by {dex:.2g}; {remedy}.{coarse}"
         if self.agrees:
             return ""
         worst = ", ".join(f"{name} {dex:.2g}" for name, dex in self.species.items())
@@ -88,6 +95,7 @@ class Verification:
             f"{difference}, more than {self.threshold:g} (most: {worst}), and no usual "
             f"mistake explains it; the file is of {self.stored or 'an unnamed solver'},"
             " compare versions, networks, tolerances and constant parameters."
+            f"{coarse}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -106,6 +114,7 @@ def verify(
     seed: int = 0,
     threshold: float = THRESHOLD,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Verification:
     """Solve a few states of a file again and compare.
 
@@ -121,6 +130,7 @@ def verify(
         seed: Random seed of the choice of tracers and states.
         threshold: Largest difference of a file that agrees, dex.
         progress: Called with the number of tracers done and in total.
+        warn: Called with each line about possible errors in the file.
 
     Raises:
         InputError: If the file is malformed, has initial states only, all its tracers
@@ -134,11 +144,16 @@ def verify(
         rows = _choose(store, tracers, seed)
         with SolverProcess(config.solver) as host:
             inputs = SolverInputs(store, host, config)
+            if warn is not None:
+                for line in inputs.warnings:
+                    warn(f"{line}.")
             _check_options(store, config)
             readings = candidate_readings(inputs)
             errors, compared = [], []
+            check = RowCheck("", store.parameters, store.units)
             for done, row in enumerate(rows):
                 tracer = store.read(rows[done : done + 1])
+                check.add(tracer)
                 starts = _starts(tracer, np.random.default_rng((seed, int(row))))
                 differences = np.stack(
                     [_compare(host, inputs, tracer, i, readings) for i in starts]
@@ -165,6 +180,7 @@ def verify(
         },
         better=_better(readings, total),
         threshold=threshold,
+        coarse=check.warning() or "",
     )
 
 

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import COLUMNS
+from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
@@ -105,8 +106,8 @@ def predict(
         overwrite: Whether to replace a file or an interrupted prediction.
         compression: "gzip" or "none", which writes several times faster.
         progress: Whether to show a progress bar on stderr.
-        warn: Called with a line for each training range that is left, and where assumed
-            columns matter.
+        warn: Called with a line for each training range that is left, where assumed
+            columns matter, and for values that are unusual in clouds.
 
     Returns:
         The path of the file, its numbers of states by status, and the warnings.
@@ -139,6 +140,8 @@ def predict(
             )
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
+        for line in check_units(store, str(store.path)):
+            warn(line)
         if set(COLUMNS) & {*store.parameters} - {*present}:
             for line in assumed_columns(store, size):
                 warn(f"{store.path}: {line}.")
@@ -210,7 +213,9 @@ def read_initial_condition(
     metadata = target.metadata
     arguments.path("initial", initial)
     if os.path.exists(initial) or os.path.islink(initial):
-        return read_initial(initial, metadata.species, metadata.floor)
+        return read_initial(
+            initial, metadata.species, metadata.floor, elements=metadata.elements
+        )
     known = metadata.initial_conditions
     if str(initial) not in known:
         raise InputError(

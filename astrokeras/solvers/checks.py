@@ -1,10 +1,9 @@
-"""Checks of trajectories and initial abundances before they are solved."""
+"""Check of trajectories before they are solved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.data.tracers.hdf5 import unreadable
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.units import guess, makes_sense
@@ -13,9 +12,6 @@ from astrokeras.solvers.solver import Parameter
 
 BLOCK = 256
 """Number of tracers that are read at a time."""
-ELECTRON = "E-"
-CHARGE_MARGIN = 0.01
-"""Largest accepted sum of charges, relative to that of all ions."""
 
 
 def check_tracks(
@@ -67,40 +63,6 @@ def check_tracks(
             raise InputError(
                 f"{where}: tracer {store.tracer[first + i]}, row {row}: {text}."
             )
-
-
-def check_charge(
-    species: Sequence[str],
-    elements: Sequence[str],
-    abundances: np.ndarray,
-    where: Sequence[str],
-) -> None:
-    """Raise InputError for abundances whose electrons do not balance their ions.
-
-    Args:
-        species: Names, (S,); without electrons among them nothing is checked.
-        elements: Elements that the names are made of, beside the usual ones.
-        abundances: Relative to H nuclei, (n, S).
-        where: What to call each row in messages, (n,).
-
-    Raises:
-        InputError: If the sum of charges exceeds 1 % of the sum over the ions.
-    """
-    if ELECTRON not in species:
-        return
-    known = find_elements(species, elements)
-    charges = np.array([parse_species(name, known).charge for name in species])
-    electron = list(species).index(ELECTRON)
-    charges[electron] = 0
-    wanted = abundances @ charges
-    found = abundances[:, electron]
-    bad = np.abs(wanted - found) > CHARGE_MARGIN * (abundances @ np.abs(charges))
-    if bad.any():
-        row = int(bad.argmax())
-        raise InputError(
-            f"{where[row]}: {ELECTRON} is {found[row]:.4g}, but the charges of the "
-            f"ions add up to {wanted[row]:.4g}; set {ELECTRON} to {wanted[row]:.4g}."
-        )
 
 
 def _find_fault(

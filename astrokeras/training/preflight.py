@@ -114,7 +114,7 @@ def _initial_conditions(config: Config, cache: Cache) -> dict[str, np.ndarray]:
         key = "dataset.initial_abundances"
         path = find_data(config.dataset.initial_abundances, key)
         try:
-            abundances = read_initial(path, cache.species, cache.floor)
+            abundances = read_initial(path, cache.species, cache.floor, config.dataset)
         except InputError as error:
             raise InputError(f"{error} {key}=null leaves the file out.") from error
         initial_conditions[path.stem] = abundances

@@ -97,7 +97,7 @@ def test_a_wrong_alignment_is_a_warning_on_stderr(cli, tmp_path):
     result = cli("data", "import", path, "--out", tmp_path / "out.h5")
 
     assert result.exit_code == 0
-    assert "Warning: the parameters explain" in result.stderr
+    assert "Warning: where the parameters move, they explain" in result.stderr
 
 
 @pytest.mark.parametrize(

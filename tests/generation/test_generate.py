@@ -245,6 +245,32 @@ def test_a_start_has_electrons_for_its_ions(tmp_path):
     with pytest.raises(InputError, match=line):
         generate(bad, tmp_path / "out.h5", config)
     assert not list(tmp_path.glob("out*"))
+    config.dataset.electrons = "neutral"
+    check(bad)
+    check(good, own)
+
+
+def test_a_start_has_all_hydrogen(tmp_path):
+    config = compose_generation([TOY])
+    path, _ = write_tracks(tmp_path / "t.h5", n=2)
+    start = tmp_path / "start.csv"
+    start.write_text("H,H2,CO\n0.4,0.8,2e-4\n")
+
+    def inputs(initial):
+        with TracerStore(path, need_abundances=False) as store:
+            found = SolverInputs(store, Toy(config.solver), config, initial)
+            found.check_starts()
+            return found.start
+
+    with pytest.raises(InputError, match=r"fractions of n.H2.: give `dataset.abun"):
+        inputs(start)
+    config.dataset.abundances = "per_h2"
+    np.testing.assert_allclose(inputs(start), [0.2, 0.4, 1e-4])
+
+    states = np.array([[[0.4, 0.8, 2e-4]]] * 2)
+    write_tracks(path, n=2, species=Toy.species, abundances=states)
+    with pytest.raises(InputError, match=r"state 0: hydrogen adds up to 2 .* n.H2"):
+        inputs(None)
 
 
 def test_columns_that_shield_are_the_files_or_follow_from_extinction(tmp_path):
@@ -351,7 +377,7 @@ def test_where_none_can_be_solved_nothing_is_written(tmp_path, scheduler):
 
 def test_starts_are_the_networks_given_or_the_files(tmp_path, scheduler):
     plain, tracks = write_tracks(tmp_path / "plain.h5", n=2)
-    own = np.array([[[1e-4, 0.6, 0.2]], [[2e-4, 0.4, 0.1]]])
+    own = np.array([[[1e-4, 0.6, 0.2]], [[2e-4, 0.4, 0.3]]])
     started, _ = write_tracks(
         tmp_path / "started.h5", n=2, species=("CO", "H", "H2"), abundances=own
     )

@@ -34,9 +34,22 @@ def run(states: int = 12, seed: int = 0, alignment: str = "next") -> pd.DataFram
             "dstep": 1.0,
         }
     )
-    return frame.assign(
-        **dict(zip(SPECIES, np.minimum(abundances, 0.5).T, strict=True))
-    )
+    abundances = with_all_hydrogen(np.minimum(abundances, 1e-3))
+    return frame.assign(**dict(zip(SPECIES, abundances.T, strict=True)))
+
+
+def with_all_hydrogen(abundances: np.ndarray) -> np.ndarray:
+    """Return abundances, (..., S), whose H2 makes hydrogen add up to 1."""
+    nuclei = [1, 2, 0, 0, 0, 4, 2, 2, 0, 0, 0]
+    rest = abundances @ np.array(nuclei) - 2 * abundances[..., 1]
+    found = abundances.copy()
+    found[..., 1] = (1 - rest) / 2
+    return found
+
+
+def start_abundances() -> np.ndarray:
+    """Return abundances of all species, (S,)."""
+    return with_all_hydrogen(np.linspace(0.001, 0.02, len(SPECIES)))
 
 
 def raw(
@@ -79,7 +92,6 @@ def settings(**changes) -> DatasetConfig:
             "gasTemp": "K",
         },
         "minimum": {"Radfield": 1e-4},
-        "drop": ["dustTemp", "zeta"],
         "split": SplitConfig(by="tracer"),
     }
     return DatasetConfig(**(defaults | changes))

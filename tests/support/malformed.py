@@ -697,7 +697,7 @@ def tables() -> dict[str, tuple[Callable[[list[str]], Any], str]]:
         ),
         "a similar column": (
             lambda rows: [rows[0].replace(" gasTemp", " gas_Temp"), *rows[1:]],
-            "did you mean 'gas_Temp'?",
+            'give `"dataset.parameters={gasTemp:gas_Temp}"`',
         ),
     }
 

@@ -3,10 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
+from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
+from astrokeras.data.importers.column_names import (
+    Places,
+    find_parameters,
+    listed,
+    parameter_meant,
+)
 from astrokeras.data.importers.csv_table import Table
+from astrokeras.data.importers.interleaving import (
+    check_order,
+    check_single,
+    is_identity,
+)
+from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 
@@ -24,7 +36,7 @@ _BOOKKEEPING = {
     "av_internal",
 }
 # Physical quantities that may be constant in a dataset instead of a parameter.
-_PHYSICS = {"zeta", "dusttemp", "density", "gastemp", "av", "radfield"}
+_PHYSICS = {name.casefold(): name for name in PARAMETER_UNITS if name not in COLUMNS}
 
 ALIASES = {
     "C2H2O": "CH2CO",
@@ -64,9 +76,12 @@ class ColumnRoles:
         simulation: Column of the identifiers of the simulations, if any.
         parameters: Columns of the parameters, name to column; without those that the
             table lacks and that an import can fill.
+        constants: Values of parameters that are given by a number, by name.
         species: Names in UCLCHEM's spelling, (S,); empty for a table of tracks.
         abundances: Columns of the species, (S,).
         noted: Dropped physical quantities, name to column; their ranges are recorded.
+        urged: Columns that are neither used nor dropped and seem to be a parameter by
+            their names, name to parameter.
         elements: Elements of the species.
     """
 
@@ -74,9 +89,11 @@ class ColumnRoles:
     tracer: int | None
     simulation: int | None
     parameters: dict[str, int]
+    constants: dict[str, float]
     species: tuple[str, ...]
     abundances: tuple[int, ...]
     noted: dict[str, int]
+    urged: dict[str, str]
     elements: tuple[str, ...]
 
 
@@ -100,42 +117,33 @@ def find_columns(
         raise InputError(
             f"{table.name}: column {doubled[0]!r} occurs twice; remove one of them."
         )
-    place = {name.casefold(): index for index, name in enumerate(names)}
-    if not config.parameters:
-        raise InputError(
-            "`dataset.parameters` is empty; name the raw column of each parameter."
-        )
-    wanted = {"Time": "Time"} | dict(config.parameters)
-    can_be_filled = {*ASSUMED, *COLUMNS}
-    missing = [
-        raw
-        for name, raw in wanted.items()
-        if raw.casefold() not in place and name not in can_be_filled
-    ]
-    if missing:
-        remedy = "; correct the file or `dataset.parameters`."
-        raise InputError(
-            f"{table.name}: column{'s' * (len(missing) > 1)} {', '.join(missing)} "
-            f"missing (it has {_listed(names)})"
-            f"{suggest(missing[0], names, remedy)}"
-        )
-    tracer = place.get("tracer", place.get("model"))
-    simulation = place.get("simulation")
-    parameters = {
-        name: place[raw.casefold()]
-        for name, raw in config.parameters.items()
-        if raw.casefold() in place
-    }
-    taken = {place["time"], tracer, simulation, *parameters.values()}
-    dropped = {name.strip().casefold() for name in config.drop}
-    noted, species, abundances = {}, [], []
+    place = Places(table)
+    time = place.find("dataset.time", config.time)
+    tracer = place.identity("tracer", config.tracer, "Tracer", "Model")
+    simulation = place.identity("simulation", config.simulation, "Simulation")
+    parameters, constants = find_parameters(place, config, time)
+    assert time is not None  # Its absence was refused with that of the parameters.
+    dropped = {place.find("dataset.drop", name.strip()) for name in config.drop}
+    taken = {time, tracer, simulation, *parameters.values()}
+    if tracer is not None:
+        taken |= {place.find(word, word) for word in ("Tracer", "Model")}
+    noted, urged, species, abundances = {}, {}, [], []
     for index, name in enumerate(names):
-        key = name.casefold()
-        if index in taken or (key == "model" and tracer is not None):
+        if index in taken or name.casefold() in _BOOKKEEPING:
             continue
-        if key in _PHYSICS or (key in dropped and key not in _BOOKKEEPING):
+        meant = _PHYSICS.get(name.casefold(), parameter_meant(name))
+        if (
+            index not in dropped
+            and meant is not None
+            and meant not in {*parameters, *constants}
+        ):
+            urged[name] = meant
+        identity = is_identity(name)
+        if identity and tracer is None and index not in dropped:
+            check_single(table, index)
+        if index in dropped or meant is not None or identity:
             noted[name] = index
-        elif key not in _BOOKKEEPING and not physics:
+        elif not physics:
             species.append(name)
             abundances.append(index)
     if cleaned:
@@ -145,18 +153,23 @@ def find_columns(
         try:
             parse_species(name, elements)
         except InputError as error:
+            if tracer is None and simulation is None:
+                # The unreadable name may be that of the numbers of tracers.
+                check_order(table, time, parameters.values())
             raise InputError(
                 f"{table.name}: {error} For a table without species, `--tracks` "
                 "imports only the physics."
             ) from error
     return ColumnRoles(
-        place["time"],
+        time,
         tracer,
         simulation,
         parameters,
+        constants,
         tuple(species),
         tuple(abundances),
         noted,
+        urged,
         elements,
     )
 
@@ -185,8 +198,8 @@ def species_positions(
     lacking = [name for name in expected if name not in names]
     extra = [name for name in names if name not in expected]
     if lacking or extra:
-        faults = [f"lacks {_listed(lacking)}"] * bool(lacking)
-        faults += [f"has {_listed(extra)} in addition"] * bool(extra)
+        faults = [f"lacks {listed(lacking)}"] * bool(lacking)
+        faults += [f"has {listed(extra)} in addition"] * bool(extra)
         remedy = "; use files of the same network."
         if lacking and extra:
             remedy = suggest(extra[0], lacking, remedy)
@@ -196,8 +209,3 @@ def species_positions(
         )
     position = {name: index for index, name in enumerate(names)}
     return [position[name] for name in expected]
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,5 +1,6 @@
 """Import of users' files of several formats to one tracer file, in bounded memory."""
 
+import contextlib
 import datetime
 import os
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ import numpy as np
 from astrokeras.chemistry.assumed_parameters import fill
 from astrokeras.chemistry.species import order_elements
 from astrokeras.config import DatasetConfig
-from astrokeras.data.importers.alignment_check import TRACERS, alignment_warning
+from astrokeras.data.checks.alignment_check import TRACERS, alignment_warning
 from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.importers.cutting import cut_attributes, cut_tracers
 from astrokeras.data.importers.import_report import ImportReport, ImportStatistics
@@ -80,7 +81,7 @@ def import_tracers(
         from astrokeras.config import compose
 
         config = compose().dataset
-    out = Path(out)
+    out, sources = Path(out), _pairs(sources)
     statistics = ImportStatistics()
     with ExitStack() as stack:
         parts = open_parts(sources, out, config, statistics, stack, tracks)
@@ -110,10 +111,26 @@ def import_tracers(
         if not parts[0].species:
             sample = []
             report.notes.append(NO_SPECIES)
-        warning = alignment_warning(sample, config.alignment) if sample else None
-        report.warnings += [warning] if warning else []
-        report.warnings += _uneven_warning(parts)
+        if sample:
+            warning, note = alignment_warning(sample, config.alignment)
+            report.warnings += [warning] if warning else []
+            report.notes += [note] if note else []
+        report.warnings += _uneven_warning(parts) + _raw_warnings(parts, config)
     return report
+
+
+def _pairs(sources: Source | Sequence[Source]) -> Source | Sequence[Source]:
+    """Return a bare pair of DataFrames, as UCLCHEM returns it, as a list of one pair.
+
+    Of two runs, each has a column of the time; of a pair, only the physics has.
+    """
+    if not isinstance(sources, (tuple, list)) or len(sources) < 2:
+        return sources
+    if not all(hasattr(frame, "iloc") for frame in sources):
+        return sources
+    timed = [any(str(c).strip() == "Time" for c in f.columns) for f in sources]
+    alike = len({len(frame) for frame in sources}) == 1
+    return [tuple(sources)] if alike and sum(timed) == 1 else sources
 
 
 def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
@@ -130,6 +147,26 @@ def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
     ]
 
 
+def _raw_warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str]:
+    """Return lines about unusual values of raw tables, and sums of their abundances."""
+    lines = []
+    for part in parts:
+        if not isinstance(part, RawTracers):
+            continue
+        found = [part.row_check.warning(), *part.unit_check.warnings()]
+        lines += [f"{line}." for line in filter(None, found)]
+        if not part.species:
+            continue
+        network: dict[str, float] = {}
+        if config.initial_abundances and part.check.composition.complete:
+            # A network of other species has other totals.
+            with contextlib.suppress(InputError):
+                initial = _initial(config, part.species)
+                network = part.check.composition.totals(initial)
+        lines += part.check.warnings(network, str(config.initial_abundances))
+    return lines
+
+
 def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     if not species:
         return np.empty(0)
@@ -141,7 +178,7 @@ def _initial(config: DatasetConfig, species: Sequence[str]) -> np.ndarray:
     path = Path(config.initial_abundances)
     if not path.is_file():
         path = resource("data") / path
-    return read_initial(path, species, config.floor)
+    return read_initial(path, species, config.floor, config)
 
 
 def _provenance(parts: list[SourceTracers], config: DatasetConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import Filling, find_fillings, quantity
 from astrokeras.config import DatasetConfig
+from astrokeras.config.typed_options import typed
 from astrokeras.data.importers.import_report import ImportReport
 from astrokeras.data.importers.open_sources import SourceTracers, StoredTracers
 from astrokeras.data.importers.raw_tracers import RawTracers
@@ -135,7 +136,7 @@ def _check_filled(part: SourceTracers, name: str, filled: bool, other: str) -> N
             raise InputError(
                 f"{part.name}: column {columns[name.casefold()]} is not among the "
                 f"parameters of the dataset, but {other} has the parameter {name}; add "
-                f"`dataset.parameters.{name}={columns[name.casefold()]}`."
+                f"{typed(f'dataset.parameters.{name}', columns[name.casefold()])}."
             )
     if not filled:
         raise InputError(
@@ -221,12 +222,27 @@ def join_fixed(
     for entry in dict.fromkeys(fixed):
         if quantity(entry).casefold() not in known:
             by_quantity[quantity(entry).casefold()].append(entry)
-    for entries in by_quantity.values():
-        if len(entries) > 1:
-            varied.append(", ".join(entries))
+    several = [", ".join(e) for e in by_quantity.values() if len(e) > 1]
+    report.warnings += [
+        _unseen(text, "add it to `dataset.parameters`") for text in several
+    ]
+    for name, meant in report.statistics.urged.items():
+        option = typed(f"dataset.parameters.{meant}", name)
+        drop = typed("dataset.drop", [name])
+        if name in varied:
+            remedy = f"give {option}, or {drop} to leave it out"
+            report.warnings.append(_unseen(varied.pop(name), remedy))
+        elif meant not in names and name.casefold() != meant.casefold():
+            report.notes.append(f"{name} is not used; if it is {meant}, give {option}")
     if varied:
-        report.warnings.append(
-            f"{', '.join(varied)}: varies, but is not a parameter of the dataset, so "
-            "that a surrogate cannot depend on it. Add it to `dataset.parameters`."
+        report.notes.append(
+            f"dropped, though not constant: {', '.join(varied.values())}"
         )
     return [entry for entries in by_quantity.values() for entry in entries]
+
+
+def _unseen(what: str, remedy: str) -> str:
+    return (
+        f"{what}: varies, but is not a parameter of the dataset, so that a surrogate "
+        f"cannot depend on it; {remedy}."
+    )

@@ -4,16 +4,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from astrokeras.chemistry.abundance_definitions import ELECTRON, Composition
 from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
+from astrokeras.config.typed_options import typed
+from astrokeras.data.checks.abundance_check import AbundanceCheck
+from astrokeras.data.checks.row_check import RowCheck
+from astrokeras.data.checks.unit_check import UnitCheck
+from astrokeras.data.importers.column_names import find_column
 from astrokeras.data.importers.column_roles import find_columns
+from astrokeras.data.importers.column_units import (
+    find_conversions,
+    parameter_units,
+    stated_units,
+)
 from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
 from astrokeras.data.importers.import_report import ImportStatistics
+from astrokeras.data.importers.interleaving import check_order, sorted_by_tracer
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
-from astrokeras.data.tracers.units import factor
 from astrokeras.errors import InputError
-from astrokeras.system.close_names import suggest
 
 
 class RawTracers:
@@ -44,17 +54,39 @@ class RawTracers:
         physics: bool = False,
     ):
         self.columns = find_columns(table, config, cleaned, physics)
+        statistics.urged |= self.columns.urged
         self.table = table
         self.config = config
         self.statistics = statistics
         self.name = table.name
         self.species = self.columns.species
+        if (
+            config.electrons == "neutral"
+            and self.species
+            and ELECTRON not in self.species
+        ):
+            self.species += (ELECTRON,)
         self.elements = self.columns.elements
-        self.parameters = tuple(self.columns.parameters)
-        units = _units(config)
+        constant = self.columns.constants
+        self.parameters = (*self.columns.parameters, *constant)
+        self.constants = np.array([*constant.values()], float)
+        units = parameter_units(config)
         self.units = tuple(units[name] for name in self.parameters)
-        factors = _find_factors(config)
-        self.factors = np.array([factors[x] for x in ("Time", *self.parameters)])
+        columns = {"Time": self.columns.time, **self.columns.parameters}
+        self.stated = stated_units(table, config, columns)
+        found = find_conversions(config, self.stated)
+        self.conversions = [found[name] for name in ("Time", *self.parameters)]
+        names = {name: table.columns[column] for name, column in columns.items()}
+        self.unit_check = UnitCheck(
+            self.name, self.parameters, self.units, names, self.stated
+        )
+        self.row_check = RowCheck(self.name, self.parameters, self.units)
+        self.check = AbundanceCheck(
+            self.name,
+            Composition.of(self.species, self.elements),
+            config.abundances,
+            config.electrons,
+        )
         self.source = config.source
         self.initial: np.ndarray | None = None
         self.numbered = self.columns.tracer is not None
@@ -63,7 +95,8 @@ class RawTracers:
         self.interval = (np.inf, -np.inf)  # Shortest and longest time step, years.
         if not (self.numbered or single):
             raise InputError(
-                f"{self.name}: column Tracer (or Model) missing; number the tracers."
+                f"{self.name}: column Tracer (or Model) missing; number the tracers, "
+                "or name the column of their numbers in `dataset.tracer`."
             )
         self._find_tracers()
 
@@ -85,6 +118,8 @@ class RawTracers:
             return
         found = (self.columns.tracer, self.columns.simulation)
         columns = [column for column in found if column is not None]
+        if self.config.tracer is not None:
+            self.table = sorted_by_tracer(self.table, columns[::-1], self.columns.time)
         keys, starts = [np.empty((0, len(columns)), np.int64)], [np.empty(0, np.int64)]
         last: np.ndarray | None = None
         for start in range(0, self.table.rows, ROWS):
@@ -108,18 +143,21 @@ class RawTracers:
             row = first[count.argmax()]
             raise InputError(
                 f"{self.name}: the rows of tracer {self.tracer[row]} are not "
-                "consecutive; sort the table by tracer and time."
+                "consecutive; sort the table by tracer and time, or give "
+                f"{typed('dataset.tracer', self.table.columns[columns[0]])}, by which "
+                "they are sorted."
             )
 
     def _find_points(self) -> None:
         """Treat a run without tracers as a simulation, and each point as a tracer."""
-        place = {name.casefold(): i for i, name in enumerate(self.table.columns)}
+        simulation = self.columns.simulation
+        point = find_column(self.table.columns, "point", self.name, "point")
         # A column of simulations distinguishes several runs.
-        columns = [place[name] for name in ("simulation", "point") if name in place]
+        columns = [column for column in (simulation, point) if column is not None]
         ids = np.zeros((self.table.rows, 1))
         if columns and self.table.rows:
             ids = self.table.read(0, self.table.rows, columns)
-        if "simulation" in place:
+        if simulation is not None:
             self._check_ids(ids[:, :1], columns[:1], 0)
         order = np.lexsort(ids.T[::-1])
         if (order != np.arange(len(order))).any():
@@ -130,7 +168,7 @@ class RawTracers:
         self._rows = np.diff(self._starts, append=self.table.rows)
         self.tracer = np.arange(len(self._rows))
         self.simulation = np.zeros(len(self._rows), np.int64)
-        if "simulation" in place:
+        if simulation is not None:
             self.simulation = ids[self._starts, 0].astype(np.int64)
 
     def _check_ids(self, ids: np.ndarray, columns: list[int], start: int) -> None:
@@ -173,15 +211,26 @@ class RawTracers:
         stop = int(self._starts[last - 1] + self._rows[last - 1])
         values = self.table.read(start, stop, [*read, *noted])
         count = len(columns.parameters)
-        time = values[:, 0] * self.factors[0]
+        time = self.conversions[0](values[:, 0])
         values = values[:, 1:]
-        physical = self._raise_parameters(values[:, :count] * self.factors[1:])
-        abundances = self._clip(values[:, count : count + len(self.species)])
-        self._note(values[:, count + len(self.species) :], values[:, :count])
+        driving = dict(zip(columns.parameters, values[:, :count].T, strict=True))
+        unused = values[:, count + len(columns.abundances) :].T
+        self.statistics.note(dict(zip(columns.noted, unused, strict=True)), driving)
+        physical = self._convert(values[:, :count])
+        ends = np.cumsum(self._rows[first:last])
+        lasting = time[ends - 1] - time[self._starts[first:last] - start]
+        self.unit_check.add(physical, lasting)
+        abundances = self._find_abundances(
+            values[:, count : count + len(columns.abundances)], physical
+        )
+        minimum = [self.config.minimum.get(name) for name in self.parameters]
+        self.statistics.raise_to(
+            physical, dict(zip(self.parameters, minimum, strict=True))
+        )
 
         lead = int(self.initial is not None)
         n, states = last - first, int(self._rows[first:last].max()) + lead
-        block = empty_tracers(n, states, len(self.species), count)
+        block = empty_tracers(n, states, len(self.species), len(self.parameters))
         block.length[:] = self._rows[first:last] + lead
         block.tracer[:] = self.tracer[first:last]
         block.simulation[:] = self.simulation[first:last]
@@ -191,6 +240,7 @@ class RawTracers:
                 int(self._starts[first + i] + self._rows[first + i]) - start,
             )
             length = block.length[i]
+            self.check.add_tracer(abundances[rows])
             block.time[i, lead:length] = time[rows]
             with np.errstate(over="ignore"):  # Overflows of float32 are refused below.
                 block.abundances[i, lead:length] = abundances[rows]
@@ -199,35 +249,25 @@ class RawTracers:
             block.abundances[:, 0] = self.initial
             block.time[:, 0] = 0.0
             self._check_first_times(block)
+        single = not self.numbered and len(self) == 1 and columns.simulation is None
+        if single and (np.diff(time) <= 0).any():
+            check_order(self.table, columns.time, columns.parameters.values())
         check_values(self.name, block, self.species, self.parameters)
+        self.row_check.add(block)
         steps = np.diff(block.time, axis=1)  # NaN beyond a tracer's length.
-        low, high = self.interval
-        self.interval = (
-            min(low, float(np.nanmin(steps))),
-            max(high, float(np.nanmax(steps))),
-        )
+        low, high = float(np.nanmin(steps)), float(np.nanmax(steps))
+        self.interval = min(self.interval[0], low), max(self.interval[1], high)
         return block
 
-    def _clip(self, values: np.ndarray) -> np.ndarray:
-        """Clip and count harmless deviations; `check_values` refuses larger ones."""
-        floor = self.config.floor
-        low = (values < floor) & (values >= file_format.LOWEST)
-        high = (values > 1) & (values <= file_format.HIGHEST)
-        self.statistics.raised += int(low.sum())
-        self.statistics.lowered += int(high.sum())
-        values[low] = floor
-        values[high] = 1.0
-        return values
-
-    def _raise_parameters(self, physical: np.ndarray) -> np.ndarray:
-        for index, name in enumerate(self.parameters):
-            minimum = self.config.minimum.get(name)
-            if minimum is not None:
-                low = physical[:, index] < minimum
-                counts = self.statistics.floored
-                counts[name] = counts.get(name, 0) + int(low.sum())
-                physical[low, index] = minimum
-            if name in COLUMNS and len(physical) and physical[:, index].max() <= 1:
+    def _convert(self, values: np.ndarray) -> np.ndarray:
+        """Return parameters in the units of the tracer file, (rows, P)."""
+        constants = np.tile(self.constants, (len(values), 1))
+        values = np.column_stack([values, constants])
+        physical = np.empty_like(values)
+        for column, convert in enumerate(self.conversions[1:]):
+            physical[:, column] = convert(values[:, column])
+            name = self.parameters[column]
+            if name in COLUMNS and len(values) and physical[:, column].max() <= 1:
                 raise InputError(
                     f"{self.name}: {self.config.parameters[name]}, the column of the "
                     f"parameter {name}, holds abundances, not column densities; "
@@ -235,18 +275,15 @@ class RawTracers:
                 )
         return physical
 
-    def _note(self, dropped: np.ndarray, parameters: np.ndarray) -> None:
-        for name, values in zip(self.columns.noted, dropped.T, strict=True):
-            low, high = self.statistics.ranges.get(name, (np.inf, -np.inf))
-            low, high = min(low, values.min()), max(high, values.max())
-            self.statistics.ranges[name] = (float(low), float(high))
-            equal = {
-                parameter
-                for parameter, column in zip(self.parameters, parameters.T, strict=True)
-                if np.allclose(values, column, rtol=1e-6, atol=0)
-            }
-            known = self.statistics.equal.get(name, equal)
-            self.statistics.equal[name] = known & equal
+    def _find_abundances(self, values: np.ndarray, physical: np.ndarray) -> np.ndarray:
+        """Return abundances relative to H nuclei, checked and clipped, (rows, S)."""
+        if len(self.species) > values.shape[1]:  # Electrons are added.
+            values = np.column_stack([values, np.zeros(len(values))])
+        density = None
+        if "Density" in self.parameters:
+            density = physical[:, self.parameters.index("Density")]
+        found = self.check.convert(values, density)
+        return self.statistics.clip(found, self.config.floor)
 
     def _check_first_times(self, block: Tracers) -> None:
         early = block.time[:, 1] <= 0
@@ -257,23 +294,3 @@ class RawTracers:
                 f"{block.time[row, 1]:g}, but `alignment: this` prepends the initial "
                 "abundances at time 0; use `dataset.alignment=next`."
             )
-
-
-def _units(config: DatasetConfig) -> dict[str, str]:
-    """Return the unit of each parameter; known parameters have default units."""
-    known = file_format.PARAMETER_UNITS | dict(config.units)
-    return {name: known.get(name, "") for name in config.parameters}
-
-
-def _find_factors(config: DatasetConfig) -> dict[str, float]:
-    """Return the conversion factors of time and parameters."""
-    wanted = {"Time": "yr"} | _units(config)
-    unknown = [name for name in config.raw_units if name not in wanted]
-    if unknown:
-        remedy = "; correct the name, or add it to `dataset.parameters`."
-        raise InputError(
-            f"dataset.raw_units.{unknown[0]}: there is no such parameter, only "
-            f"{', '.join(wanted)}{suggest(unknown[0], wanted, remedy)}"
-        )
-    raw = wanted | dict(config.raw_units)
-    return {name: factor(name, raw[name], unit) for name, unit in wanted.items()}

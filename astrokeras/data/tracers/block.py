@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.config.typed_options import typed
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.labelled_arrays import as_numbers
 from astrokeras.errors import InputError
 
+# Values below which nothing changes, for parameters that are 0 in the files of codes.
+_SMALLEST = {"Av": 1e-3, "Radfield": 1e-4, "zeta": 1e-3, "NH2": 1e10, "NCO": 1e8}
 PER_STATE = {"abundances": "f4", "physical": "f4", "time": "f8"}
 UNITS = {"abundances": [""], "time": ["yr"]}
 PER_TRACER = {"length": "i4", "tracer": "i8", "simulation": "i8", "split": "u1"}
@@ -181,9 +184,13 @@ def check_values(
         if bad.any():
             where = np.unravel_index(int(bad.argmax()), bad.shape)
             name = names[int(where[2])] if values.ndim == 3 else names[0]
+            remedy = "correct the data."
+            if values[where] == 0 and name in _SMALLEST:
+                option = typed(f"dataset.minimum.{name}", f"{_SMALLEST[name]:g}")
+                remedy = f"import it with {option}, to which smaller values are raised."
             raise InputError(
                 f"{path}: tracer {tracers.tracer[where[0]]}, state {where[1]}: {name} "
-                f"is {values[where]:.6g}, but must be {allowed}; correct the data."
+                f"is {values[where]:.6g}, but must be {allowed}; {remedy}"
             )
 
     solved = tracers.abundances.shape[1]

@@ -5,6 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from astrokeras.chemistry.abundance_definitions import (
+    DEFINITIONS,
+    ELECTRON,
+    Composition,
+)
+from astrokeras.config import DatasetConfig
+from astrokeras.config.typed_options import typed
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import LARGEST_TEXT
@@ -13,23 +20,36 @@ from astrokeras.system.text_files import not_a_number, read_table
 
 
 def read_initial(
-    path: str | Path, species: Sequence[str], floor: float = FLOOR
+    path: str | Path,
+    species: Sequence[str],
+    floor: float = FLOOR,
+    config: DatasetConfig | None = None,
+    elements: Sequence[str] = (),
 ) -> np.ndarray:
     """Read initial abundances from a header of species names and a row of values.
+
+    Where the species hold all hydrogen, it must add up to 1; where they hold ions and
+    electrons, their charges must add up to 0 within 1 % of those of the ions.
 
     Args:
         path: The CSV file.
         species: Names of the required species, in the order of the result. Other
             columns must not exceed the floor.
         floor: Smaller abundances are raised to it.
+        config: Its `abundances` and `electrons` say how the file is converted; by
+            default it must be relative to H nuclei and neutral.
+        elements: Elements of the species beside the usual ones and their atoms; those
+            of `config` are added.
 
     Returns:
         Abundances relative to H nuclei, `(S,)`, float64.
 
     Raises:
         InputError: If the file is missing, has the wrong shape, lacks a species, or
-            holds a value that is not an abundance.
+            holds a value that is not an abundance, or has other sums.
     """
+    definition = "per_h" if config is None else config.abundances
+    neutral = config is not None and config.electrons == "neutral"
     path = Path(path)
     rows = [cells for _, cells in read_table(path, LARGEST_TEXT, "file of abundances")]
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
@@ -45,11 +65,10 @@ def read_initial(
             values[name] = float(text.replace("D", "E"))
         except ValueError as error:
             raise InputError(f"{path}: {name} {not_a_number(text)}.") from error
-        if not 0 <= values[name] <= 1:
-            raise InputError(
-                f"{path}: {name} is {values[name]:g}, but an abundance lies in [0, 1], "
-                "relative to H nuclei; correct the file."
-            )
+        if not 0 <= values[name] < float("inf"):
+            raise _impossible(path, name, values[name])
+    if neutral:
+        values.setdefault(ELECTRON, 0.0)
     missing = [name for name in species if name not in values]
     if missing:
         remedy = suggest(
@@ -59,11 +78,80 @@ def read_initial(
             f"{path}: lacks {len(missing)} of {len(species)} species, first "
             f"{', '.join(missing[:3])}{remedy}"
         )
-    others = {"SURFACE", "BULK", *species}
+    others = {"SURFACE", "BULK", *species} | ({ELECTRON} if neutral else set())
     extra = [name for name, x in values.items() if name not in others and x > floor]
     if extra:
         raise InputError(
             f"{path}: {extra[0]} = {values[extra[0]]:g} is not a species of the "
             "network; remove it or use the network's own file."
         )
-    return np.maximum([values[name] for name in species], floor)
+    composition = Composition.of(
+        species, [*elements, *(config.elements if config else ())]
+    )
+    given = np.array([values[name] for name in species])
+    _check_hydrogen(path, composition, given, definition, config is not None)
+    found = composition.per_hydrogen(given, definition)
+    if neutral:
+        found = composition.set_electrons(found)
+    for name, value in zip(species, found, strict=True):
+        if value > 1:
+            raise _impossible(path, name, value)
+    if composition.unbalanced(found):
+        raise InputError(
+            f"{path}: {unbalanced(composition, found, config is not None)}."
+        )
+    return np.maximum(found, floor)
+
+
+def unbalanced(composition: Composition, abundances: np.ndarray, option: bool) -> str:
+    """Return what is wrong with the electrons of a state, (S,), and the remedy.
+
+    Args:
+        composition: The species.
+        abundances: Relative to H nuclei.
+        option: Whether the configuration of a dataset can set the electrons.
+    """
+    net = composition.ions(abundances)[0]
+    found = abundances[composition.electron]
+    return (
+        f"{ELECTRON} is {found:.4g}, but the charges of the ions add up to {net:.4g}; "
+        f"set {ELECTRON} to {net:.4g}"
+        + f", or give {typed('dataset.electrons', 'neutral')}"
+        * option
+    )
+
+
+def _check_hydrogen(
+    path: Path,
+    composition: Composition,
+    given: np.ndarray,
+    definition: str,
+    option: bool,
+) -> None:
+    """Raise InputError if hydrogen does not add up as the definition says."""
+    fits = composition.fitting_definition(given[None])
+    fine = fits == definition or (definition != "per_h" and fits is None)
+    if fine or not composition.complete or (fits is None and given.max() > 1):
+        return  # A single value above 1 is refused by its name.
+    total = float(composition.hydrogen(given))
+    remedy = "relative to H nuclei it is 1: correct the file"
+    if fits == "per_h":
+        remedy = "it is relative to H nuclei already: leave `dataset.abundances` out"
+    elif fits is not None:
+        remedy = f"these look like {DEFINITIONS[fits]}: "
+        if option:
+            remedy += f"give {typed('dataset.abundances', fits)}, which converts them"
+        elif fits == "mass_fraction":
+            remedy += "divide each by the mass of the species, and multiply all by 1.4"
+        else:
+            remedy += f"multiply all by {1 / total:.4g}"
+    raise InputError(
+        f"{path}: hydrogen adds up to {total:.4g} over all species; {remedy}."
+    )
+
+
+def _impossible(path: Path, name: str, value: float) -> InputError:
+    return InputError(
+        f"{path}: {name} is {value:g}, but an abundance lies in [0, 1], relative to H "
+        "nuclei; correct the file."
+    )

@@ -33,7 +33,7 @@ def held_quantities(
     spelled = {name.casefold(): name for name in file_format.PARAMETER_UNITS}
     spelled |= {name.casefold(): name for name in parameters}
     for entry in entries:
-        name, _, value = entry.partition(" = ")
+        name, _, value = map(str.strip, entry.partition("="))
         name = spelled.get(name.casefold(), name)
         value = spelled.get(value.casefold(), value)
         if value in parameters:

@@ -15,6 +15,7 @@ from frames import (
     raw,
     run,
     settings,
+    start_abundances,
     write_csv,
 )
 from tiny import write_tracers
@@ -49,7 +50,7 @@ def refused(tmp_path, out):
 @pytest.fixture
 def initial(tmp_path):
     path = tmp_path / "initial.csv"
-    start = pd.DataFrame([np.linspace(0.001, 0.1, len(SPECIES))], columns=SPECIES)
+    start = pd.DataFrame([start_abundances()], columns=SPECIES)
     start.assign(BULK=0.0, SURFACE=0.0)[["SURFACE", *SPECIES[::-1], "BULK"]].to_csv(
         path, index=False
     )

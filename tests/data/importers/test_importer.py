@@ -16,6 +16,7 @@ from frames import (
     raw,
     run,
     settings,
+    start_abundances,
     write_csv,
 )
 from tiny import write_tracers
@@ -218,7 +219,7 @@ def test_provenance(tmp_path, out):
 @pytest.fixture
 def initial(tmp_path):
     path = tmp_path / "initial.csv"
-    start = pd.DataFrame([np.linspace(0.001, 0.1, len(SPECIES))], columns=SPECIES)
+    start = pd.DataFrame([start_abundances()], columns=SPECIES)
     start.assign(BULK=0.0, SURFACE=0.0)[["SURFACE", *SPECIES[::-1], "BULK"]].to_csv(
         path, index=False
     )
@@ -233,7 +234,7 @@ def test_this_puts_the_initial_abundances_in_front(tmp_path, out, initial):
     tracers, *_ = read(out)
 
     assert tracers.abundances.shape == (8, 13, len(SPECIES))
-    start = np.linspace(0.001, 0.1, len(SPECIES))
+    start = start_abundances()
     for number, (_, one) in enumerate(frame.groupby("Tracer")):
         np.testing.assert_allclose(tracers.abundances[number, 0], start, rtol=1e-6)
         np.testing.assert_allclose(
@@ -269,7 +270,7 @@ def test_alignment_of_the_shared_files(tmp_path, out, raw_folder):
     parameters = ["Density", "gasTemp", "dustTemp", "Av", "radfield"]
     moved = frame.copy()
     moved[parameters] = frame.groupby("Tracer")[parameters].shift(1).bfill()
-    config = settings(drop=["dustTemp", "zeta", "dstep"])
+    config = settings(drop=["dstep"])
 
     right = import_tracers(hdf(tmp_path / "1.h5", frame), out, config)
     wrong = import_tracers(hdf(tmp_path / "2.h5", moved), out, config)

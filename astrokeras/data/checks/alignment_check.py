@@ -4,13 +4,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from astrokeras.config.typed_options import typed
 from astrokeras.data.tracers.abundance_scaling import log10_abundances
 from astrokeras.data.tracers.block import Tracers
 
 TRACERS = 16
 """Number of tracers that the check uses; four are enough for collapsing clouds."""
-MARGIN = 0.05
+MOVES = 0.01
+"""Second difference of a log10 parameter from which on a row is evidence, dex."""
+ROWS, LEAST_ROWS = 6, 20
+"""Number of such rows that the check needs, for each moving parameter and in all: a
+single event, such as the heating of a hot core, is not enough."""
+ALIKE = 0.5
+"""Largest share of a parameter's changes that those of a row later may explain."""
+EXPLAINED, MARGIN = 0.15, 0.1
+"""Share of the abundances' changes that the better alignment must explain, and by how
+much more than the other."""
 _RESPONSIVE = 30
+CANNOT_TELL = (
+    "alignment: cannot tell which interval a row's parameters drive, for they hardly "
+    "change from row to row, or too smoothly; `dataset.alignment` stays as it is"
+)
 
 
 def compare_alignments(
@@ -22,7 +36,8 @@ def compare_alignments(
     the parameters appears as a change in the slope of the abundances in the same
     interval, and not a row earlier or later. Second differences of the log abundances
     are fitted by least squares to those of the log parameters; smooth trends, which
-    fit any alignment, cancel in them.
+    fit any alignment, cancel in them. Only rows in which a parameter moves are fitted:
+    where it does not, abundances change for reasons of their own.
 
     Args:
         blocks: Some tracers as imported, of one length or several.
@@ -30,7 +45,9 @@ def compare_alignments(
 
     Returns:
         The explained variance under the given and the other alignment, averaged over
-        the most responsive species; `None` if the parameters do not vary enough.
+        the most responsive species; `None` if the parameters move in too few rows, or
+        so smoothly that both alignments are alike, as in static gas, a free fall or a
+        single shock.
     """
     # Offset from the given alignment to the other: a row later, or a row earlier.
     other = 1 if alignment == "next" else -1
@@ -49,30 +66,44 @@ def compare_alignments(
                 theirs.append(pace[t - 1 + other])
     if not responses:
         return None
-    response, drive = np.concatenate(responses), np.concatenate(mine)
-    if len(response) < 10 * drive.shape[1] or not (drive.std(axis=0) > 1e-9).any():
+    response, drive, shifted = map(np.concatenate, (responses, mine, theirs))
+    moves = (np.maximum(np.abs(drive), np.abs(shifted)) > MOVES).any(axis=1)
+    response, drive, shifted = response[moves], drive[moves], shifted[moves]
+    moving = (np.abs(drive) > MOVES).any(axis=0)
+    if len(drive) < max(ROWS * moving.sum(), LEAST_ROWS) or not moving.any():
         return None
-    explained = np.stack(
-        [_explained(x, response) for x in (drive, np.concatenate(theirs))]
-    )
+    weights = (shifted**2).sum(axis=0)
+    if (_explained(drive, shifted) * weights).sum() > ALIKE * weights.sum():
+        return None
+    explained = np.stack([_explained(x, response) for x in (drive, shifted)])
     best = np.argsort(-explained.max(axis=0))[:_RESPONSIVE]
     mean = explained[:, best].mean(axis=1)
     return float(mean[0]), float(mean[1])
 
 
-def alignment_warning(blocks: Sequence[Tracers], alignment: str) -> str | None:
-    """Return a warning if the other alignment explains the data better, else `None`."""
+def alignment_warning(
+    blocks: Sequence[Tracers], alignment: str
+) -> tuple[str | None, str | None]:
+    """Return a warning if the other alignment is right, and a note if nobody can tell.
+
+    Args:
+        blocks: See `compare_alignments`.
+        alignment: How they were imported.
+    """
     explained = compare_alignments(blocks, alignment)
-    if explained is None or explained[1] < explained[0] + MARGIN:
-        return None
+    if explained is None or max(explained) < EXPLAINED:
+        return None, CANNOT_TELL
+    if explained[1] < explained[0] + MARGIN:
+        return None, None
     other = "this" if alignment == "next" else "next"
     edge = "to" if other == "this" else "from"
+    needs = ", with `dataset.initial_abundances`" * (other == "this")
     return (
-        f"the parameters explain {explained[0]:.0%} of the abundances' changes with "
-        f"alignment {alignment!r} but {explained[1]:.0%} with {other!r}; if row k's "
-        f"parameters drive the step {edge} row k, import again "
-        f"with `dataset.alignment={other}`."
-    )
+        f"where the parameters move, they explain {explained[0]:.0%} of the "
+        f"abundances' changes with alignment {alignment!r} but {explained[1]:.0%} with "
+        f"{other!r}; if row k's parameters drive the step {edge} row k, import again "
+        f"with {typed('dataset.alignment', other)}{needs}."
+    ), None
 
 
 def _explained(drive: np.ndarray, response: np.ndarray) -> np.ndarray:

@@ -6,13 +6,20 @@ from typing import Any
 
 import numpy as np
 
+from astrokeras.chemistry.abundance_definitions import (
+    CHARGE_MARGIN,
+    DEFINITIONS,
+    Composition,
+)
 from astrokeras.chemistry.species import parse_species
-from astrokeras.chemistry.stoichiometry import element_totals, stoichiometric_matrix
+from astrokeras.chemistry.stoichiometry import element_totals
 from astrokeras.data.tracers.block import Tracers
 from astrokeras.data.tracers.file_format import FLOOR, NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import TracerStore
 
 BINS = 24
+STARTS = 8
+"""About the number of first states of a block that show what abundances are."""
 _DECADES = np.arange(-20, 1)
 # Fine bins of log10 parameters, which can be regrouped for any range afterwards.
 _FINE = np.linspace(-20, 20, 4001)
@@ -32,7 +39,8 @@ def inspect_tracers(
     Returns:
         A dictionary of plain values: sizes, species, parameters with ranges and
         distributions, times, splits, initial states, abundances (`None` if the file has
-        none) and element totals.
+        none), element totals, the charge of first states, and remarks on sums that
+        cannot be right.
 
     Raises:
         InputError: If the file is malformed or a value is out of range.
@@ -84,7 +92,8 @@ class _SummaryCollector:
 
     def __init__(self, store: TracerStore, elements: tuple[str, ...]):
         self.store = store
-        self.matrix, self.elements = stoichiometric_matrix(store.species, elements)
+        self.composition = Composition.of(store.species, elements)
+        self.elements = self.composition.elements
         self.low = np.full(len(store.parameters), np.inf)
         self.high = -self.low
         self.counts = np.zeros((len(store.parameters), len(_FINE) - 1), np.int64)
@@ -96,6 +105,9 @@ class _SummaryCollector:
         self.bare: list[np.ndarray] = []
         self.last = -np.inf
         self.totals: list[np.ndarray] = []
+        # Some first states, and how many of all have electrons that do not fit.
+        self.firsts: list[np.ndarray] = []
+        self.unbalanced = 0
         self.drift = np.zeros(len(self.elements))
 
     def add(self, block: Tracers) -> None:
@@ -120,11 +132,16 @@ class _SummaryCollector:
         logs = np.log10(abundances[abundances > _AT_FLOOR])
         self.decades += np.histogram(logs, _DECADES)[0]
         self.bare.append((block.abundances[:, 0] <= _AT_FLOOR).mean(axis=1))
-        totals = element_totals(np.nan_to_num(block.abundances), self.matrix)
+        totals = element_totals(
+            np.nan_to_num(block.abundances), self.composition.matrix
+        )
         first = np.maximum(totals[:, :1], FLOOR)
         drift = np.where(solved[:, :, None], np.abs(totals / first - 1), 0)
         self.drift = np.maximum(self.drift, drift.max(axis=(0, 1)))
         self.totals.append(totals[:, 0])
+        first = block.abundances[:, 0].astype(float)
+        self.firsts.append(first[:: max(1, len(first) // STARTS)])
+        self.unbalanced += int(self.composition.unbalanced(first).sum())
 
     def summary(self) -> dict[str, Any]:
         steps = np.array(self.steps)
@@ -140,7 +157,40 @@ class _SummaryCollector:
             "starts": [self._start(starts, time) for time in np.unique(starts)[:8]],
             "abundances": self._abundances(),
             "elements": self._elements(),
+            "charge": self._charge(),
+            "remarks": self._remarks(len(starts)),
         }
+
+    def _charge(self) -> dict[str, float] | None:
+        """Return the charge of ions and electrons in first states, medians."""
+        electron = self.composition.electron
+        if electron is None or not self.firsts:
+            return None
+        states = np.concatenate(self.firsts)
+        return {
+            "ions": float(np.median(self.composition.ions(states)[0])),
+            "electrons": float(np.median(states[:, electron])),
+        }
+
+    def _remarks(self, tracers: int) -> list[str]:
+        """Return a line for each sum that does not fit abundances per H nucleus."""
+        lines, composition = [], self.composition
+        if self.firsts and composition.complete:
+            states = np.concatenate(self.firsts)
+            fits = composition.fitting_definition(states)
+            total = float(np.median(composition.hydrogen(states)))
+            if fits != "per_h":
+                likely = f", these look like {DEFINITIONS[fits]}" if fits else ""
+                lines.append(
+                    f"hydrogen adds up to {total:.3g} over all species{likely}"
+                )
+        if self.unbalanced:
+            lines.append(
+                f"the charges of ions and electrons differ by more than "
+                f"{CHARGE_MARGIN:.0%} of the ions' in the first state of "
+                f"{self.unbalanced} of {tracers} tracers"
+            )
+        return lines
 
     def _start(self, starts: np.ndarray, time: float) -> dict[str, Any]:
         alike = starts == time

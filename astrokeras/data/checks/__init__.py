@@ -1,0 +1,1 @@
+"""Checks of what files hold: units, definitions, alignment, identity and rows."""
