@@ -22,10 +22,11 @@ def import_(
         list[str],
         typer.Argument(
             metavar="RAW... [OVERRIDES]",
-            help="Raw files: HDFStores of AstroChemNet (raw or cleaned), CSV output of "
-            "UCLCHEM, Parquet, HDF5 with a dataset for each column, or tracer files; "
-            "and overrides such as dataset.alignment=this, split.by=tracer or "
-            "raw_units.Density=g/cm3. dataset=ism joins tracers of any interstellar "
+            help="Files of UCLCHEM, NEATH, Nautilus, KROME or AstroChemNet, tables "
+            "between blanks, commas or tabs, Parquet, HDF5 with a dataset for each "
+            "column, snapshots of GADGET, AREPO, SWIFT, FLASH, AthenaPK or Phantom (or "
+            "their folder), or tracer files; and overrides such as "
+            "dataset.alignment=this, split.by=tracer or raw_units.Density=g/cm3. dataset=ism joins tracers of any interstellar "
             "gas.",
         ),
     ],
@@ -46,7 +47,8 @@ def import_(
     """Convert raw files to one tracer file, split by simulation.
 
     Raw files without species become a file of tracks. dataset.raw_units gives the units
-    of raw columns that differ from those of the tracer file. Files may differ in their
+    of raw columns that differ from those of the tracer file. A parameter that a file
+    lacks may be a number, such as parameters.Radfield=1.7. Files may differ in their
     parameters: what one lacks is filled with what it held fixed, else with dustTemp =
     gasTemp, zeta = 1, N(H2) = 0.5 N(H) and N(CO) = 1e-5 N(H).
     """

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
-from astrokeras.data.importers.csv_table import Table
+from astrokeras.data.readers.table import Table
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 

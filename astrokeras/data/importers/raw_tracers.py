@@ -7,8 +7,8 @@ import numpy as np
 from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.column_roles import find_columns
-from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
 from astrokeras.data.importers.import_report import ImportStatistics
+from astrokeras.data.readers.table import ROWS, ReorderedTable, Table
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.data.tracers.units import factor
