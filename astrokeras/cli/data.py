@@ -26,8 +26,8 @@ def import_(
             "between blanks, commas or tabs, Parquet, HDF5 with a dataset for each "
             "column, snapshots of GADGET, AREPO, SWIFT, FLASH, AthenaPK or Phantom (or "
             "their folder), or tracer files; and overrides such as "
-            "dataset.alignment=this, split.by=tracer or raw_units.Density=g/cm3. dataset=ism joins tracers of any interstellar "
-            "gas.",
+            "dataset.alignment=this, split.by=tracer or raw_units.Density=g/cm3. "
+            "dataset=ism joins tracers of any interstellar gas.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Tracer file to write.")],
@@ -174,6 +174,53 @@ def sample(
     check_out(out, file, overwrite)
     rows = sample_tracers(file, out, per_simulation, max_mb, seed, every)
     typer.echo(f"{out}: {len(rows)} tracers, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def resample(
+    file: File,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Tracer file to write.")],
+    times: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YEARS",
+            help="Times of the states: years between commas, or START:STOP:STEP.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of equal steps of each tracer."),
+    ] = None,
+    max_dt: Annotated[
+        float | None,
+        typer.Option(
+            metavar="YEARS",
+            help="Longest step: longer intervals are split, and all states kept.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the tracers of a file at other times.
+
+    Abundances are interpolated linearly in their logarithm; parameters are averaged,
+    densities arithmetically and all others geometrically.
+    """
+    from astrokeras.data.importers.resampling import parse_times, resample_tracers
+    from astrokeras.system.atomic_files import check_out
+
+    refuse_text(file)
+    check_out(out, file, overwrite)
+    years = None if times is None else parse_times(times)
+    done = resample_tracers(file, out, times=years, steps=steps, max_dt=max_dt)
+    typer.echo(f"{out}: {done.tracers} tracers, up to {done.states} states")
+    if done.left_out:
+        typer.echo(f"{done.left_out} tracers with fewer than two states", err=True)
+    if done.largest_change:
+        typer.echo(
+            f"abundances change by up to {done.largest_change:.2g} dex between the "
+            "states that new ones lie between",
+            err=True,
+        )
 
 
 def _sort_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
