@@ -170,7 +170,7 @@ def check_steps(
         raise InputError(
             f"{store.path}: tracer {tracers.tracer[row]}, state {state + 1}: time "
             f"steps by {step:g} yr, the surrogate was trained on steps of {trained} "
-            f"yr; {_remedy(store, tracers, row, metadata)}"
+            f"yr; {_remedy(store, tracers, int(row), metadata)}"
         )
 
 

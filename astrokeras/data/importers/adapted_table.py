@@ -59,7 +59,13 @@ class AdaptedTable:
         self.name, self.rows = table.name, table.rows
         self._table = table
         self.notes = list(notes_of(table))
-        requested = set(config.parameters.values())
+        requested: set[str | None] = {*_raw_names(config).values(), *config.drop}
+        requested |= {getattr(config, key, None) for key in ("tracer", "simulation")}
+        logged = {
+            raw
+            for parameter, raw in _raw_names(config).items()
+            if str(config.raw_units.get(parameter, "")).casefold().startswith("log")
+        }
         names = [str(name) for name in table.columns]
         logarithms = {name: _argument(name) for name in names}
         spelled = uclchem_names([n for n in names if n not in requested])
@@ -72,13 +78,13 @@ class AdaptedTable:
                 renamed.get(name, name),
                 index,
                 factors.get(name, (1.0, ""))[0],
-                logarithms[name] is not None,
+                logarithms[name] is not None and not logged & {name, logarithms[name]},
             )
             for index, name in enumerate(names)
         ]
         self.units = {renamed.get(n, n): unit for n, (_, unit) in factors.items()}
         known = {column.name for column in columns}
-        for raw in sorted(requested - known):
+        for raw in sorted(set(config.parameters.values()) - known):
             with suppress(ValueError):
                 columns.append(_Column(raw, None, float(raw)))
         if getattr(table, "loose", False):
@@ -90,16 +96,17 @@ class AdaptedTable:
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
         chosen = [self._columns[column] for column in columns]
-        given = [(k, c) for k, c in enumerate(chosen) if c.source is not None]
+        given = [k for k, column in enumerate(chosen) if column.source is not None]
+        sources = [c.source for c in chosen if c.source is not None]
         if len(given) == len(chosen):
-            out = self._table.read(start, stop, [c.source for _, c in given])
+            out = self._table.read(start, stop, sources)
         else:
             out = np.empty((stop - start, len(chosen)))
             out[:] = [column.scale for column in chosen]
             if given:
-                sources = [c.source for _, c in given]
-                out[:, [k for k, _ in given]] = self._table.read(start, stop, sources)
-        for place, column in given:
+                out[:, given] = self._table.read(start, stop, sources)
+        for place in given:
+            column = chosen[place]
             if column.logarithm:
                 with np.errstate(over="ignore"):  # An infinite value is refused later.
                     out[:, place] = 10.0 ** out[:, place]
@@ -108,7 +115,7 @@ class AdaptedTable:
         return out
 
     def _without_unknown(
-        self, columns: list[_Column], requested: set[str]
+        self, columns: list[_Column], requested: set[str | None]
     ) -> list[_Column]:
         """Return the columns that are parameters, identifiers or species."""
         kept = {"Time", "Tracer", "Simulation", *requested, *STANDARD.values()}
@@ -150,7 +157,7 @@ def _aliases(table: Table, config: DatasetConfig) -> dict[str, str]:
     """Return the columns of parameters by the names that the code gives them."""
     aliases: Mapping[str, str] = getattr(table, "aliases", {})
     raw = dict(config.parameters)
-    found = {}
+    found: dict[str, str] = {}
     for name in table.columns:
         standard = aliases.get(name.casefold(), "")
         parameter = (
@@ -164,7 +171,7 @@ def _aliases(table: Table, config: DatasetConfig) -> dict[str, str]:
 
 def _raw_names(config: DatasetConfig) -> dict[str, str]:
     """Return the columns of time and parameters by parameter."""
-    return {"Time": "Time"} | dict(config.parameters)
+    return {"Time": getattr(config, "time", "Time")} | dict(config.parameters)
 
 
 def _target(parameter: str, config: DatasetConfig) -> str:
@@ -190,6 +197,8 @@ def _factors(
         except InputError:
             continue
         given = config.raw_units.get(parameter)
+        if given is not None and given.casefold().startswith("log"):
+            continue
         if not name or (given is None and not scale):
             continue
         if given is None:

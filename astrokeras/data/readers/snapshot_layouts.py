@@ -207,7 +207,7 @@ def _parthenon(file: h5py.File) -> Snapshot | None:
         ids = found.pop("id")
         columns = {key: _scaled(dataset, 1.0) for key, dataset in found.items()}
         time = float(np.ravel(info["Time"])[0])
-        return Snapshot(time, "", lambda ids=ids: ids[:], columns)
+        return Snapshot(time, "", _scaled(ids, 1.0), columns)
     return None
 
 

@@ -71,7 +71,8 @@ class SnapshotTable:
         self._scratch = Path(
             stack.enter_context(TemporaryDirectory(prefix="astrokeras-"))
         )
-        times, numbers = [], []
+        times: list[float] = []
+        numbers: list[np.ndarray] = []
         for time, group in groupby(headers, key=lambda pair: pair[1].time):
             numbers.append(self._sort(len(times), [path for path, _ in group]))
             times.append(time)

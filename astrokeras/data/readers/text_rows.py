@@ -3,7 +3,8 @@
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ class TextRows(ABC):
     def __init__(self, path: Path, separator: str | None):
         self.name = str(path)
         self._path, self._separator = path, separator
-        self._lines: Iterator[str] = iter(())
-        self._line, self._text, self._wanted = 0, "", list[int]()
+        self._lines: Generator[tuple[int, str], None, None]
         self._position: int | None = None
+        self._fortran = False  # Whether numbers are not written as in C.
 
     @abstractmethod
     def _numbered(self) -> Iterator[tuple[int, str]]:
@@ -48,24 +49,33 @@ class TextRows(ABC):
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
         if self._position is None or start < self._position:
             self._lines, self._position = self._checked(), 0
-        lines = itertools.islice(
-            self._lines, start - self._position, stop - self._position
+        numbered = list(
+            itertools.islice(self._lines, start - self._position, stop - self._position)
         )
         self._position = stop
-        self._wanted = list(columns)
+        if stop >= self.rows:  # Closes the file.
+            self._lines.close()
+            self._position = None
+        lines = [line for _, line in numbered]
+        if not self._fortran:
+            with suppress(ValueError, IndexError):
+                return self._parse(lines, columns)
+        self._fortran = True
         try:
-            return np.loadtxt(
-                lines,
-                delimiter=self._separator,
-                usecols=self._wanted,
-                ndmin=2,
-                comments=None,
-                quotechar='"' if self._separator else None,
-            )
-        except InputError:
-            raise
+            return self._parse([plain_numbers(line) for line in lines], columns)
         except (ValueError, IndexError) as error:
-            raise self._row_error(self._text, " ".join(str(error).split())) from error
+            reason = " ".join(str(error).split())
+            raise self._bad_cell(numbered, columns, reason) from error
+
+    def _parse(self, lines: list[str], columns: Sequence[int]) -> np.ndarray:
+        return np.loadtxt(
+            lines,
+            delimiter=self._separator,
+            usecols=list(columns),
+            ndmin=2,
+            comments=None,
+            quotechar='"' if self._separator else None,
+        )
 
     def _cells(self, line: str) -> list[str]:
         if self._separator is None:
@@ -82,28 +92,32 @@ class TextRows(ABC):
             return True
         return len(self._cells(line)) == len(self.columns)
 
-    def _checked(self) -> Iterator[str]:
+    def _checked(self) -> Generator[tuple[int, str], None, None]:
         for number, line in self._numbered():
-            self._line, self._text = number, line
             if not self._is_whole(line):
-                raise self._row_error(line, "")
+                found, wanted = len(self._cells(line)), len(self.columns)
+                raise InputError(
+                    f"{self.name}: line {number}: has {found} cells, but the header "
+                    f"has {wanted} names; write {wanted} numbers without decimal "
+                    "commas in every row."
+                )
             if self._separator not in (None, ","):
                 line = line.replace(",", ".")
-            yield plain_numbers(line)
+            yield number, line
 
-    def _row_error(self, line: str, reason: str) -> InputError:
-        """Return the error for an invalid row, which names its first invalid cell."""
-        cells = self._cells(line)
-        where, wanted = f"{self.name}: line {self._line}:", len(self.columns)
-        if len(cells) != wanted:
-            return InputError(
-                f"{where} has {len(cells)} cells, but the header has {wanted} names; "
-                f"write {wanted} numbers without decimal commas in every row."
-            )
-        for column in self._wanted:
-            try:
-                float(plain_numbers(cells[column]))
-            except ValueError:
-                fault = not_a_number(cells[column])
-                return InputError(f"{where} column {self.columns[column]!r} {fault}.")
-        return InputError(f"{where} {reason}; correct the file.")
+    def _bad_cell(
+        self, numbered: Sequence[tuple[int, str]], columns: Sequence[int], reason: str
+    ) -> InputError:
+        """Return the error for the first cell of a block of rows that is no number."""
+        for number, line in numbered:
+            cells = self._cells(line)
+            for column in columns:
+                try:
+                    float(plain_numbers(cells[column]))
+                except ValueError:
+                    where = (
+                        f"{self.name}: line {number}: column {self.columns[column]!r}"
+                    )
+                    return InputError(f"{where} {not_a_number(cells[column])}.")
+        where = f"{self.name}: lines {numbered[0][0]} to {numbered[-1][0]}"
+        return InputError(f"{where}: {reason}; correct the file.")

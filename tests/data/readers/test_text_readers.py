@@ -1,14 +1,16 @@
 """Text files of other codes: values against the numbers they were written from."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from frames import PARAMETERS, settings
 
 from astrokeras.config import DatasetConfig, compose
+from astrokeras.data.importers.adapted_table import AdaptedTable
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.readers.registry import READERS, find_reader
+from astrokeras.data.readers.text_table import TextTable
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.units import YEAR
@@ -294,3 +296,20 @@ def test_layouts_are_values_of_the_configuration(tmp_path):
     csv = tmp_path / "gas.csv"
     csv.write_text("a,b\n1,2\n")
     assert find_reader(csv).layout == "uclchem"
+
+
+def test_logarithms_that_raw_units_state_are_left_to_them(tmp_path):
+    path = tmp_path / "gas.txt"
+    path.write_text(
+        "# Time log(n) Av gasTemp\n" + rows(TIME, np.log10(DENSITY), AV, GAS)
+    )
+    config = settings(parameters=PARAMETERS | {"Density": "log(n)", "Radfield": "1"})
+
+    plain = AdaptedTable(TextTable(path), config)
+    stated = AdaptedTable(
+        TextTable(path), replace(config, raw_units={"Density": "log10"})
+    )
+
+    assert plain.columns[:2] == stated.columns[:2] == ("Time", "log(n)")
+    np.testing.assert_allclose(plain.read(0, 4, [1])[:, 0], DENSITY, rtol=1e-5)
+    np.testing.assert_allclose(stated.read(0, 4, [1])[:, 0], np.log10(DENSITY), 1e-6)
