@@ -23,7 +23,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 def text_lines(
     path: Path, most: int | None = None, what: str = "file"
 ) -> Iterator[tuple[int, str]]:
-    """Yield the number and the text of each non-blank line.
+    """Yield the number and the text of each non-blank line, without its ending.
 
     Reads UTF-8 with or without a byte-order mark and UTF-16 with one, compressed by
     gzip or not, with any line ending.

@@ -137,7 +137,7 @@ class SnapshotTable:
         if returned:
             which = ", ".join(map(str, ids[stays > 1][:3].tolist()))
             self.notes.append(
-                f"{self.name}: {returned} particles leave and return (first {which}); "
+                f"{self.name}: particles leave and return: {returned}, first {which}; "
                 f"each stay is a tracer, the later ones numbered from {self._next} on"
             )
         if "Time" not in self.units:

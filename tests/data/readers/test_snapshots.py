@@ -125,7 +125,7 @@ def test_snapshots_become_tracers(tmp_path, write):
         np.testing.assert_allclose(found[:, 0], DENSITY[part, column], rtol=1e-5)
         np.testing.assert_allclose(found[:, 2], AV[part, column], rtol=1e-5)
         np.testing.assert_allclose(found[:, 3], GAS[part, column], rtol=1e-5)
-    assert any("1 particles leave and return (first 12)" in n for n in report.notes)
+    assert any("particles leave and return: 1, first 12;" in n for n in report.notes)
 
 
 def test_windows_and_parts_of_a_snapshot_change_nothing(tmp_path, monkeypatch):
