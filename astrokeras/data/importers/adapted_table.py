@@ -84,9 +84,8 @@ class AdaptedTable:
         ]
         self.units = {renamed.get(n, n): unit for n, (_, unit) in factors.items()}
         known = {column.name for column in columns}
-        for raw in sorted(set(config.parameters.values()) - known):
-            with suppress(ValueError):
-                columns.append(_Column(raw, None, float(raw)))
+        constants = filter(is_number, set(config.parameters.values()) - known)
+        columns += [_Column(raw, None, float(raw)) for raw in sorted(constants)]
         if getattr(table, "loose", False):
             columns = self._without_unknown(columns, requested)
         self._columns = columns
@@ -145,6 +144,14 @@ def _argument(name: str) -> str | None:
     """Return the argument of a name such as `log(n)`, `log10[n]`, `log_n` or `logT`."""
     match = _LOGARITHM.fullmatch(name)
     return next(part for part in match.groups() if part) if match else None
+
+
+def is_number(raw: str) -> bool:
+    """Return whether the column of a parameter is a number, its constant value."""
+    with suppress(ValueError):
+        float(raw)
+        return True
+    return False
 
 
 def _is_species(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.config import DatasetConfig
-from astrokeras.data.importers.adapted_table import AdaptedTable
+from astrokeras.data.importers.adapted_table import AdaptedTable, is_number
 from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.importers.raw_tracers import RawTracers
 from astrokeras.data.readers.pandas_hdf5 import PandasTable, frame_keys
@@ -134,10 +134,11 @@ def open_parts(
 def _check_dataset(table: Table, dataset: str, config: DatasetConfig) -> None:
     """Raise InputError if a layout has its own dataset, and this one does not fit."""
     columns = {name.casefold() for name in table.columns}
+    filled = {*ASSUMED, *COLUMNS}
     lacking = [
         name
         for name, raw in config.parameters.items()
-        if raw.casefold() not in columns and name not in {*ASSUMED, *COLUMNS}
+        if not ({raw.casefold()} & columns or name in filled or is_number(raw))
     ]
     if dataset and lacking:
         raise InputError(
