@@ -100,9 +100,8 @@ def predict(
             name of an initial condition of the surrogate, or a CSV file with species
             as columns. The file then needs neither abundances nor species.
         strict: Whether leaving the training ranges is an error and not a warning.
-        substep: Whether intervals that are longer than trained are split into equal
-            ones, in which the parameters stay; only the states of the file are written,
-            with what every substep adds to error and status.
+        substep: Whether intervals that are longer than trained are split; only the
+            states of the file are written, with the errors and status of all substeps.
         batch_size: Tracers rolled out at once.
         resume: Whether to continue an interrupted prediction after its last finished
             batch.
@@ -173,9 +172,8 @@ def predict(
                         status = file["status"][:]
                 else:
                     with _open_writer(path, store, target, compression) as writer:
-                        status = _write_block(
-                            writer, surrogate, given, columns, size, substep
-                        )
+                        how = columns, size, substep
+                        status = _write_block(writer, surrogate, given, *how)
                 valid = np.arange(store.states) < given.length[:, None]
                 found = status[:, 1:][valid[:, 1:]]
                 states += found.size
@@ -205,10 +203,8 @@ def _write_block(
     substep: bool,
 ) -> np.ndarray:
     """Predict some tracers, write them and return their status."""
-    predicted, expected, status = roll_out_with_status(
-        surrogate, given, columns, size, substep
-    )
-    given.abundances = predicted
+    rollout = roll_out_with_status(surrogate, given, columns, size, substep)
+    given.abundances, expected, status = rollout
     writer.append(given, status=status, expected_error=expected)
     return status
 

@@ -47,12 +47,11 @@ class AdaptedTable:
       parameters nor species are left out.
     - A parameter whose column is a number, `parameters.Radfield=1.7`, is this constant.
 
+    `dataset.raw_units` comes before what the file states, and the notes say so.
+
     Args:
         table: The table.
         config: The parameters, their columns and units.
-
-    Raises:
-        InputError: If `dataset.raw_units` contradicts a unit that the file states.
     """
 
     def __init__(self, table: Table, config: DatasetConfig):
@@ -72,7 +71,7 @@ class AdaptedTable:
         renamed = {n: inner for n, inner in logarithms.items() if inner}
         renamed |= spelled | _aliases(table, config)
         renamed = {n: new for n, new in renamed.items() if n not in requested}
-        factors = _factors(table, config, renamed)
+        factors = self._find_factors(config, renamed)
         columns = [
             _Column(
                 renamed.get(name, name),
@@ -126,6 +125,28 @@ class AdaptedTable:
         if unknown:
             self.notes.append(f"{self.name}: {', '.join(unknown)} left out")
         return [column for column in columns if column.name not in unknown]
+
+    def _find_factors(
+        self, config: DatasetConfig, renamed: Mapping[str, str]
+    ) -> dict[str, tuple[float, str]]:
+        """Return factor and unit of the columns whose unit the file states, by name."""
+        stated = {
+            renamed.get(name, name).casefold(): (name, unit)
+            for name, unit in units_of(self._table).items()
+        }
+        factors = {}
+        for parameter, raw in _raw_names(config).items():
+            name, unit = stated.get(raw.casefold(), ("", ""))
+            given, target = config.raw_units.get(parameter), _target(parameter, config)
+            if name and given is not None:
+                self.notes.append(
+                    f"{self.name}: states that {name} is in {unit}; "
+                    f"dataset.raw_units.{parameter}={given} is taken instead"
+                )
+            elif name:
+                with suppress(InputError):  # A unit that nothing is known of.
+                    factors[name] = (factor(parameter, unit, target), target)
+        return factors
 
     def _tell(self, logarithms: Sequence[str], spelled: Mapping[str, str]) -> None:
         if logarithms:
@@ -185,34 +206,3 @@ def _target(parameter: str, config: DatasetConfig) -> str:
     if parameter == "Time":
         return "yr"
     return config.units.get(parameter, PARAMETER_UNITS.get(parameter, ""))
-
-
-def _factors(
-    table: Table, config: DatasetConfig, renamed: Mapping[str, str]
-) -> dict[str, tuple[float, str]]:
-    """Return factor and unit of the columns whose unit the file states, by name."""
-    stated = {
-        renamed.get(name, name).casefold(): (name, unit)
-        for name, unit in units_of(table).items()
-    }
-    factors = {}
-    for parameter, raw in _raw_names(config).items():
-        name, unit = stated.get(raw.casefold(), ("", ""))
-        target = _target(parameter, config)
-        try:
-            scale = factor(parameter, unit, target) if name else 0.0
-        except InputError:
-            continue
-        given = config.raw_units.get(parameter)
-        if given is not None and given.casefold().startswith("log"):
-            continue
-        if not name or (given is None and not scale):
-            continue
-        if given is None:
-            factors[name] = (scale, target)
-        elif not np.isclose(factor(parameter, given, target), scale):
-            raise InputError(
-                f"{table.name}: states that {name} is in {unit}, but "
-                f"dataset.raw_units.{parameter} is {given!r}; leave it out."
-            )
-    return factors

@@ -186,9 +186,11 @@ def test_a_model_that_uclchem_saved(tmp_path):
         "dstep",
     ]
     species = ["H", "H2", "CO", "E-"]
-    x = np.full((8, 2, 4), [0.3, 0.35, 1e-4, 1e-7]) * [[1.0], [0.9]]
+    x = np.full((8, 2, 4), [0.3, 0.35, 1e-4, 1e-20])
+    x[:, 1, 2] = 5e-5
     p = np.ones((8, 2, len(physics)))
     p[..., 0], p[..., 1] = 10.0 * np.arange(8)[:, None], [1e4, 2e4]
+    p[..., 2:4] = 20.0
     x[6:], p[6:] = 0, 0  # the run ended
     path = tmp_path / "models.h5"
     with h5py.File(path, "w") as file:
