@@ -27,7 +27,7 @@ ORDER = [
     {"system"},
     {"chemistry", "config"},
     {"data.tracers"},
-    {"data.checks"},
+    {"data.checks", "data.readers"},
     {"data.importers", "data.pipeline", "solvers", "trajectories"},
     {"layers"},
     {"losses", "metrics", "callbacks", "optimizers"},

@@ -103,7 +103,7 @@ def read_species(path: Path) -> tuple[str, ...]:
         InputError: If the file is missing, holds no names, or a name twice.
     """
     lines = text_lines(path, LARGEST_TEXT, "file of species names")
-    text = "".join(line for _, line in lines)
+    text = "\n".join(line for _, line in lines)
     try:
         if path.suffix == ".json":
             stored = parse_json(text)

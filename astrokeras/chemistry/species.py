@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from astrokeras.chemistry.species_names import ISOMER
 from astrokeras.errors import InputError
 from astrokeras.system import arguments
 from astrokeras.system.close_names import suggest
@@ -58,6 +59,7 @@ def parse_species(name: str, elements: Sequence[str] = DEFAULT_ELEMENTS) -> Spec
 
     Only declared elements are recognised, and isotopes such as `13C` precede counts.
     `CO` is carbon and oxygen, but ambiguous if cobalt is declared; `Co` is cobalt.
+    Isomers such as `l-C3H` and `c-C3H` are species of their own.
 
     Args:
         name: A name such as `H2O`, `#CH3OH`, `@HCOOH`, `HCO+` or `E-`.
@@ -153,6 +155,7 @@ def _parse(name: str, elements: tuple[str, ...]) -> Species:
     sign = name[:1] if name[:1] in PHASES else ""
     body = name[len(sign) :].rstrip("+-")
     signs = name[len(sign) + len(body) :]
+    body = ISOMER.sub("", body, count=1) if ISOMER.match(body) else body
     readings = _readings(body, elements) if len(name) <= _LONGEST else []
     if not readings or len(set(signs)) > 1:
         shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."

@@ -22,11 +22,12 @@ def import_(
         list[str],
         typer.Argument(
             metavar="RAW... [OVERRIDES]",
-            help="Raw files: HDFStores of AstroChemNet (raw or cleaned), CSV output of "
-            "UCLCHEM, Parquet, HDF5 with a dataset for each column, or tracer files; "
-            "and overrides such as dataset.alignment=this, split.by=tracer or "
-            "raw_units.Density=g/cm3. dataset=ism joins tracers of any interstellar "
-            "gas.",
+            help="Files of UCLCHEM, NEATH, Nautilus, KROME or AstroChemNet, tables "
+            "between blanks, commas or tabs, Parquet, HDF5 with a dataset for each "
+            "column, snapshots of GADGET, AREPO, SWIFT, FLASH, AthenaPK or Phantom (or "
+            "their folder), or tracer files; and overrides such as "
+            "dataset.alignment=this, split.by=tracer or raw_units.Density=g/cm3. "
+            "dataset=ism joins tracers of any interstellar gas.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Tracer file to write.")],
@@ -46,7 +47,8 @@ def import_(
     """Convert raw files to one tracer file, split by simulation.
 
     Raw files without species become a file of tracks. dataset.raw_units gives the units
-    of raw columns that differ from those of the tracer file. Files may differ in their
+    of raw columns that differ from those of the tracer file. A parameter that a file
+    lacks may be a number, such as parameters.Radfield=1.7. Files may differ in their
     parameters: what one lacks is filled with what it held fixed, else with dustTemp =
     gasTemp, zeta = 1, N(H2) = 0.5 N(H) and N(CO) = 1e-5 N(H).
     """
@@ -172,6 +174,53 @@ def sample(
     check_out(out, file, overwrite)
     rows = sample_tracers(file, out, per_simulation, max_mb, seed, every)
     typer.echo(f"{out}: {len(rows)} tracers, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command()
+def resample(
+    file: File,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Tracer file to write.")],
+    times: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YEARS",
+            help="Times of the states: years between commas, or START:STOP:STEP.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of equal steps of each tracer."),
+    ] = None,
+    max_dt: Annotated[
+        float | None,
+        typer.Option(
+            metavar="YEARS",
+            help="Longest step: longer intervals are split, and all states kept.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write the tracers of a file at other times.
+
+    Abundances are interpolated linearly in their logarithm; parameters are averaged,
+    densities arithmetically and all others geometrically.
+    """
+    from astrokeras.data.importers.resampling import parse_times, resample_tracers
+    from astrokeras.system.atomic_files import check_out
+
+    refuse_text(file)
+    check_out(out, file, overwrite)
+    years = None if times is None else parse_times(times)
+    done = resample_tracers(file, out, times=years, steps=steps, max_dt=max_dt)
+    typer.echo(f"{out}: {done.tracers} tracers, up to {done.states} states")
+    if done.left_out:
+        typer.echo(f"{done.left_out} tracers with fewer than two states", err=True)
+    if done.largest_change:
+        typer.echo(
+            f"abundances change by up to {done.largest_change:.2g} dex between the "
+            "states that new ones lie between",
+            err=True,
+        )
 
 
 def _sort_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -30,6 +30,14 @@ def predict(
             "[default: warn, and say so in their status]",
         ),
     ] = False,
+    substep: Annotated[
+        bool,
+        typer.Option(
+            "--substep",
+            help="Split intervals that are longer than trained into equal ones; only "
+            "the states of TRACERS.h5 are written.",
+        ),
+    ] = False,
     batch_size: BatchSize = 256,
     resume: Annotated[
         bool,
@@ -58,6 +66,7 @@ def predict(
         out,
         initial=initial,
         strict=strict,
+        substep=substep,
         batch_size=batch_size,
         resume=resume,
         overwrite=overwrite,

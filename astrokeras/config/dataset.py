@@ -28,7 +28,17 @@ class DatasetConfig:
     licence: str = ""
     citation: str = ""
     layout: str = one_of(
-        "auto", "auto", "raw", "cleaned", "uclchem", "columns", "tracers"
+        "auto",
+        "auto",
+        "raw",
+        "cleaned",
+        "uclchem",
+        "text",
+        "neath",
+        "nautilus",
+        "snapshots",
+        "columns",
+        "tracers",
     )
     alignment: str = one_of("next", "next", "this")
     time: str = "Time"

@@ -76,6 +76,7 @@ def predict(
     *,
     initial: str | Path | None = None,
     strict: bool = False,
+    substep: bool = False,
     batch_size: int = 256,
     resume: bool = False,
     overwrite: bool = False,
@@ -100,6 +101,8 @@ def predict(
             name of an initial condition of the surrogate, or a CSV file with species
             as columns. The file then needs neither abundances nor species.
         strict: Whether leaving the training ranges is an error and not a warning.
+        substep: Whether intervals that are longer than trained are split; only the
+            states of the file are written, with the errors and status of all substeps.
         batch_size: Tracers rolled out at once.
         resume: Whether to continue an interrupted prediction after its last finished
             batch.
@@ -120,7 +123,11 @@ def predict(
     """
     target = find_surrogate_reference(run)
     arguments.flags(
-        strict=strict, resume=resume, overwrite=overwrite, progress=progress
+        strict=strict,
+        substep=substep,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
     )
     arguments.choice("compression", compression, *COMPRESSION)
     batch_size = arguments.whole("batch_size", batch_size, low=1)
@@ -132,7 +139,7 @@ def predict(
         start = None if initial is None else read_initial_condition(initial, target)
         species = len(target.metadata.species)
         size = bounded(batch_size, store.tracers, store.states, species)
-        lines = check_input_values(store, target, columns, start, size)
+        lines = check_input_values(store, target, columns, start, size, substep)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
             raise InputError(
@@ -151,6 +158,7 @@ def predict(
             "initial": None if start is None else start.tolist(),
             "tracers at once": size,
             "compression": compression,
+            "substep": substep,
         }
         states, reliable, bits = 0, 0, Counter[str]()
         with output.opened(signature, resume), ExitStack() as stack:
@@ -167,7 +175,8 @@ def predict(
                         status = file["status"][:]
                 else:
                     with _open_writer(path, store, target, compression) as writer:
-                        status = _write_block(writer, surrogate, given, columns, size)
+                        how = columns, size, substep
+                        status = _write_block(writer, surrogate, given, *how)
                 valid = np.arange(store.states) < given.length[:, None]
                 found = status[:, 1:][valid[:, 1:]]
                 states += found.size
@@ -194,10 +203,11 @@ def _write_block(
     given: Tracers,
     columns: np.ndarray,
     size: int,
+    substep: bool,
 ) -> np.ndarray:
     """Predict some tracers, write them and return their status."""
-    predicted, expected, status = roll_out_with_status(surrogate, given, columns, size)
-    given.abundances = predicted
+    rollout = roll_out_with_status(surrogate, given, columns, size, substep)
+    given.abundances, expected, status = rollout
     writer.append(given, status=status, expected_error=expected)
     return status
 
@@ -240,11 +250,12 @@ def check_input_values(
     columns: np.ndarray,
     start: np.ndarray | None,
     size: int,
+    substep: bool = False,
 ) -> list[str]:
     """Check all values; return a line for each training range that is left."""
     report = OutOfRangeReport(target.metadata)
     for given in _given(store, start, size, check=True):
-        check_steps(store, given, target.metadata)
+        check_steps(store, given, target.metadata, substep)
         physical = given.physical[..., columns]
         report.add(given.abundances[:, 0], physical, given.time, given.length)
     return report.lines()

@@ -38,7 +38,11 @@ def roll_out(
 
 
 def roll_out_with_status(
-    surrogate: Any, tracers: Tracers, columns: np.ndarray, size: int
+    surrogate: Any,
+    tracers: Tracers,
+    columns: np.ndarray,
+    size: int,
+    substep: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return abundances, expected errors and status of tracers, from their state 0.
 
@@ -49,6 +53,7 @@ def roll_out_with_status(
         tracers: Any number; only state 0 of their abundances is used.
         columns: Columns of their parameters in the surrogate's order, (P,).
         size: Tracers in a batch.
+        substep: Whether intervals that are longer than trained are split.
 
     Returns:
         Abundances, (n, T+1, S) float32, including state 0; expected errors, dex,
@@ -57,6 +62,7 @@ def roll_out_with_status(
         their status is 0.
     """
     options = {"return_status": True}
+    options |= {"substep": True} if substep else {}
     if getattr(surrogate, "trust", None) is None:
         predicted, status = _roll_out(surrogate, tracers, columns, size, options)
         expected = np.full(status.shape, np.nan, "float32")

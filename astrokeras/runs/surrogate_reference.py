@@ -18,6 +18,9 @@ from astrokeras.runs.directory import Run
 from astrokeras.runs.loading import find_surrogate, load, read_metadata
 from astrokeras.system.atomic_files import hash_file
 from astrokeras.system.close_names import suggest
+from astrokeras.trajectories.intervals import count_parts
+
+_RESAMPLE = "`astrokeras data resample"
 
 
 @dataclass(frozen=True)
@@ -137,14 +140,28 @@ def check_same_species(where: str, found: Sequence[str], wanted: Sequence[str]) 
 
 
 def check_steps(
-    store: TracerStore, tracers: Tracers, metadata: SurrogateMetadata
+    store: TracerStore,
+    tracers: Tracers,
+    metadata: SurrogateMetadata,
+    substep: bool = False,
 ) -> None:
     """Raise InputError for a time step outside the surrogate's `dt_range`.
 
-    The message names tracer, state, time step and the trained range, in years.
+    The message names tracer, state, time step, the trained range in years, and the
+    command that makes other steps.
+
+    Args:
+        store: The file.
+        tracers: Some of its tracers.
+        metadata: Of the surrogate.
+        substep: Whether a time step may be the sum of equal ones within the range.
     """
     valid = np.arange(tracers.time.shape[1] - 1) < tracers.length[:, None] - 1
     bad = valid & metadata.outside_steps(tracers.time)
+    if substep:
+        with np.errstate(invalid="ignore"):
+            steps = np.diff(tracers.time)
+            bad &= count_parts(np.where(bad, steps, 1.0), metadata.dt_range) == 0
     if bad.any():
         row, state = np.unravel_index(int(bad.argmax()), bad.shape)
         low, high = metadata.dt_range
@@ -153,5 +170,23 @@ def check_steps(
         raise InputError(
             f"{store.path}: tracer {tracers.tracer[row]}, state {state + 1}: time "
             f"steps by {step:g} yr, the surrogate was trained on steps of {trained} "
-            "yr; resample the tracers."
+            f"yr; {_remedy(store, tracers, int(row), metadata)}"
         )
+
+
+def _remedy(
+    store: TracerStore, tracers: Tracers, row: int, metadata: SurrogateMetadata
+) -> str:
+    """Return the command that gives the tracers steps that the surrogate knows."""
+    high = metadata.dt_range[1]
+    time = tracers.time[row, : tracers.length[row]]
+    if (count_parts(np.diff(time), metadata.dt_range) > 0).all():
+        return (
+            f"`astrokeras predict --substep` splits them, or {_RESAMPLE} {store.path} "
+            f"OUT.h5 --max-dt {high:.6g}` does."
+        )
+    stored = store.file["time"]
+    blocks = (stored[first : first + 4096] for first in range(0, len(stored), 4096))
+    last = max(float(np.nanmax(block)) for block in blocks)
+    times = f"{time[0]:.6g}:{last:.6g}:{high:.10g}"
+    return f"{_RESAMPLE} {store.path} OUT.h5 --times {times}` gives such steps."

@@ -73,8 +73,9 @@ def check_intervals(config: Config, cache: Cache) -> None:
         if abs(found - step) > STEP_MARGIN * step:
             raise InputError(
                 f"{config.dataset.path}: dataset 'time' has intervals of {found:g} yr, "
-                f"surrogate {former.name!r} knows {step:g} yr alone; resample the "
-                "tracers, or fine-tune a surrogate with emulator.use_timestep."
+                f"surrogate {former.name!r} knows {step:g} yr alone; resample "
+                f"them, `astrokeras data resample FILE OUT --times 0:END:{step:g}`, or "
+                "fine-tune a surrogate with emulator.use_timestep."
             )
 
 

@@ -333,3 +333,77 @@ def test_json_is_plain(given):
     write_tracers(given[0])
     found = json.loads(json.dumps(run(given).to_json()))
     assert (found["reliable"], found["status"]) == (94, {})
+
+
+class Substepping(StandIn):
+    """Takes intervals of two steps, if they may be split."""
+
+    def emulate(self, initial, physical, time, substep=False, **options):
+        if not substep:
+            return super().emulate(initial, physical, time, **options)
+        halves = np.arange(2 * time.shape[1] - 1) / 2
+        fine = np.stack([np.interp(halves, np.arange(len(t)), t) for t in time])
+        physical = np.repeat(physical, 2, axis=1)
+        states, status = super().emulate(initial, physical, fine, **options)
+        return states[:, ::2], status[:, ::2]
+
+
+def test_long_intervals_are_split_when_asked(given):
+    times = 50.0 + 200.0 * np.arange(9) * np.ones((12, 1))
+    tracers = write_tracers(given[0], time=times)
+
+    with pytest.raises(InputError, match=r"steps by 200 yr.*predict --substep"):
+        run(given, Substepping())
+    done = run(given, Substepping(), substep=True)
+
+    content, _ = read(given[1])
+    physical = np.repeat(np.nan_to_num(tracers.physical, nan=1.0), 2, axis=1)
+    expected = solve(tracers.abundances[:, 0], physical)[:, ::2]
+    expected[-1, 7:] = np.nan
+    np.testing.assert_allclose(content["abundances"], expected, rtol=1e-5)
+    np.testing.assert_array_equal(content["time"], tracers.time)
+    assert done.states == 12 * 8 - 2
+    # Intervals of one step and a half are no sum of trained ones.
+    write_tracers(given[0], time=50.0 + 150.0 * np.arange(9) * np.ones((12, 1)))
+    with pytest.raises(InputError, match="steps by 150 yr"):
+        run(given, Substepping(), substep=True, overwrite=True)
+
+
+LOGARITHMIC = 50.0 + np.concatenate([[0], np.geomspace(40, 1600, 8)])
+
+
+@pytest.mark.parametrize(
+    ("step", "dt_range", "times", "option"),
+    [
+        (200.0, [100.0, 100.0], None, "--max-dt"),
+        (0.0, [100.0, 100.0], LOGARITHMIC, "--times"),
+        (0.0, [50.0, 100.0], LOGARITHMIC, "--times"),
+    ],
+)
+def test_the_command_of_the_message_gives_known_steps(
+    given, cli, step, dt_range, times, option
+):
+    times = 50.0 + step * np.arange(9) if times is None else times
+    write_tracers(given[0], time=times * np.ones((12, 1)))
+
+    class Surrogate(StandIn):
+        def get_config(self):
+            return super().get_config() | {"dt_range": dt_range}
+
+        def evolve(self, initial, physical, time):
+            return solve(initial, physical)
+
+    with pytest.raises(InputError) as error:
+        run(given, Surrogate())
+    (command,) = (
+        text
+        for text in str(error.value).split("`")
+        if text.startswith("astrokeras data resample") and option in text
+    )
+    other = given[1].with_name("other.h5")
+    words = command.replace("OUT.h5", str(other)).split()[1:]
+
+    assert cli(*words).exit_code == 0
+    done = predict(Surrogate(), other, given[1], warn=[].append)
+
+    assert done.tracers == 12

@@ -13,7 +13,7 @@ from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.chemistry.species import find_elements, parse_species
 from astrokeras.config import DatasetConfig
 from astrokeras.config.typed_options import typed
-from astrokeras.data.importers.csv_table import Table
+from astrokeras.data.readers.table import Table
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest
 

@@ -12,12 +12,12 @@ from astrokeras.data.importers.column_names import (
     listed,
     parameter_meant,
 )
-from astrokeras.data.importers.csv_table import Table
 from astrokeras.data.importers.interleaving import (
     check_order,
     check_single,
     is_identity,
 )
+from astrokeras.data.readers.table import Table
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
 from astrokeras.errors import InputError
 from astrokeras.system.close_names import suggest

@@ -1,7 +1,7 @@
 """Units of the columns of a raw table, and conversions to those of tracer files."""
 
 from astrokeras.config import DatasetConfig
-from astrokeras.data.importers.csv_table import Table
+from astrokeras.data.readers.table import Table
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.units import Conversion, conversion
 from astrokeras.errors import InputError

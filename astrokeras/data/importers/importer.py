@@ -29,6 +29,7 @@ from astrokeras.data.importers.open_sources import (
     SourceTracers,
     StoredTracers,
     open_parts,
+    reader_notes,
 )
 from astrokeras.data.importers.raw_tracers import RawTracers
 from astrokeras.data.tracers import file_format
@@ -86,6 +87,7 @@ def import_tracers(
     with ExitStack() as stack:
         parts = open_parts(sources, out, config, statistics, stack, tracks)
         report = ImportReport(out, 0, 0, len(parts[0].species), statistics)
+        report.notes += reader_notes(parts)
         orders = [species_positions(p.species, parts[0].species, p.name) for p in parts]
         joined = join_parameters(parts, config, report)
         for part in parts:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from astrokeras.config.typed_options import typed
-from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
+from astrokeras.data.readers.table import ROWS, ReorderedTable, Table
 from astrokeras.errors import InputError
 
 # Names of columns of numbers in the output of other codes, without case and signs.

@@ -6,20 +6,24 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.config import DatasetConfig
-from astrokeras.data.importers.csv_table import CsvTable, FrameTable, Table
+from astrokeras.data.importers.adapted_table import AdaptedTable, is_number
 from astrokeras.data.importers.import_report import ImportStatistics
-from astrokeras.data.importers.pandas_hdf5 import PandasTable, frame_keys
-from astrokeras.data.importers.parquet_table import (
+from astrokeras.data.importers.raw_tracers import RawTracers
+from astrokeras.data.readers.pandas_hdf5 import PandasTable, frame_keys
+from astrokeras.data.readers.parquet_table import (
     HDF5Table,
     ParquetTable,
     column_names,
     is_parquet,
 )
-from astrokeras.data.importers.raw_tracers import RawTracers
+from astrokeras.data.readers.registry import find_reader
+from astrokeras.data.readers.snapshots import SnapshotTable, snapshots_of
+from astrokeras.data.readers.table import FrameTable, Table, notes_of
+from astrokeras.data.readers.uclchem_hdf5 import UclchemModel, models_in
 from astrokeras.data.tracers.block import Tracers, check_values
 from astrokeras.data.tracers.hdf5 import open_hdf5
-from astrokeras.data.tracers.hdf5_sandbox import is_hdf5
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
 from astrokeras.system.input_paths import check_input
@@ -101,22 +105,53 @@ def open_parts(
         InputError: For a source that cannot be read, or is given twice.
     """
     parts: list[SourceTracers] = []
-    seen: set[Path] = set()
+    seen = {out.resolve()}
+    sets: dict[Path, list[Path]] = {}
     for number, source in enumerate(_as_list(sources), start=1):
         if not isinstance(source, (str, os.PathLike)):
-            table = FrameTable(source, f"DataFrame {number}")
+            table = AdaptedTable(FrameTable(source, f"DataFrame {number}"), config)
             parts.append(
                 RawTracers(table, config, statistics, single=True, physics=physics)
             )
             continue
         path = Path(source)
-        if path.resolve() in seen or path.resolve() == out.resolve():
+        if path.resolve() in seen:
             raise InputError(
                 f"{path}: is given twice, or is the output; give each file once."
             )
         seen.add(path.resolve())
-        parts += _open_file(path, config, statistics, stack, physics)
+        paths = snapshots_of(path, config.layout)
+        if paths:  # Snapshots of one folder are one set.
+            sets.setdefault(paths[0].parent, []).extend(paths)
+        else:
+            parts += _open_file(path, config, statistics, stack, physics)
+    for paths in sets.values():
+        table = AdaptedTable(SnapshotTable(paths, stack), config)
+        parts.append(RawTracers(table, config, statistics, physics=physics))
     return parts
+
+
+def _check_dataset(table: Table, dataset: str, config: DatasetConfig) -> None:
+    """Raise InputError if a layout has its own dataset, and this one does not fit."""
+    columns = {name.casefold() for name in table.columns}
+    filled = {*ASSUMED, *COLUMNS}
+    lacking = [
+        name
+        for name, raw in config.parameters.items()
+        if not ({raw.casefold()} & columns or name in filled or is_number(raw))
+    ]
+    if dataset and lacking:
+        raise InputError(
+            f"{table.name}: has the layout of `dataset={dataset}`, without a column "
+            f"for {', '.join(lacking)}; say `dataset={dataset}`, or give a constant, "
+            f"such as dataset.parameters.{lacking[0]}=1.7."
+        )
+
+
+def reader_notes(parts: Sequence[SourceTracers]) -> list[str]:
+    """Return what the readers of the sources have to say, a line each."""
+    tables = [part.table for part in parts if isinstance(part, RawTracers)]
+    return [line for table in tables for line in notes_of(table)]
 
 
 def _open_file(
@@ -127,20 +162,24 @@ def _open_file(
     physics: bool,
 ) -> list[SourceTracers]:
     def raw(table: Table, cleaned: bool = False, single: bool = False) -> RawTracers:
-        return RawTracers(table, config, statistics, cleaned, single, physics)
+        adapted = AdaptedTable(table, config)
+        _check_dataset(adapted, getattr(table, "dataset", ""), config)
+        return RawTracers(adapted, config, statistics, cleaned, single, physics)
 
     layout = config.layout
+    reader = find_reader(path, layout)
+    if reader is not None:
+        return [raw(reader.open(path), single=True)]
     check_input(path)
     if layout in ("auto", "columns") and is_parquet(path):
         return [raw(ParquetTable(path), single=True)]
-    if layout == "uclchem" or (layout == "auto" and not is_hdf5(path)):
-        if path.suffix.lower() in (".h5", ".hdf5", ".hdf"):
-            open_hdf5(path).close()  # Raises an error: truncated, or not HDF5.
-        return [raw(CsvTable(path), single=True)]
     file = stack.enter_context(open_hdf5(path))
     if layout == "tracers" or (layout == "auto" and "format" in file.attrs):
         store = stack.enter_context(TracerStore(path, need_abundances=False))
         return [StoredTracers(store, statistics, physics)]
+    models = models_in(file) if layout in ("auto", "uclchem") else []
+    if models:
+        return [raw(UclchemModel(model), single=True) for model in models]
     keys = frame_keys(file)
     if layout == "columns" or (layout == "auto" and not keys and column_names(file)):
         return [raw(HDF5Table(file), single=True)]

@@ -18,9 +18,9 @@ from astrokeras.data.importers.column_units import (
     parameter_units,
     stated_units,
 )
-from astrokeras.data.importers.csv_table import ROWS, ReorderedTable, Table
 from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.importers.interleaving import check_order, sorted_by_tracer
+from astrokeras.data.readers.table import ROWS, ReorderedTable, Table
 from astrokeras.data.tracers import file_format
 from astrokeras.data.tracers.block import Tracers, check_values, empty_tracers
 from astrokeras.errors import InputError

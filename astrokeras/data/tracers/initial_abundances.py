@@ -1,6 +1,12 @@
-"""Reader of initial abundances, a CSV file with one column for each species."""
+"""Reader of initial abundances: a CSV file with a column a species, or Nautilus' file.
 
+Nautilus' `abundances.in` has a line such as `C+ = 1.77D-04 ! comment` for each species
+that it starts with.
+"""
+
+import re
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +16,16 @@ from astrokeras.chemistry.abundance_definitions import (
     ELECTRON,
     Composition,
 )
+from astrokeras.chemistry.species_names import uclchem_names
 from astrokeras.config import DatasetConfig
 from astrokeras.config.typed_options import typed
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.errors import InputError
 from astrokeras.system.atomic_files import LARGEST_TEXT
 from astrokeras.system.close_names import suggest
-from astrokeras.system.text_files import not_a_number, read_table
+from astrokeras.system.text_files import not_a_number, read_table, text_lines
+
+_ASSIGNMENT = re.compile(r"([^\s=,!]+)\s*=\s*([-+0-9.DdEe]+)\s*(?:!.*)?")
 
 
 def read_initial(
@@ -28,11 +37,15 @@ def read_initial(
 ) -> np.ndarray:
     """Read initial abundances from a header of species names and a row of values.
 
+    In Nautilus' `abundances.in`, species that are missing are at the floor, and
+    electrons that are missing follow from the charge of all others, as in Nautilus.
+    Names may have the spelling of other codes, see `chemistry.species_names`.
+
     Where the species hold all hydrogen, it must add up to 1; where they hold ions and
     electrons, their charges must add up to 0 within 1 % of those of the ions.
 
     Args:
-        path: The CSV file.
+        path: The CSV file, or Nautilus' file.
         species: Names of the required species, in the order of the result. Other
             columns must not exceed the floor.
         floor: Smaller abundances are raised to it.
@@ -51,22 +64,30 @@ def read_initial(
     definition = "per_h" if config is None else config.abundances
     neutral = config is not None and config.electrons == "neutral"
     path = Path(path)
-    rows = [cells for _, cells in read_table(path, LARGEST_TEXT, "file of abundances")]
+    listed = _assignments(path)
+    rows = listed or [
+        cells for _, cells in read_table(path, LARGEST_TEXT, "file of abundances")
+    ]
     if len(rows) != 2 or len(rows[0]) != len(rows[1]):
         raise InputError(
             f"{path}: holds {len(rows)} rows; it must hold a row of species names and "
             "a row of abundances, of the same length."
         )
     values: dict[str, float] = {}
-    for name, text in zip(*rows, strict=True):
+    spelled = uclchem_names(rows[0])
+    for given, text in zip(*rows, strict=True):
+        name = given if given in species else spelled.get(given, given)
         if name in values:
             raise InputError(f"{path}: holds {name!r} twice; remove one.")
         try:
-            values[name] = float(text.replace("D", "E"))
+            values[name] = float(text.replace("D", "E").replace("d", "e"))
         except ValueError as error:
             raise InputError(f"{path}: {name} {not_a_number(text)}.") from error
         if not 0 <= values[name] < float("inf"):
             raise _impossible(path, name, values[name])
+    if listed:  # Nautilus starts species that are not listed at the floor.
+        neutral = neutral or (ELECTRON in species and ELECTRON not in values)
+        values = dict.fromkeys(species, 0.0) | values
     if neutral:
         values.setdefault(ELECTRON, 0.0)
     missing = [name for name in species if name not in values]
@@ -101,6 +122,16 @@ def read_initial(
             f"{path}: {unbalanced(composition, found, config is not None)}."
         )
     return np.maximum(found, floor)
+
+
+def _assignments(path: Path) -> list[list[str]]:
+    """Return the species and the values of Nautilus' file, none of any other file."""
+    lines = text_lines(path, LARGEST_TEXT, "file of abundances")
+    bare = (line.strip() for _, line in islice(lines, 10_000))
+    found = [_ASSIGNMENT.fullmatch(line) for line in bare if line[:1] != "!"]
+    if not found or not all(found):
+        return []
+    return [[match[group] for match in found if match] for group in (1, 2)]
 
 
 def unbalanced(composition: Composition, abundances: np.ndarray, option: bool) -> str:

@@ -208,6 +208,11 @@ def kind_of(unit: str) -> dict[str, float]:
     return {}
 
 
+def is_unit(text: str) -> bool:
+    """Return whether a text is a unit that is converted, in any spelling."""
+    return any(_plain(text) == _plain(unit) for kind in _KINDS for unit in kind)
+
+
 def _plain(unit: str) -> str:
     """Return the normalised spelling of a unit, equal for "g/cm^3" and "g cm-3"."""
     text = re.sub(r"[\s^*{}]", "", unit.casefold())

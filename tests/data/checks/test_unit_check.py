@@ -133,7 +133,7 @@ def test_a_column_of_drains_name_asks_for_the_field(read):
 
 
 def test_units_that_the_table_knows_are_converted(read, monkeypatch):
-    from astrokeras.data.importers.csv_table import FrameTable
+    from astrokeras.data.readers.table import FrameTable
 
     units = {"Density": "g/cm^3", "Time": "s"}
     monkeypatch.setattr(FrameTable, "units", units, raising=False)

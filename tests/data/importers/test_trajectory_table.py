@@ -13,8 +13,8 @@ from tiny import make_tracers, write_tracers
 
 from astrokeras.config import compose
 from astrokeras.data.importers.importer import import_tracers
-from astrokeras.data.importers.parquet_table import HDF5Table, ParquetTable
 from astrokeras.data.importers.trajectory_table import read_tracks
+from astrokeras.data.readers.parquet_table import HDF5Table, ParquetTable
 from astrokeras.data.tracers.block import empty_tracers
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.errors import InputError
