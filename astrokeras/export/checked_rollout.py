@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
 from astrokeras.data.tracers.file_format import HIGHEST, LOWEST, STEP_MARGIN
 from astrokeras.layers.trust_model import CARRIED
 from astrokeras.models.metadata import INITIAL_MARGIN_DEX, PARAMETER_MARGIN
@@ -58,6 +59,9 @@ class CheckedRollout:
         bad = rejected > 0
         given = abundances
         abundances = ops.where(bad[:, None], self.typical_state, abundances)
+        floor = self.surrogate.floor
+        absent = abundances < floor * 10.0 ** (-MARGIN_DEX - 0.01)
+        abundances = ops.minimum(ops.where(absent, floor, abundances), 1.0)
         physical = ops.where(bad[:, None, None], self.typical, physical)
         years = ops.where(bad[:, None], self.shortest, years)
         if carried is None:

@@ -200,6 +200,7 @@ def make_cells(surrogate):
     """Return cells of two steps, of which forty are invalid, and the status of these."""
     tracers = make_tracers(simulations=3)
     initial, physical = tracers.abundances[:, 0], tracers.physical[:, :2].copy()
+    initial[0, 0] = 0.0  # absent: the floor
     physical[1, 0, 0] *= 30  # outside the trained range in the first step
     years = np.full((len(initial), 2), 100.0, "f4")
     years[2] = 700.0  # the second step ends beyond the longest time
