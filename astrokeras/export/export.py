@@ -33,6 +33,7 @@ WRITERS = {
     "savedmodel": "astrokeras.export.savedmodel",
     "torch": "astrokeras.export.torch",
     "numpy": "astrokeras.export.numpy_format",
+    "c": "astrokeras.export.c_format",
 }
 TARGETS = tuple(WRITERS)
 BATCHES = (1, 7, 4096)
