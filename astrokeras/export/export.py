@@ -90,8 +90,8 @@ def export(
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
-        to: `onnx`, `savedmodel`, `torch` or `numpy`. TensorFlow writes the first two,
-            PyTorch the third, whatever backend the run was trained on.
+        to: `onnx`, `savedmodel`, `torch`, `numpy` or `c`. TensorFlow writes the first
+            two, PyTorch the third, whatever backend the run was trained on.
         out: The folder; `exports/RUN-FORMAT` by default.
         tracers: A solved tracer file to test with; by default the one that the run was
             trained on.
