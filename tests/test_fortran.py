@@ -73,7 +73,8 @@ def test_fortran_gives_what_python_gives(grid, exported):
         assert name == expected
         numbers = np.array(numbers, float)
         np.testing.assert_allclose(np.array(values, float), numbers, rtol=2e-3)
-    assert fortran[3] == python[3] == "0 of 100000 states were outside the box"
+    assert fortran[3] == python[3] != ""
+    assert fortran[3].endswith(" of 100000 states are not reliable")
 
 
 def test_what_does_not_fit_is_told_in_a_line(grid, exported, tmp_path):

@@ -11,9 +11,10 @@ from astrokeras.cli.options import Run
 def export(
     run: Run,
     to: Annotated[
-        Literal["onnx", "savedmodel", "torch", "numpy"],
+        Literal["onnx", "savedmodel", "torch", "numpy", "c"],
         typer.Option(
-            help="Format. TensorFlow writes onnx and savedmodel, PyTorch writes torch."
+            help="Format. TensorFlow writes onnx and savedmodel, PyTorch writes torch, "
+            "c is a library in C without dependencies."
         ),
     ],
     out: Annotated[
@@ -34,8 +35,8 @@ def export(
 ) -> None:
     """Write a surrogate in a format that other codes can call.
 
-    The functions encode, decode, step and rollout are exported, and each is compared
-    with Keras.
+    The functions encode, decode, step and rollout (not to torch and c) are exported,
+    and each is compared with Keras.
     """
     from astrokeras.cli.result_tables import print_export
     from astrokeras.export.export import export as run_export

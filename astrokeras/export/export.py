@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 from astrokeras.data.tracers.abundance_scaling import decades
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError, WorkError
-from astrokeras.models.metadata import SurrogateMetadata
 from astrokeras.prediction.tracer_rollout import log10
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
@@ -34,6 +33,7 @@ WRITERS = {
     "savedmodel": "astrokeras.export.savedmodel",
     "torch": "astrokeras.export.torch",
     "numpy": "astrokeras.export.numpy_format",
+    "c": "astrokeras.export.c_format",
 }
 TARGETS = tuple(WRITERS)
 BATCHES = (1, 7, 4096)
@@ -43,6 +43,10 @@ SCALED = 1e-5  # largest difference of scaled values, log10 x / decades
 # least 5e-4, which amplifies rounding to 2e-4. `step` tests their effect.
 LATENTS = 1e-3  # largest difference of latents
 ROLLOUT_DEX = 1e-3  # largest difference of an abundance in a rollout, dex
+EXPECTED = 1e-2  # largest relative difference of an expected error
+# Rounding decides the status of a state that lies at a threshold.
+STATUS = 2e-3  # largest share of states with another status
+CARRIED = 4  # numbers that a step takes and returns
 DESCRIBED = (
     "species",
     "parameters",
@@ -54,6 +58,7 @@ DESCRIBED = (
     "conserve",
     "floor",
     "version",
+    "reliability_threshold",
 )
 """Metadata in an export, beside one initial state, `start`."""
 
@@ -85,8 +90,8 @@ def export(
 
     Args:
         run: Name or directory of a run, a `.keras` file, or a `Surrogate`.
-        to: `onnx`, `savedmodel`, `torch` or `numpy`. TensorFlow writes the first two,
-            PyTorch the third, whatever backend the run was trained on.
+        to: `onnx`, `savedmodel`, `torch`, `numpy` or `c`. TensorFlow writes the first
+            two, PyTorch the third, whatever backend the run was trained on.
         out: The folder; `exports/RUN-FORMAT` by default.
         tracers: A solved tracer file to test with; by default the one that the run was
             trained on.
@@ -120,16 +125,21 @@ def export(
     with written_folder(folder, "export") as beside:
         report(f"Writing {to} ...")
         target_format.write(surrogate, make_functions(surrogate), beside)
-        described = json.dumps(describe(surrogate.metadata), indent=1)
+        described = json.dumps(describe(surrogate), indent=1)
         (beside / "about.json").write_text(described)
         functions = target_format.read(beside)
         differences = _compare(surrogate, functions, sample)
     return Export(folder, differences)
 
 
-def describe(metadata: SurrogateMetadata) -> dict[str, Any]:
-    """Return the metadata that a caller of the functions needs, as plain values."""
-    stored = metadata.to_config()
+def describe(surrogate: Any) -> dict[str, Any]:
+    """Return what a caller of a surrogate's functions needs to know, as plain values.
+
+    `reliability_threshold` is `None` if the surrogate is not calibrated.
+    """
+    metadata, trust = surrogate.metadata, surrogate.trust
+    threshold = None if trust is None else trust.reliability_threshold
+    stored = metadata.to_config() | {"reliability_threshold": threshold}
     # The first named initial abundances serve as an example.
     initial = next(iter(stored["initial_conditions"].values()), None)
     return {name: stored[name] for name in DESCRIBED} | {"start": initial}
@@ -165,9 +175,10 @@ def _compare(
                 # Single states of a tracer may lie at the edge of the training ranges.
                 warnings.simplefilter("ignore", UserWarning)
                 inputs, expected = _case(surrogate, name, sample, batch)
-            result = np.asarray(function(*inputs))
-            difference = _difference(name, result, expected, surrogate.floor)
+            result, *told = map(np.asarray, function(*inputs))
+            difference = _difference(name, result, expected[0], surrogate.floor)
             differences[name][batch] = difference
+            _compare_verdicts(f"{name} at a batch of {batch}", told, expected[1:])
             if not difference <= limit:
                 raise WorkError(
                     f"{name} at a batch of {batch} differs from Keras by "
@@ -176,10 +187,36 @@ def _compare(
     return differences
 
 
+def _compare_verdicts(
+    where: str, told: Sequence[np.ndarray], wanted: Sequence[np.ndarray]
+) -> None:
+    """Compare expected errors and status, if a function returns them.
+
+    Raises:
+        WorkError: If they differ from those of Keras.
+    """
+    if not wanted:
+        return
+    *expected, status = wanted
+    if expected:
+        apart = np.abs(told[0] / np.maximum(expected[0], 1e-6) - 1).max(initial=0.0)
+        if not apart <= EXPECTED:
+            raise WorkError(
+                f"{where} has expected errors that differ from those of Keras by "
+                f"{apart:.1e} of their value; the export was removed."
+            )
+    share = np.mean(told[1] != status)
+    if not (share <= STATUS or share * status.size <= 1):
+        raise WorkError(
+            f"{where} gives {share:.2%} of the states another status than Keras; the "
+            "export was removed."
+        )
+
+
 def _case(
     surrogate: Any, name: str, sample: Tracers, batch: int
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Return inputs of a function, from solved states, and the output of Keras."""
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Return inputs of a function, from solved states, and the outputs of Keras."""
     steps = sample.physical.shape[1]
     count = len(sample.abundances)
     tracer = np.arange(batch) % count
@@ -194,14 +231,23 @@ def _case(
             years[tracer, :last],
         )
         time = sample.time[tracer, : last + 1]
-        return inputs, surrogate.emulate(*inputs[:2], time)[:, 1:]
+        told = surrogate.emulate(*inputs[:2], time, **_verdicts(surrogate))
+        return inputs, tuple(value[:, 1:] for value in told)
     x, p, t = (values[tracer, state] for values in (abundances, sample.physical, years))
     if name == "step":
         time = np.stack([0 * t, t], axis=1)
-        evolved = surrogate.emulate(x, p[:, None], time, state_indices=[1])
-        return (x, p, t), evolved[:, 0]
+        options = {"state_indices": [1]} | _verdicts(surrogate)
+        told = surrogate.emulate(x, p[:, None], time, **options)
+        carried = np.zeros((batch, CARRIED), "f4")
+        return (x, p, t, carried), tuple(value[:, 0] for value in told)
     z = surrogate.encode(x)
-    return ((x,), z) if name == "encode" else ((z,), surrogate.decode(z))
+    return ((x,), (z,)) if name == "encode" else ((z,), (surrogate.decode(z),))
+
+
+def _verdicts(surrogate: Any) -> dict[str, bool]:
+    """Return the options of `emulate` that ask for all that a rollout tells."""
+    calibrated = surrogate.trust is not None
+    return {"return_expected_error": calibrated, "return_status": True}
 
 
 def _difference(

@@ -1,8 +1,9 @@
-"""NumPy format: a file of weights, and a module that runs it with NumPy only."""
+"""NumPy format: a file of weights, and a package that runs it with NumPy only."""
 
 import importlib.util
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,26 @@ import numpy as np
 from keras import ops
 
 from astrokeras.data.tracers.abundance_scaling import MARGIN_DEX
+from astrokeras.data.tracers.file_format import HIGHEST, LOWEST
 from astrokeras.errors import InputError
 from astrokeras.export import numpy_runtime
+from astrokeras.export.checked_rollout import CheckedRollout
 from astrokeras.export.export import Functions, describe
 from astrokeras.export.functions import NAMES, ExportedFunction
 from astrokeras.layers import exposure_features, rate_features
 from astrokeras.layers.exposure_features import ExposureFeatures
 from astrokeras.layers.rate_features import RateFeatures
 from astrokeras.layers.residual_cell import REACH, SLOPE, ResidualCell
+from astrokeras.layers.trust_model import SMALL
 from astrokeras.models.projection_autoencoder import ProjectionAutoencoder
+from astrokeras.models.trust_assessment import TOTALS_DEX, UNREPAIRED
 
 FILE = "surrogate.npz"
-READER = "numpy_reader.py"  # name of the copy of `numpy_runtime`
+READER = "numpy_reader"  # name of the copy of `numpy_runtime`
 
 
 def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) -> None:
-    """Write the weights, and a copy of the runtime module."""
+    """Write the weights, and a copy of the runtime."""
     emulator = surrogate.emulator
     weights = {"atoms": surrogate.stoichiometry.astype("f4")}
     weights["low"], weights["high"] = surrogate.decoded_range
@@ -38,7 +43,21 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
         weights["exposures/constant"] = emulator.exposures.constant
     for number, cell in enumerate(emulator.recurrence.members):
         weights |= _cell_weights(f"cell_{number}", cell)
+    checked = CheckedRollout(surrogate)
+    for name in ("parameter_bounds", "species_bounds", "typical", "typical_state"):
+        weights[name] = getattr(checked, name)
+    if surrogate.trust is not None:
+        weights |= _named("trust", surrogate.trust)
     architecture = _architecture(emulator) | {
+        "limits": {
+            "abundances": [LOWEST, HIGHEST],
+            "shortest": float(checked.shortest),
+            "longest": float(checked.longest),
+            "last": float(checked.last),
+            "totals": TOTALS_DEX,
+            "unrepaired": UNREPAIRED,
+        },
+        "trust": {"small": SMALL},
         "residual_decay_length": surrogate.residual_decay_length,
         "margin": MARGIN_DEX,
         "conservation": {
@@ -46,21 +65,38 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
             for name in ("steps", "power", "limit")
         },
     }
-    described = {"about": describe(surrogate.metadata), "facts": architecture}
+    described = {"about": describe(surrogate), "facts": architecture}
     texts = {name: np.array(json.dumps(value)) for name, value in described.items()}
     np.savez(folder / FILE, **weights, **texts)  # type: ignore[arg-type]
-    shutil.copy(numpy_runtime.__file__, folder / READER)
+    source = Path(numpy_runtime.__file__).parent
+    (folder / READER).mkdir()
+    for module in source.glob("*.py"):
+        shutil.copy(module, folder / READER)
 
 
 def read(folder: Path) -> Functions:
-    """Return the functions of the runtime module in the folder."""
-    spec = importlib.util.spec_from_file_location("exported", folder / READER)
+    """Return the functions of the runtime in the folder."""
+    start = folder / READER / "__init__.py"
+    within = [str(start.parent)]
+    name = "exported_numpy_reader"
+    spec = importlib.util.spec_from_file_location(
+        name, start, submodule_search_locations=within
+    )
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    known = [key for key in sys.modules if key.split(".")[0] == name]
+    for key in known:  # of another folder
+        del sys.modules[key]
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     model = module.Surrogate(folder / FILE)
-    return {name: getattr(model, name) for name in NAMES}
+    single = {name: getattr(model, name) for name in ("encode", "decode")}
+    functions: Functions = {name: getattr(model, name) for name in NAMES}
+    return functions | {
+        name: lambda given, one=function: (one(given),)
+        for name, function in single.items()
+    }
 
 
 def _named(name: str, layer: Any) -> dict[str, np.ndarray]:

@@ -22,7 +22,7 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
     for function in functions.values():
         model = _convert(function)
         _name_outputs(model, function)
-        described = describe(surrogate.metadata)
+        described = describe(surrogate)
         about = described | {"graph": function.name, "opset": OPSET}
         for key, value in about.items():
             entry = model.metadata_props.add()
@@ -37,9 +37,7 @@ def read(folder: Path) -> Functions:
     def load(path: Path) -> Any:
         session = onnxruntime.InferenceSession(path)
         names = [value.name for value in session.get_inputs()]
-        return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))[
-            0
-        ]
+        return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))
 
     return {path.stem: load(path) for path in sorted(folder.glob("*.onnx"))}
 
@@ -70,17 +68,19 @@ def _erfc(ctx: Any, node: Any, name: str, args: Any) -> None:
 
 
 def _name_outputs(model: Any, function: ExportedFunction) -> None:
-    """Name the output, and the free dimensions of inputs and output."""
-    (output,) = model.graph.output
+    """Name the outputs, and the free dimensions of inputs and outputs."""
+    outputs = list(zip(model.graph.output, function.outputs, strict=True))
+    renamed = {output.name: name for output, name in outputs}
     for node in model.graph.node:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
-                if name == output.name:
-                    names[i] = function.output
-    output.name = function.output
-    by_name = {value.name: value for value in model.graph.input}
-    shaped = [(by_name[name], sizes) for name, sizes in function.inputs.items()]
-    for value, sizes in (*shaped, (output, function.shape)):
+                names[i] = renamed.get(name, name)
+    for output, name in outputs:
+        output.name = name
+    values = {value.name: value for value in model.graph.input}
+    shaped = [(values[name], sizes) for name, sizes in function.inputs.items()]
+    shaped += [(output, function.outputs[name]) for output, name in outputs]
+    for value, sizes in shaped:
         dims = value.type.tensor_type.shape.dim
         for dim, size in zip(dims, sizes, strict=True):
             if isinstance(size, str):

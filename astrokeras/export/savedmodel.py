@@ -1,12 +1,13 @@
 """SavedModel format of TensorFlow, with an endpoint for each function."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from astrokeras.export.export import Functions
-from astrokeras.export.functions import NAMES, ExportedFunction
+from astrokeras.export.functions import NAMES, OUTPUTS, ExportedFunction
 
 
 def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) -> None:
@@ -14,7 +15,7 @@ def write(surrogate: Any, functions: dict[str, ExportedFunction], folder: Path) 
     archive = keras.export.ExportArchive()
     archive.track(surrogate)
     for function in functions.values():
-        archive.add_endpoint(function.name, function.function, signature(function))
+        archive.add_endpoint(function.name, _named(function), signature(function))
     archive.write_out(str(folder), verbose=False)
 
 
@@ -23,10 +24,20 @@ def read(folder: Path) -> Functions:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(folder))
-    functions = {name: getattr(model, name) for name in NAMES}
-    # The functions work as long as a reference to the model exists.
-    functions["encode"].model = model
-    return functions
+
+    def load(name: str) -> Any:
+        # The functions work as long as a reference to the model exists.
+        endpoint = getattr(model, name)
+        return lambda *inputs: tuple(endpoint(*inputs)[key] for key in OUTPUTS[name])
+
+    return {name: load(name) for name in NAMES}
+
+
+def _named(function: ExportedFunction) -> Callable[..., dict[str, Any]]:
+    """Return the function with a dictionary of outputs, which callers can name."""
+    return lambda *inputs: dict(
+        zip(function.outputs, function.function(*inputs), strict=True)
+    )
 
 
 def signature(function: ExportedFunction) -> list[Any]:

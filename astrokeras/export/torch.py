@@ -48,7 +48,8 @@ def read(folder: Path) -> Functions:
 
         def run(*inputs: Any) -> Any:
             with torch.no_grad():
-                return module(*(torch.from_numpy(array) for array in inputs)).numpy()
+                outputs = module(*(torch.from_numpy(array) for array in inputs))
+            return tuple(output.numpy() for output in outputs)
 
         return run
 

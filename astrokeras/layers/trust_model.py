@@ -199,9 +199,13 @@ class Trust(keras.layers.Layer):
 
         # One array, since TensorFlow cannot scan several of unknown length.
         given = ops.concatenate([positions, years[..., None]], axis=-1)
-        start = ops.concatenate([carried, none, none], axis=1)
-        last, steps = ops.scan(advance, start, ops.swapaxes(given, 0, 1))
-        steps = ops.swapaxes(steps, 0, 1)
+        if positions.shape[1] == 1:  # a single step, as codes take it, needs no loop
+            last = self.advance(carried, positions[:, 0], years)
+            steps = last[:, None]
+        else:
+            start = ops.concatenate([carried, none, none], axis=1)
+            last, steps = ops.scan(advance, start, ops.swapaxes(given, 0, 1))
+            steps = ops.swapaxes(steps, 0, 1)
         elapsed, far_setting, far_state, mean, setting, state = ops.unstack(
             steps, len(CARRIED) + 2, axis=-1
         )

@@ -55,7 +55,7 @@ EXPORT = (
     "about.json",
     *(f"{name}.onnx" for name in ("encode", "decode", "step", "rollout")),
     *(f"{name}.pt2" for name in ("encode", "decode", "step", "rollout")),
-    *("surrogate.npz", "numpy_reader.py"),
+    *("surrogate.npz", "numpy_reader.py", "numpy_reader/*"),
     *("saved_model.pb", "fingerprint.pb", "variables/variables.*", "assets/*"),
 )
 

@@ -2,8 +2,8 @@
 
     python about.py exports/grav-onnx     # about.json to about.txt
 
-Line 1: species, parameters, shortest and longest interval; then a line for each
-parameter: name, lowest, highest; then one for each species: name, start.
+Line 1: the numbers of species and parameters; then the name of each parameter; then a
+line for each species: name, start.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 folder = Path(sys.argv[1])
 about = json.loads((folder / "about.json").read_text())
-lines = [(len(about["species"]), len(about["parameters"]), *about["dt_range"])]
-lines += [(name, *about["parameter_ranges"][name]) for name in about["parameters"]]
+lines = [(len(about["species"]), len(about["parameters"]))]
+lines += [(name,) for name in about["parameters"]]
 lines += zip(about["species"], about["start"], strict=True)
 (folder / "about.txt").write_text("".join(" ".join(map(str, x)) + "\n" for x in lines))

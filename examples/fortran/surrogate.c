@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Functions are only ever added, so an older API works with a newer library. */
-enum { VERSION = 14, INPUTS = 3 };
+enum { VERSION = 14, INPUTS = 4, OUTPUTS = 4, CARRIED = 4 };
 
 typedef struct {
     const OrtApi *api;
@@ -19,8 +19,9 @@ typedef struct {
     int64_t species, parameters;
 } Surrogate;
 
-static const char *const INPUT[INPUTS] = {"abundances", "physical", "years"};
-static const char *const OUTPUT[1] = {"evolved"};
+static const char *const INPUT[INPUTS] = {"abundances", "physical", "years", "carried"};
+static const char *const OUTPUT[OUTPUTS] = {"evolved", "carried_on", "expected_error",
+                                            "status"};
 
 /* Tells what went wrong, if anything did. */
 static int failed(const OrtApi *api, OrtStatus *status) {
@@ -91,31 +92,39 @@ void *surrogate_open(const char *path, int species, int parameters, int threads)
 }
 
 /* Evolves cells, x (cells, species), under p (cells, parameters) for years (cells) in
-   place. Returns 0, or 1 and leaves x as it was. */
+   place, and so the numbers that expected errors need of earlier steps, carried (cells,
+   4), zero at the start. Tells the expected error of each cell in dex and its status, 0
+   if it may be believed. Returns 0, or 1 and leaves x and carried as they were. */
 int surrogate_step(void *handle, int cells, float *x, const float *p,
-                   const float *years) {
+                   const float *years, float *carried, float *expected, int *status) {
     Surrogate *s = handle;
     const OrtApi *api = s->api;
-    const void *given[INPUTS] = {x, p, years};
-    const int64_t widths[INPUTS] = {s->species, s->parameters, 1};
-    OrtValue *inputs[INPUTS] = {NULL}, *output = NULL;
-    void *evolved = NULL;
+    const void *given[INPUTS] = {x, p, years, carried};
+    const int64_t widths[INPUTS] = {s->species, s->parameters, 1, CARRIED};
+    void *const taken[OUTPUTS] = {x, carried, expected, status};
+    const int64_t sizes[OUTPUTS] = {s->species, CARRIED, 1, 1};
+    OrtValue *inputs[INPUTS] = {NULL}, *outputs[OUTPUTS] = {NULL};
+    void *values[OUTPUTS] = {NULL};
     int bad = 0;
     for (int i = 0; i < INPUTS && !bad; i++) {
         const int64_t shape[2] = {cells, widths[i]};
         const size_t bytes = (size_t)cells * (size_t)widths[i] * sizeof(float);
         /* The runtime reads its inputs only, though it asks for memory to write. */
         bad = failed(api, api->CreateTensorWithDataAsOrtValue(
-                              s->memory, (void *)given[i], bytes, shape, i < 2 ? 2 : 1,
+                              s->memory, (void *)given[i], bytes, shape, i == 2 ? 1 : 2,
                               ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &inputs[i]));
     }
     bad = bad ||
           failed(api, api->Run(s->session, NULL, INPUT, (const OrtValue *const *)inputs,
-                               INPUTS, OUTPUT, 1, &output)) ||
-          failed(api, api->GetTensorMutableData(output, &evolved));
-    if (!bad) memcpy(x, evolved, (size_t)cells * (size_t)s->species * sizeof(float));
+                               INPUTS, OUTPUT, OUTPUTS, outputs));
+    for (int i = 0; i < OUTPUTS && !bad; i++)
+        bad = failed(api, api->GetTensorMutableData(outputs[i], &values[i]));
+    /* float and int32 have four bytes each. */
+    for (int i = 0; i < OUTPUTS && !bad; i++)
+        memcpy(taken[i], values[i], (size_t)cells * (size_t)sizes[i] * 4);
     for (int i = 0; i < INPUTS; i++)
         if (inputs[i]) api->ReleaseValue(inputs[i]);
-    if (output) api->ReleaseValue(output);
+    for (int i = 0; i < OUTPUTS; i++)
+        if (outputs[i]) api->ReleaseValue(outputs[i]);
     return bad;
 }

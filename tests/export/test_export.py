@@ -1,24 +1,30 @@
 """What is written for other codes, run by these, against Keras."""
 
 import json
+import shutil
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
 import pytest
-from surrogates import make_projection, make_surrogate
+from bad_cells import bad_cells
+from keras import ops
+from surrogates import make_projection, make_surrogate, make_trust
 from tiny import PARAMETERS, SPECIES, make_tracers, write_tracers
 from typer.testing import CliRunner
 
 from astrokeras.cli import app
 from astrokeras.errors import InputError, WorkError
 from astrokeras.export import export as module
-from astrokeras.export import numpy_runtime
+from astrokeras.export import numpy_format, numpy_runtime
 from astrokeras.export.export import export
+from astrokeras.export.functions import make_functions
 
 BACKEND = keras.backend.backend()
 S, P = len(SPECIES), len(PARAMETERS)
+COMPILER = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 NEEDED = {"onnx": "tensorflow", "savedmodel": "tensorflow", "torch": "torch"}
 CASES = [
     pytest.param(
@@ -35,6 +41,8 @@ CASES = [
         ("numpy", "dense", pytest.mark.long),
         ("numpy", "projection"),
         ("numpy", "members", pytest.mark.long),
+        ("c", "projection", COMPILER),
+        ("c", "members", COMPILER, pytest.mark.long),
         # With GELU, and so the error function.
         ("onnx", "dense", pytest.mark.long, pytest.mark.tensorflow),
         ("onnx", "projection", pytest.mark.long, pytest.mark.tensorflow),
@@ -86,7 +94,7 @@ def test_every_graph_agrees_and_is_described(rng, path, tmp_path, to, kind):
     surrogate = KINDS[kind](rng)
     done = export(surrogate, to, tmp_path / "out", path)
 
-    graphs = ["decode", "encode", "step"] + ["rollout"] * (to != "torch")
+    graphs = ["decode", "encode", "step"] + ["rollout"] * (to not in ("torch", "c"))
     assert sorted(done.differences) == sorted(graphs)
     for name, by_batch in done.differences.items():
         assert set(by_batch) == {1, 7, 4096}
@@ -110,8 +118,12 @@ def assert_onnx_says_what_it_is(folder):
         "physical": ["batch", "time", P],
         "years": ["batch", "time"],
     }
-    (output,) = session.get_outputs()
-    assert (output.name, output.shape) == ("evolved", ["batch", "time", S])
+    outputs = {one.name: one.shape for one in session.get_outputs()}
+    assert outputs == {
+        "evolved": ["batch", "time", S],
+        "expected_error": ["batch", "time"],
+        "status": ["batch", "time"],
+    }
     told = session.get_modelmeta().custom_metadata_map
     told = {key: json.loads(value) for key, value in told.items()}
     assert told["species"] == list(SPECIES)
@@ -129,7 +141,7 @@ def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path, quick):
         "import sys, numpy as np, numpy_reader as r\n"
         "given = np.load('../given.npz')\n"
         "found = r.Surrogate('surrogate.npz').rollout(*(given[k] for k in given))\n"
-        "np.save('../found.npy', found)\n"
+        "np.save('../found.npy', found[0])\n"
         "assert not {'keras', 'h5py', 'astrokeras'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
@@ -145,18 +157,79 @@ def test_the_reader_runs_where_there_is_numpy_alone(rng, path, tmp_path, quick):
 
 def check_refusals(reader, initial, physical, years):
     """What the reader cannot compute with is named, and nothing is nothing."""
-    none = reader.rollout(initial, physical[:, :0], years[:, :0])
+    none = reader.rollout(initial, physical[:, :0], years[:, :0])[0]
     assert none.shape == (len(initial), 0, S)
-    wrong = {
-        "abundances": (initial[:, 1:], physical, years),
-        "physical": (initial, physical * 0, years),
-        "years": (initial, physical, years * np.nan),
-    }
-    for name, given in wrong.items():
-        with pytest.raises(ValueError, match=f"^{name} "):
-            reader.rollout(*given)
+    with pytest.raises(ValueError, match=r"^abundances have shape"):
+        reader.rollout(initial[:, 1:], physical, years)
     with pytest.raises(ValueError, match="years are no numbers"):
         reader.step(initial, physical[:, 0], "abc")
+
+
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_every_graph_says_what_speaks_against_a_state(rng, tmp_path, calibrated):
+    """Graph and reader give the verdicts of `emulate`, also of bad cells."""
+    surrogate = make_projection(rng)
+    if calibrated:
+        surrogate = surrogate.replace(trust=make_trust(rng, random_features=5))
+    initial, physical, years, known = make_cells(surrogate)
+    bad = known > 0
+    functions = make_functions(surrogate)
+    numpy_format.write(surrogate, functions, tmp_path)
+    cells = initial, physical, years
+    reader = numpy_format.read(tmp_path)["rollout"](*cells)
+    graph = functions["rollout"].function(*map(ops.convert_to_tensor, cells))
+    graph = tuple(map(ops.convert_to_numpy, graph))
+    time = np.pad(np.cumsum(years, axis=1, dtype="f8"), ((0, 0), (1, 0)))
+    options = {"return_status": True, "return_expected_error": calibrated}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        wanted = surrogate.emulate(initial, physical, time, on_error="flag", **options)
+
+    good = ~bad
+    for evolved, expected, status in (graph, reader):
+        np.testing.assert_allclose(evolved[good], wanted[0][good, 1:], rtol=1e-3)
+        given = initial[bad][:, None].repeat(2, 1)
+        np.testing.assert_array_equal(evolved[bad], given)
+        np.testing.assert_array_equal(status, wanted[-1][:, 1:])
+        np.testing.assert_array_equal(status[bad, 0], known[bad])
+        assert len(set(status[good].ravel().tolist())) > 1
+        assert np.isnan(expected[bad]).all()
+        if calibrated:
+            known_error = wanted[1][good, 1:]
+            np.testing.assert_allclose(expected[good], known_error, rtol=1e-3)
+    if calibrated:
+        assert_steps_add_up_to_a_rollout(functions["step"], *cells, graph[1])
+
+
+def make_cells(surrogate):
+    """Return cells of two steps, and the status of the forty that are invalid."""
+    tracers = make_tracers(simulations=3)
+    initial, physical = tracers.abundances[:, 0], tracers.physical[:, :2].copy()
+    initial[0, 0] = 0.0  # absent: the floor
+    physical[1, 0, 0] *= 30  # outside the trained range in the first step
+    years = np.full((len(initial), 2), 100.0, "f4")
+    years[2] = 700.0  # the second step ends beyond the longest time
+    wrong = bad_cells(surrogate, initial[0], physical[0, 0], 100.0)
+    twice = [np.stack([value, value], 1) for value in wrong[1:3]]
+    known = np.concatenate([np.zeros(len(initial), "i4"), wrong[3]])
+    cells = (initial, wrong[0]), (physical, twice[0]), (years, twice[1])
+    return *map(np.concatenate, cells), known
+
+
+def assert_steps_add_up_to_a_rollout(step, initial, physical, years, expected):
+    """What is carried makes two steps expect what one rollout of two expects.
+
+    A step encodes the state anew, so the distances of states differ a little.
+    """
+    carried = np.zeros((len(initial), 4), "f4")
+    x, verdicts = initial, []
+    for t in range(2):
+        given = x, physical[:, t], years[:, t], carried
+        after = step.function(*map(ops.convert_to_tensor, given))
+        x, verdict, _, carried = map(ops.convert_to_numpy, after)
+        verdicts.append(verdict)
+    np.testing.assert_allclose(verdicts[0], expected[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(verdicts[1], expected[:, 1], rtol=0.2)
 
 
 @pytest.mark.parametrize("how", ["a header that lies", "compressed"])

@@ -199,7 +199,7 @@ def _aliases(table: Table, config: DatasetConfig) -> dict[str, str]:
 
 def _raw_names(config: DatasetConfig) -> dict[str, str]:
     """Return the columns of time and parameters by parameter."""
-    return {"Time": getattr(config, "time", "Time")} | dict(config.parameters)
+    return {"Time": config.time} | dict(config.parameters)
 
 
 def _target(parameter: str, config: DatasetConfig) -> str:
