@@ -33,9 +33,13 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def library(written):
-    folder, *_ = written
-    return Library(folder / c_format.FILE, compile_library(folder))
+def compiled(written):
+    return compile_library(written[0])
+
+
+@pytest.fixture(scope="module")
+def library(written, compiled):
+    return Library(written[0] / c_format.FILE, compiled)
 
 
 def cells_of(surrogate):
@@ -124,13 +128,15 @@ def test_latents_step_as_states_do(written, library):
     ],
     ids=["empty", "cut", "changed", "other", "big-endian", "newer"],
 )
-def test_a_damaged_file_is_refused_by_name(written, library, tmp_path, change, message):
+def test_a_damaged_file_is_refused_by_name(
+    written, compiled, tmp_path, change, message
+):
     data = (written[0] / c_format.FILE).read_bytes()
     damaged = tmp_path / "damaged.bin"
     damaged.write_bytes(change(data))
 
     with pytest.raises(InputError, match=f"damaged.bin: .*{message}"):
-        Library(damaged, compile_library(written[0]))
+        Library(damaged, compiled)
 
 
 @pytest.mark.long
