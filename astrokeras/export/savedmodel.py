@@ -26,9 +26,12 @@ def read(folder: Path) -> Functions:
     model = tf.saved_model.load(str(folder))
 
     def load(name: str) -> Any:
-        # The functions work as long as a reference to the model exists.
-        endpoint = getattr(model, name)
-        return lambda *inputs: tuple(endpoint(*inputs)[key] for key in OUTPUTS[name])
+        def run(*inputs: Any) -> tuple[Any, ...]:
+            # An endpoint works as long as a reference to its model exists.
+            outputs = getattr(model, name)(*inputs)
+            return tuple(outputs[key] for key in OUTPUTS[name])
+
+        return run
 
     return {name: load(name) for name in NAMES}
 
