@@ -79,10 +79,11 @@ static const float *floats(reader *r, const char *name, int rows, int columns) {
     return take(r, name, 0, &rows, &columns);
 }
 
-static const float *some_floats(reader *r, const char *name, int *count, int most) {
+/* An array of a type that has a row of at most so many numbers. */
+static const void *some(reader *r, const char *name, uint32_t type, int *count, int most) {
     int rows = 1;
     *count = -1;
-    const float *found = take(r, name, 0, &rows, count);
+    const void *found = take(r, name, type, &rows, count);
     if (*count < 0 || *count > most) {
         r->fault = r->fault ? r->fault : "has an array that is too long";
         *count = 0;
@@ -90,15 +91,12 @@ static const float *some_floats(reader *r, const char *name, int *count, int mos
     return found;
 }
 
+static const float *some_floats(reader *r, const char *name, int *count, int most) {
+    return some(r, name, 0, count, most);
+}
+
 static const int32_t *some_whole(reader *r, const char *name, int *count, int most) {
-    int rows = 1;
-    *count = -1;
-    const int32_t *found = take(r, name, 1, &rows, count);
-    if (*count < 0 || *count > most) {
-        r->fault = r->fault ? r->fault : "has an array that is too long";
-        *count = 0;
-    }
-    return found;
+    return some(r, name, 1, count, most);
 }
 
 static const char *names(reader *r, const char *name, int count) {
