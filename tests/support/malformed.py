@@ -652,7 +652,6 @@ def tables() -> dict[str, tuple[Callable[[list[str]], Any], str]]:
         rows[5] = rows[5].replace(".", ",")
 
     missing = "line 6: column 'E-' is {!r}, which denotes a missing value"
-    blanks = "begins with 'Time Density"
     return {
         "no value as -": (last("-"), missing.format("-")),
         "no value as n/a": (last("n/a"), missing.format("n/a")),
@@ -675,7 +674,6 @@ def tables() -> dict[str, tuple[Callable[[list[str]], Any], str]]:
             lambda rows: [rows[0].replace(",", ";", 3), *rows[1:]],
             "its header has commas and semicolons",
         ),
-        "blanks": (lambda rows: [" ".join(r.split(",")) for r in rows], blanks),
         "Latin-1": (
             lambda rows: "\n".join([*rows, "\xe9"]).encode("latin-1"),
             "save it as UTF-8",
