@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from astrokeras.cli.options import File, Json, Overwrite, refuse_text
+from astrokeras.cli.options import File, Json, Overwrite, Scheduler, refuse_text
 
 
 def generate(
@@ -41,13 +41,7 @@ def generate(
             min=1, help="Tracers solved in parallel.  [default: one for each core]"
         ),
     ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Scheduler of a running Dask cluster.  [default: this machine alone]",
-        ),
-    ] = None,
+    scheduler: Scheduler = None,
     no_split: Annotated[
         bool,
         typer.Option("--no-split", help="Do not split into train, validation, test."),

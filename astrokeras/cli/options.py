@@ -26,6 +26,13 @@ Device = Annotated[
     Literal["cpu", "gpu"] | None,
     typer.Option(help="CPU or GPU.  [default: a GPU if present]"),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Scheduler of a running Dask cluster.  [default: this machine alone]",
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the output file if it exists.")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from astrokeras.cli.options import BatchSize, Initial, Json, Overwrite, Run
+from astrokeras.cli.options import BatchSize, Initial, Json, Overwrite, Run, Scheduler
 
 
 def predict(
@@ -39,6 +39,14 @@ def predict(
         ),
     ] = False,
     batch_size: BatchSize = 256,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes of this machine that predict.  [default: this one alone]",
+        ),
+    ] = None,
+    scheduler: Scheduler = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Continue an interrupted prediction."),
@@ -68,6 +76,8 @@ def predict(
         strict=strict,
         substep=substep,
         batch_size=batch_size,
+        workers=workers,
+        scheduler=scheduler,
         resume=resume,
         overwrite=overwrite,
         compression=compression,

@@ -13,14 +13,15 @@ from astrokeras.data.importers.trajectory_table import opened_tracks
 from astrokeras.data.tracers.reader import TracerStore, TracerWriter
 from astrokeras.data.tracers.split import make_split, split_attributes
 from astrokeras.errors import InputError, WorkError
-from astrokeras.generation.dask_pool import check_scheduler, connect, solve_all
 from astrokeras.generation.results_log import ResultsLog
 from astrokeras.generation.solver_inputs import SolverInputs
+from astrokeras.generation.tracer_jobs import solve_all
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.solvers.process import SolverProcess
 from astrokeras.solvers.solver import find_file
 from astrokeras.system import arguments
 from astrokeras.system.atomic_files import hash_file, written_beside
+from astrokeras.system.dask_cluster import check_scheduler, connect
 
 FAILURE_COLUMNS = ("tracer", "simulation", "row", "interval", "seconds", "reason")
 OLD_COLUMNS = ("tracer", "simulation", "row", "seconds", "reason")

@@ -17,7 +17,7 @@ from astrokeras.data.tracers.initial_abundances import read_initial, unbalanced
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.units import is_usual
 from astrokeras.errors import InputError
-from astrokeras.generation.dask_pool import Job
+from astrokeras.generation.tracer_jobs import Job
 from astrokeras.prediction.tracer_rollout import read_given
 from astrokeras.solvers.checks import check_tracks
 from astrokeras.solvers.process import SolverProcess

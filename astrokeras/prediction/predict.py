@@ -6,26 +6,26 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.tracers.initial_abundances import read_initial
-from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
+from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.errors import InputError
 from astrokeras.models.out_of_range import OutOfRangeReport
-from astrokeras.models.status import MEANINGS, count_bits, is_reliable
-from astrokeras.prediction.resumable_output import ResumableOutput
-from astrokeras.prediction.tracer_rollout import (
-    assumed_columns,
-    read_given,
-    roll_out_with_status,
+from astrokeras.prediction.blocks import (
+    COMPRESSION,
+    Counts,
+    Plan,
+    open_writer,
+    predict_blocks,
 )
+from astrokeras.prediction.resumable_output import ResumableOutput
+from astrokeras.prediction.tracer_rollout import assumed_columns, read_given
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
@@ -36,12 +36,7 @@ from astrokeras.runs.surrogate_reference import (
 from astrokeras.system import arguments
 from astrokeras.system.atomic_files import hash_file
 from astrokeras.system.close_names import suggest
-
-STATUS = "a sum of bits, 0 fine: " + "; ".join(
-    f"{int(bit)} {meaning}" for bit, meaning in MEANINGS.items()
-)
-"""Meaning of the dataset `status` of a predicted file."""
-COMPRESSION: dict[str, int | None] = {"gzip": 1, "none": None}
+from astrokeras.system.dask_cluster import check_scheduler
 
 
 @dataclass(frozen=True)
@@ -78,6 +73,8 @@ def predict(
     strict: bool = False,
     substep: bool = False,
     batch_size: int = 256,
+    scheduler: str | None = None,
+    workers: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     compression: str = "gzip",
@@ -104,6 +101,9 @@ def predict(
         substep: Whether intervals that are longer than trained are split; only the
             states of the file are written, with the errors and status of all substeps.
         batch_size: Tracers rolled out at once.
+        scheduler: Address of a Dask scheduler, whose workers predict; they must see the
+            same files under the same paths.
+        workers: Processes on this machine that predict; without both, this one does.
         resume: Whether to continue an interrupted prediction after its last finished
             batch.
         overwrite: Whether to replace a file or an interrupted prediction.
@@ -131,6 +131,10 @@ def predict(
     )
     arguments.choice("compression", compression, *COMPRESSION)
     batch_size = arguments.whole("batch_size", batch_size, low=1)
+    if workers is not None:
+        workers = arguments.whole("workers", workers, low=1)
+    if (workers or scheduler) and target.path is None:
+        raise InputError("workers load a surrogate from its file; give its path.")
     output = ResumableOutput(arguments.path("out", out))
     output.check(arguments.path("tracers", tracers), resume, overwrite)
     with TracerStore(tracers, need_abundances=False) as store:
@@ -152,64 +156,46 @@ def predict(
         if set(COLUMNS) & {*store.parameters} - {*present}:
             for line in assumed_columns(store, size):
                 warn(f"{store.path}: {line}.")
+        if workers or scheduler:
+            check_scheduler(scheduler)
+        sha256 = target.sha256()
         signature = {
             "tracers": hash_file(store.path),
-            "surrogate": target.sha256(),
+            "surrogate": sha256,
             "initial": None if start is None else start.tolist(),
             "tracers at once": size,
             "compression": compression,
             "substep": substep,
         }
-        states, reliable, bits = 0, 0, Counter[str]()
+        plan = Plan(
+            tracers=store.path.resolve(),
+            surrogate=str(target.path.resolve()) if target.path else "",
+            sha256=sha256,
+            out=output.out.resolve(),
+            start=None if start is None else tuple(start.tolist()),
+            size=size,
+            substep=substep,
+            compression=compression,
+            backend=os.environ.get("KERAS_BACKEND"),
+        )
+        done = Counts(0, 0, 0, Counter())
         with output.opened(signature, resume), ExitStack() as stack:
-            surrogate = target.load()
-            if target.sha256() != signature["surrogate"]:
-                raise InputError(
-                    f"{target.path}: was replaced while it was read; predict again."
-                )
             advance = _bar(stack, store.tracers) if progress else None
-            for number, given in enumerate(_given(store, start, size, check=False)):
-                path = output.block(number)
-                if path.is_file():
-                    with h5py.File(path) as file:
-                        status = file["status"][:]
-                else:
-                    with _open_writer(path, store, target, compression) as writer:
-                        how = columns, size, substep
-                        status = _write_block(writer, surrogate, given, *how)
-                valid = np.arange(store.states) < given.length[:, None]
-                found = status[:, 1:][valid[:, 1:]]
-                states += found.size
-                reliable += int(is_reliable(found).sum())
-                bits.update(count_bits(found))
+            for counts in predict_blocks(plan, store, target, scheduler, workers):
+                done.add(counts)
                 if advance:
-                    advance(int(given.rows[-1]) + 1, store.tracers)
-            with _open_writer(output.out, store, target, compression) as writer:
+                    advance(done.tracers, store.tracers)
+            with open_writer(output.out, store, target, compression) as writer:
                 for number in range(-(-store.tracers // size)):
                     writer.append_file(output.block(number))
     return Prediction(
         path=output.out,
         tracers=store.tracers,
-        states=states,
-        reliable=reliable,
-        status=dict(bits),
+        states=done.states,
+        reliable=done.reliable,
+        status=dict(done.bits),
         warnings=lines,
     )
-
-
-def _write_block(
-    writer: TracerWriter,
-    surrogate: Any,
-    given: Tracers,
-    columns: np.ndarray,
-    size: int,
-    substep: bool,
-) -> np.ndarray:
-    """Predict some tracers, write them and return their status."""
-    rollout = roll_out_with_status(surrogate, given, columns, size, substep)
-    given.abundances, expected, status = rollout
-    writer.append(given, status=status, expected_error=expected)
-    return status
 
 
 def read_initial_condition(
@@ -259,35 +245,6 @@ def check_input_values(
         physical = given.physical[..., columns]
         report.add(given.abundances[:, 0], physical, given.time, given.length)
     return report.lines()
-
-
-def _open_writer(
-    out: Path, store: TracerStore, target: SurrogateReference, compression: str
-) -> TracerWriter:
-    import astrokeras
-
-    # A file of trajectories has no elements.
-    attributes = {"elements": list(target.metadata.elements)} | store.attributes
-    attributes |= {
-        "solver": f"astrokeras {astrokeras.__version__}, surrogate {target.name}",
-        "tolerances": "",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "predicted_from": store.path.name,
-        "surrogate": target.name,
-        "surrogate_sha256": target.sha256(),
-        "astrokeras_version": astrokeras.__version__,
-        "status": STATUS,
-    }
-    return TracerWriter(
-        out,
-        species=target.metadata.species,
-        parameters=store.parameters,
-        units=store.units,
-        states=store.states,
-        attributes=attributes,
-        compression=COMPRESSION[compression],
-        extra={"status": "u1", "expected_error": "f4"},
-    )
 
 
 def _bar(stack: ExitStack, tracers: int) -> Callable[[int, int], None]:

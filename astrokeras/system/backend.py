@@ -98,7 +98,7 @@ def select_threads(count: str | int | None = None) -> int:
     Raises:
         InputError: If the count is not a positive whole number.
     """
-    wanted = _cores() if count is None else _whole(count)
+    wanted = available_cores() if count is None else _whole(count)
     for name in THREAD_VARIABLES:
         if count is not None:
             os.environ[name] = str(wanted)
@@ -241,7 +241,7 @@ def _default() -> str | None:
     return next((name for name in candidates if _installed(name)), None)
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """Return the number of cores that this process may use, e.g. in a batch job."""
     if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
@@ -256,7 +256,7 @@ def _whole(count: str | int) -> int:
     if number < 1:
         raise InputError(
             f"--threads: {count!r} is not a number of threads; give 1 or more, such as "
-            f"--threads {_cores()}."
+            f"--threads {available_cores()}."
         )
     return number
 

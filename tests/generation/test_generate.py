@@ -470,7 +470,7 @@ def test_a_start_with_other_species_is_refused(tmp_path):
 
 
 def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("astrokeras.generation.dask_pool.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("astrokeras.system.dask_cluster.CONNECT_SECONDS", 1)
     path, _ = write_tracks(tmp_path / "tracks.h5", n=2)
 
     with pytest.raises(InputError, match="no scheduler of Dask answers there"):
@@ -485,8 +485,8 @@ def test_nobody_at_the_address_is_one_line(tmp_path, monkeypatch):
     assert [one.name for one in tmp_path.iterdir()] == ["tracks.h5"]
 
 
-def test_workers_that_join_later_are_given_tracers_too(monkeypatch):
-    from astrokeras.generation import dask_pool
+def test_workers_that_join_later_are_given_tasks_too(monkeypatch):
+    from astrokeras.system import dask_cluster
 
     class Cluster:
         """A client whose every question finds another worker there."""
@@ -497,12 +497,12 @@ def test_workers_that_join_later_are_given_tracers_too(monkeypatch):
             self.asked += 1
             return dict.fromkeys(range(self.asked), 1)
 
-    room = dask_pool._Capacity(Cluster())
+    room = dask_cluster._Capacity(Cluster())
     assert (
-        room.tracers() == room.tracers() == dask_pool.TRACERS_PER_THREAD
+        room.tasks() == room.tasks() == dask_cluster.TASKS_PER_THREAD
     )  # Not asked again at once.
-    monkeypatch.setattr(dask_pool, "RECOUNT_SECONDS", -1)
-    assert room.tracers() == 2 * dask_pool.TRACERS_PER_THREAD
+    monkeypatch.setattr(dask_cluster, "RECOUNT_SECONDS", -1)
+    assert room.tasks() == 2 * dask_cluster.TASKS_PER_THREAD
 
 
 def test_a_scheduler_that_ends_is_one_line_and_what_was_solved_is_kept(tmp_path):

@@ -1,6 +1,12 @@
 """Prediction of a tracer file by a stand-in, whose answers are known."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -20,6 +26,7 @@ from astrokeras.errors import InputError
 from astrokeras.models.status import Status
 from astrokeras.prediction import tracer_rollout
 from astrokeras.prediction.predict import predict
+from astrokeras.runs.surrogate_reference import SurrogateReference
 
 
 @pytest.fixture
@@ -407,3 +414,73 @@ def test_the_command_of_the_message_gives_known_steps(
     done = predict(Surrogate(), other, given[1], warn=[].append)
 
     assert done.tracers == 12
+
+
+def test_workers_write_the_same_file(given, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    from distributed import Client, LocalCluster
+
+    from astrokeras.prediction import blocks
+
+    write_tracers(given[0])
+    run(given, batch_size=5)
+    alone, _ = read(given[1])
+    (tmp_path / "surrogate.keras").touch()
+
+    class File(SurrogateReference):
+        def load(self):
+            return StandIn()
+
+    file = File("standin", tmp_path / "surrogate.keras", StandIn().metadata)
+    for module in (blocks, sys.modules[predict.__module__]):
+        monkeypatch.setattr(module, "find_surrogate_reference", lambda _: file)
+
+    @contextmanager
+    def connect(scheduler, workers):
+        assert (scheduler, workers) == (None, 2)
+        here = {"processes": False, "dashboard_address": None}
+        with LocalCluster(workers, 1, **here) as cluster, Client(cluster) as client:
+            yield client
+
+    monkeypatch.setattr(blocks, "connect", connect)
+    done = run(given, "standin", batch_size=5, workers=2, overwrite=True)
+
+    assert (done.tracers, done.states, done.reliable) == (12, 12 * 8 - 2, 94)
+    together, attributes = read(given[1])
+    assert attributes["surrogate"] == "standin"
+    for name, values in alone.items():
+        np.testing.assert_array_equal(together[name], values, name)
+
+
+def test_workers_need_a_file_of_the_surrogate(given):
+    write_tracers(given[0])
+    with pytest.raises(InputError, match="workers load a surrogate from its file"):
+        run(given, workers=2)
+
+
+@pytest.mark.long
+@pytest.mark.slow
+def test_two_processes_are_killed_and_go_on(sample_path, tmp_path):
+    """With the real surrogate, Dask and the command; what was finished is kept."""
+    pytest.importorskip("distributed")
+    out = tmp_path / "out.h5"
+    command = [sys.executable, "-m", "astrokeras", "predict", "grav", str(sample_path)]
+    command += [str(out), "--batch-size", "8", "--workers", "2"]
+    blocks = tmp_path / "out.h5.parts"
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while process.poll() is None and len(list(blocks.glob("0*.h5"))) < 3:
+            time.sleep(0.1)
+        assert process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in blocks.glob("0*.h5")}
+    assert len(kept) >= 3
+
+    subprocess.run([*command, "--resume"], check=True)
+
+    single = tmp_path / "single.h5"
+    predict("grav", sample_path, single, warn=lambda _: None)
+    content, expected = read(out)[0], read(single)[0]
+    np.testing.assert_array_equal(content["status"], expected["status"])
+    logs = [np.log10(each["abundances"]) for each in (content, expected)]
+    np.testing.assert_allclose(*logs, atol=1e-3)
+    assert not blocks.exists()
