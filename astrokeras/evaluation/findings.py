@@ -67,7 +67,7 @@ def verdict(evaluation: Evaluation, findings: Sequence[Finding]) -> str:
     if named[WARN]:
         text = f"{evaluation.surrogate} fails here: {named[WARN]}"
     elif named[NOTE]:
-        text = f"{evaluation.surrogate} can be used; mind {named[NOTE]}"
+        text = f"{evaluation.surrogate} can be used; look at {named[NOTE]} first"
     quality = evaluation.reliability
     if quality is None or quality.reliable_dex is None:
         return f"{text}."
