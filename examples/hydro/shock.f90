@@ -110,6 +110,9 @@ contains
     call read_start(word(2), handle, x(:, 1))
     x = spread(x(:, 1), 2, cells)
     carried = 0
+    expected = 0
+    status = 0
+    frozen = .false.
     first = matmul(atoms, x(:, 1))
     sums = 0
     places = [(size_pc*pc*(0.05_wp + 0.4_wp*i/(tracers - 1)), i=0, tracers - 1)]
