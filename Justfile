@@ -60,6 +60,16 @@ grav:
 numbers:
     {{bin}}/python benchmarks/page_figures.py
 
+# Run the shock of examples/hydro with a surrogate, and write its figures into docs/hydro.md: UCLCHEM, and minutes.
+hydro name="ism" folder="build/hydro":
+    mkdir -p {{folder}}/out
+    {{bin}}/astrokeras export {{name}} --to c --out {{folder}}/c --overwrite
+    make -C {{folder}}/c all fortran
+    gfortran -O2 -I{{folder}}/c -J{{folder}} examples/hydro/flow.f90 examples/hydro/chemistry.f90 examples/hydro/shock.f90 -L{{folder}}/c -lastrokeras -lm -o {{folder}}/shock
+    rm -f {{folder}}/out/*
+    {{folder}}/shock {{folder}}/c/surrogate.bin examples/hydro/start.txt {{folder}}/out
+    {{bin}}/python examples/hydro/compare.py {{name}} {{folder}}/out --page docs/hydro.md
+
 # Look for known weaknesses of what is installed with the package.
 audit:
     {{bin}}/pip install --quiet pip-audit

@@ -2,13 +2,15 @@
 
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from bad_cells import bad_cells
+from conftest import ROOT
 from keras import ops
 from surrogates import make_projection, make_trust
-from tiny import make_tracers
+from tiny import PARAMETERS, make_tracers
 
 from astrokeras.errors import InputError
 from astrokeras.export import c_format
@@ -139,6 +141,87 @@ def test_a_damaged_file_is_refused_by_name(
         Library(damaged, compiled)
 
 
+SHARE = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from astrokeras.export.c_library import Library
+
+weights = sys.argv[1]
+library = Library(weights, sys.argv[2])
+given = list(np.load(sys.argv[3]).values())
+wanted = library.step(*given)
+
+def same(_):
+    found = library.step(*given)
+    pairs = zip(found, wanted, strict=True)
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+def mappings():
+    return [line.split()[1] for line in open("/proc/self/maps") if weights in line]
+
+with ThreadPoolExecutor(4) as pool:
+    assert all(pool.map(same, range(8)))
+for _ in range(2):
+    child = os.fork()
+    if not child:
+        os._exit(0 if same(0) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+if os.path.exists("/proc/self/maps"):
+    assert mappings() == ["r--s"], mappings()
+    del library
+    assert not mappings()
+"""
+
+
+def test_processes_and_threads_share_one_mapping(written, compiled, tmp_path):
+    """In a process of its own, without the threads of Keras."""
+    folder, surrogate, _ = written
+    x, p, years, _ = cells_of(surrogate)
+    given = x, p, years, np.zeros((len(x), 4), "f4")
+    np.savez(tmp_path / "cells.npz", *given)
+    words = [folder / c_format.FILE, compiled, tmp_path / "cells.npz"]
+    subprocess.run([sys.executable, "-c", SHARE, *words], check=True)
+
+
+@pytest.mark.skipif(shutil.which("gfortran") is None, reason="needs gfortran")
+def test_the_shock_of_the_examples_conserves_elements(written, compiled, tmp_path):
+    """Built as docs/hydro.md says, with a surrogate that covers all of its gas."""
+    folder, surrogate, _ = written
+    trust = make_trust(np.random.default_rng(5), random_features=5)
+    trust.assign(largest=[1e9] * 3, totals=[[-9.0] * 3, [1.0] * 3])
+    covered = dict.fromkeys(PARAMETERS, (1e-3, 1e9))
+    surrogate = surrogate.replace(
+        parameter_ranges=covered, dt_range=(1.0, 1e6), t_max=1e9, trust=trust
+    )
+    weights = tmp_path / c_format.FILE
+    weights.write_bytes(c_format.pack(c_format._arrays(surrogate)))
+    start = tmp_path / "start.txt"
+    start.write_text("H 0.5\nH2 0.25\nO 3e-4\nC 1e-4\nE- 1e-6\n")
+    example = ROOT / "examples" / "hydro"
+    names = ("flow.f90", "chemistry.f90", "shock.f90")
+    sources = [folder / "astrokeras.f90", *(example / name for name in names)]
+    words = ["gfortran", "-std=f2008", "-Wall", "-Wextra", "-Werror", "-fcheck=all"]
+    words += [*sources, compiled, f"-Wl,-rpath,{compiled.parent}", "-o", "shock"]
+    subprocess.run(words, cwd=tmp_path, check=True)
+
+    words = [tmp_path / "shock", weights, start, tmp_path, "40", "40", "1e9"]
+    subprocess.run(words, check=True)
+
+    lines = (tmp_path / "summary.txt").read_text().split("\n")
+    summary = {name: float(x) for name, x in (line.split() for line in lines if line)}
+    assert summary["mass_lost"] < 1e-12
+    assert summary["totals_largest"] < 3e-5
+    assert summary["frozen"] < 0.5
+    path, named = tmp_path / "profiles.txt", {"names": True, "deletechars": ""}
+    profile = np.genfromtxt(path, comments=None, **named)
+    made = profile["CO"][profile["time"] == profile["time"].max()]
+    assert made.max() > 2 * made.min()  # what moves is not the same everywhere
+    table = np.genfromtxt(tmp_path / "tracers.csv", names=True, delimiter=",")
+    assert len(table) == 20 * (10 + 2 + 1)
+    assert table["Density"].max() > 3000
+
+
 @pytest.mark.long
 def test_it_compiles_without_a_warning_and_survives_damaged_files(written, tmp_path):
     """Sanitizers watch; checksums are made right, so that all checks are reached."""
@@ -146,6 +229,8 @@ def test_it_compiles_without_a_warning_and_survives_damaged_files(written, tmp_p
     sources = [folder / name for name in ("astrokeras.c", "reading.c", "check.c")]
     program = tmp_path / "check"
     watch = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover")
+    copied = ("-DASTROKERAS_COPY", "-fsyntax-only")
+    subprocess.run([CC, *STRICT, *copied, *sources], check=True)
     subprocess.run([CC, *STRICT, *watch, *sources, "-lm", "-o", program], check=True)
     reference = folder / c_format.REFERENCE
     whole = folder / c_format.FILE

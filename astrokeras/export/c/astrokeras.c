@@ -1,5 +1,12 @@
 /* The functions of astrokeras.h. */
 
+/* Where POSIX is, the file of weights is mapped: processes of one machine share one copy
+   of it. -DASTROKERAS_COPY reads it instead, for file systems that cannot map. */
+#if !defined(ASTROKERAS_COPY) && (defined(__unix__) || defined(__APPLE__))
+#define ASTROKERAS_MAP
+#define _POSIX_C_SOURCE 200112L
+#endif
+
 #include "astrokeras.h"
 
 #include <math.h>
@@ -7,6 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(ASTROKERAS_MAP)
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
 
 #include "networks.h"
 #include "surrogate.h"
@@ -46,6 +60,30 @@ static void release(void *found) {
     free(memory);
 }
 
+/* Gives s the bytes of a file, at a multiple of ALIGNMENT. */
+#if defined(ASTROKERAS_MAP)
+static int load(const char *path, astrokeras_surrogate *s, astrokeras_error *error) {
+    const int file = open(path, O_RDONLY);
+    if (file < 0) return fail(error, ASTROKERAS_FILE, path, "cannot be opened");
+    struct stat facts;
+    if (fstat(file, &facts) || !S_ISREG(facts.st_mode) || facts.st_size <= 0) {
+        close(file);
+        return fail(error, ASTROKERAS_FILE, path, "is empty, or no file");
+    }
+    void *memory = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_SHARED, file, 0);
+    close(file); /* the mapping stays */
+    if (memory == MAP_FAILED)
+        return fail(error, ASTROKERAS_FILE, path,
+                    "cannot be mapped; compile with -DASTROKERAS_COPY");
+    s->memory = memory;
+    s->bytes = (size_t)facts.st_size;
+    return ASTROKERAS_OK;
+}
+
+static void unload(astrokeras_surrogate *s) {
+    if (s->memory) munmap((void *)(uintptr_t)s->memory, s->bytes);
+}
+#else
 static int load(const char *path, astrokeras_surrogate *s, astrokeras_error *error) {
     FILE *file = fopen(path, "rb");
     if (!file) return fail(error, ASTROKERAS_FILE, path, "cannot be opened");
@@ -56,14 +94,17 @@ static int load(const char *path, astrokeras_surrogate *s, astrokeras_error *err
         return fail(error, ASTROKERAS_FILE, path, "is empty, or no file");
     }
     s->bytes = (size_t)bytes;
-    s->memory = aligned(s->bytes);
-    const size_t got = s->memory ? fread(s->memory, 1, s->bytes, file) : 0;
+    char *memory = aligned(s->bytes);
+    s->memory = memory;
+    const size_t got = memory ? fread(memory, 1, s->bytes, file) : 0;
     fclose(file);
-    if (!s->memory) return fail(error, ASTROKERAS_MEMORY, path, "is larger than memory");
+    if (!memory) return fail(error, ASTROKERAS_MEMORY, path, "is larger than memory");
     if (got != s->bytes) return fail(error, ASTROKERAS_FILE, path, "cannot be read");
-    const char *fault = astrokeras_read(s);
-    return fault ? fail(error, ASTROKERAS_FILE, path, fault) : succeed(error);
+    return ASTROKERAS_OK;
 }
+
+static void unload(astrokeras_surrogate *s) { release((void *)(uintptr_t)s->memory); }
+#endif
 
 int astrokeras_create(const char *path, astrokeras_surrogate **handle,
                       astrokeras_error *error) {
@@ -72,15 +113,20 @@ int astrokeras_create(const char *path, astrokeras_surrogate **handle,
     *handle = NULL;
     astrokeras_surrogate *s = calloc(1, sizeof *s);
     if (!s) return fail(error, ASTROKERAS_MEMORY, path, "there is no memory left");
-    const int code = load(path, s, error);
-    if (code) astrokeras_destroy(s);
-    else *handle = s;
-    return code;
+    int code = load(path, s, error);
+    const char *fault = code ? NULL : astrokeras_read(s);
+    if (fault) code = fail(error, ASTROKERAS_FILE, path, fault);
+    if (code) {
+        astrokeras_destroy(s);
+        return code;
+    }
+    *handle = s;
+    return succeed(error);
 }
 
 void astrokeras_destroy(astrokeras_surrogate *handle) {
     if (!handle) return;
-    release(handle->memory);
+    unload(handle);
     free(handle);
 }
 
@@ -117,6 +163,13 @@ int astrokeras_species_index(const astrokeras_surrogate *s, const char *name) {
 
 int astrokeras_parameter_index(const astrokeras_surrogate *s, const char *name) {
     return index_of(s->parameter_names, s->parameters, name);
+}
+
+double astrokeras_atoms(const astrokeras_surrogate *s, int species, int element) {
+    if (species < 0 || species >= s->species) return 0.0;
+    for (int a = 4 * species; a < 4 * species + 4; a++)
+        if (s->atom_element[a] == element && element >= 0) return s->atom_count[a];
+    return 0.0;
 }
 
 void astrokeras_limits(const astrokeras_surrogate *s, double *shortest, double *longest,

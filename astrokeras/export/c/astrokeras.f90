@@ -11,8 +11,8 @@ module astrokeras
   use iso_c_binding
   implicit none
   private
-  public :: astrokeras_open, astrokeras_evolve, astrokeras_close, astrokeras_index
-  public :: astrokeras_size
+  public :: astrokeras_open, astrokeras_evolve, astrokeras_close, astrokeras_size
+  public :: astrokeras_species, astrokeras_parameter, astrokeras_atoms
 
   type, bind(c) :: cells_array
     type(c_ptr) :: data
@@ -51,6 +51,17 @@ module astrokeras
       character(kind=c_char), intent(in) :: name(*)
       integer(c_int) :: place
     end function
+    function element_count(handle) bind(c, name='astrokeras_element_count') result(n)
+      import
+      type(c_ptr), value :: handle
+      integer(c_int) :: n
+    end function
+    function atoms_of(handle, species, element) bind(c, name='astrokeras_atoms') result(n)
+      import
+      type(c_ptr), value :: handle
+      integer(c_int), value :: species, element
+      real(c_double) :: n
+    end function
     function species_count(handle) bind(c, name='astrokeras_species_count') result(n)
       import
       type(c_ptr), value :: handle
@@ -88,22 +99,44 @@ contains
     message = text_of(error)
   end subroutine
 
-  ! The number of species ('species') or of parameters.
+  ! The number of 'species', 'parameters' or 'elements'.
   function astrokeras_size(handle, what) result(n)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: what
     integer :: n
-    n = parameter_count(handle)
+    n = -1
     if (what == 'species') n = species_count(handle)
+    if (what == 'parameters') n = parameter_count(handle)
+    if (what == 'elements') n = element_count(handle)
   end function
 
-  ! The place of a species or, if there is none of this name, of a parameter; 0 if unknown.
-  function astrokeras_index(handle, name) result(place)
+  ! The place of a species among the abundances, 0 if it is unknown.
+  function astrokeras_species(handle, name) result(place)
     type(c_ptr), intent(in) :: handle
     character(*), intent(in) :: name
     integer :: place
     place = species_index(handle, trim(name)//c_null_char) + 1
-    if (place == 0) place = parameter_index(handle, trim(name)//c_null_char) + 1
+  end function
+
+  ! The place of a parameter, 0 if it is unknown.
+  function astrokeras_parameter(handle, name) result(place)
+    type(c_ptr), intent(in) :: handle
+    character(*), intent(in) :: name
+    integer :: place
+    place = parameter_index(handle, trim(name)//c_null_char) + 1
+  end function
+
+  ! Atoms of each element in each species, (elements, species).
+  function astrokeras_atoms(handle) result(atoms)
+    type(c_ptr), intent(in) :: handle
+    real(c_double), allocatable :: atoms(:, :)
+    integer :: e, k
+    allocate (atoms(element_count(handle), species_count(handle)))
+    do k = 1, size(atoms, 2)
+      do e = 1, size(atoms, 1)
+        atoms(e, k) = atoms_of(handle, k - 1, e - 1)
+      end do
+    end do
   end function
 
   ! Evolves cells by one step in place; see astrokeras_step in astrokeras.h.

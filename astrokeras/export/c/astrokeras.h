@@ -49,7 +49,12 @@ typedef struct {
     ptrdiff_t cell, item;
 } astrokeras_array;
 
-/* Reads the file of weights. The handle is NULL after an error. */
+/* Opens the file of weights. The handle is NULL after an error.
+
+   Where POSIX is, the file is mapped, and all processes of a machine share one copy of
+   its content. Nothing writes to it or to the handle, so that threads may be started and
+   processes forked after this call. Until `astrokeras_destroy`, replace the file by
+   renaming another into its place, and do not write into it. */
 int astrokeras_create(const char *path, astrokeras_surrogate **handle,
                       astrokeras_error *error);
 void astrokeras_destroy(astrokeras_surrogate *handle);
@@ -64,6 +69,9 @@ const char *astrokeras_parameter_name(const astrokeras_surrogate *handle, int in
 const char *astrokeras_parameter_unit(const astrokeras_surrogate *handle, int index);
 int astrokeras_species_index(const astrokeras_surrogate *handle, const char *name);
 int astrokeras_parameter_index(const astrokeras_surrogate *handle, const char *name);
+/* Atoms of an element in a species. Codes that advect abundances need them: interpolated
+   abundances lose their element totals unless these are restored. */
+double astrokeras_atoms(const astrokeras_surrogate *handle, int species, int element);
 /* Shortest and longest step, years, and the largest expected error that is reliable. */
 void astrokeras_limits(const astrokeras_surrogate *handle, double *shortest,
                        double *longest, double *threshold);

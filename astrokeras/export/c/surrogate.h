@@ -20,7 +20,7 @@ typedef struct {
 } cell;
 
 struct astrokeras_surrogate {
-    char *memory; /* the file */
+    const char *memory; /* the file, mapped or read; nothing writes to it */
     size_t bytes;
     int species, latents, parameters, elements, members;
     int decoder_layers, inner_layers, coder_kind, cell_kind, widest;
