@@ -13,7 +13,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from astrokeras.chemistry.abundance_definitions import Composition
 from astrokeras.chemistry.assumed_parameters import COLUMNS
+from astrokeras.data.checks.abundance_check import AbundanceCheck
 from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
@@ -139,7 +141,8 @@ def predict(
         start = None if initial is None else read_initial_condition(initial, target)
         species = len(target.metadata.species)
         size = bounded(batch_size, store.tracers, store.states, species)
-        lines = check_input_values(store, target, columns, start, size, substep)
+        sums = _abundance_check(store, target) if start is None else None
+        lines = check_input_values(store, target, columns, start, size, substep, sums)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
             raise InputError(
@@ -148,6 +151,8 @@ def predict(
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
         for line in check_units(store, str(store.path)):
+            warn(line)
+        for line in sums.warnings({}) if sums is not None else ():
             warn(line)
         if set(COLUMNS) & {*store.parameters} - {*present}:
             for line in assumed_columns(store, size):
@@ -244,6 +249,21 @@ def _given(
         yield read_given(store, slice(first, first + size), check, start)
 
 
+def _abundance_check(
+    store: TracerStore, target: SurrogateReference
+) -> AbundanceCheck | None:
+    """Return a check of first states against the surrogate's own.
+
+    `None` if those do not hold all hydrogen themselves, such as of a list of species.
+    """
+    metadata = target.metadata
+    composition = Composition.of(metadata.species, metadata.elements)
+    own = [*metadata.initial_conditions.values()]
+    if not own or composition.other_definition(np.stack(own)) is not None:
+        return None
+    return AbundanceCheck(str(store.path), composition, stored=True)
+
+
 def check_input_values(
     store: TracerStore,
     target: SurrogateReference,
@@ -251,11 +271,17 @@ def check_input_values(
     start: np.ndarray | None,
     size: int,
     substep: bool = False,
+    sums: AbundanceCheck | None = None,
 ) -> list[str]:
-    """Check all values; return a line for each training range that is left."""
+    """Check all values; return a line for each training range that is left.
+
+    With `sums`, the totals and charges of the first states are checked by it.
+    """
     report = OutOfRangeReport(target.metadata)
     for given in _given(store, start, size, check=True):
         check_steps(store, given, target.metadata, substep)
+        if sums is not None:
+            sums.add_tracers(given)
         physical = given.physical[..., columns]
         report.add(given.abundances[:, 0], physical, given.time, given.length)
     return report.lines()

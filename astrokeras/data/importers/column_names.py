@@ -4,8 +4,6 @@
 a column only if no other column is spelled alike, and never for a species.
 """
 
-import contextlib
-import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -133,8 +131,8 @@ class Places:
 
 def find_parameters(
     place: Places, config: DatasetConfig, time: int | None
-) -> tuple[dict[str, int], dict[str, float]]:
-    """Return the columns of the parameters, and the values of constant ones, by name.
+) -> dict[str, int]:
+    """Return the columns of the parameters by name.
 
     Raises:
         InputError: If one is missing and cannot be filled, or the time is missing.
@@ -149,15 +147,13 @@ def find_parameters(
             "dataset.parameters.Time: the time is not a parameter; give "
             f"{typed('dataset.time', config.parameters[misplaced[0]])} instead."
         )
-    names, parameters, constants, missing = place.names, {}, {}, {}
+    names, parameters, missing = place.names, {}, {}
     for name, raw in config.parameters.items():
         column = place.find(f"dataset.parameters.{name}", raw)
         if column is None and name in COLUMNS:
             column = shielding_column(names, name)
         if column is not None:
             parameters[name] = column
-        elif _is_number(raw):
-            constants[name] = float(raw)
         elif name not in {*ASSUMED, *COLUMNS}:
             missing[name] = raw
     lacking = [config.time] * (time is None) + [*missing.values()]
@@ -180,13 +176,7 @@ def find_parameters(
             f"{place.where}: column{'s' * (len(lacking) > 1)} {', '.join(lacking)} "
             f"missing (it has {listed(names)}){remedy}"
         )
-    return parameters, constants
-
-
-def _is_number(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return math.isfinite(float(text))
-    return False
+    return parameters
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:
