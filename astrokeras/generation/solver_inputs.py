@@ -154,13 +154,12 @@ class SolverInputs:
             self._check_sums(self._states(block.abundances[:, 0]), where)
 
     def _check_sums(self, starts: np.ndarray, where: list[str]) -> None:
-        check = AbundanceCheck(where[0], self.composition, stored=True)
-        check.convert(starts)
         bad = self.composition.unbalanced(starts)
         if bad.any():
             row = int(bad.argmax())
             fault = unbalanced(self.composition, starts[row], option=True)
             raise InputError(f"{where[row]}: {fault}.")
+        AbundanceCheck(where[0], self.composition, stored=True).convert(starts)
 
     def _states(self, abundances: np.ndarray) -> np.ndarray:
         """Return states of the file, (n, S), in the order of the solver's species."""

@@ -407,3 +407,24 @@ def test_the_command_of_the_message_gives_known_steps(
     done = predict(Surrogate(), other, given[1], warn=[].append)
 
     assert done.tracers == 12
+
+
+def test_starts_of_another_definition_are_refused(tmp_path):
+    start = np.full(len(SPECIES), 1e-3)
+    start[SPECIES.index("H2")] = 0.4955  # of 1, less 9e-3 in other species
+
+    class Whole(StandIn):
+        def get_config(self):
+            return super().get_config() | {"initial_conditions": {"own": start}}
+
+    for factor in (1, 2):
+        path, warned = tmp_path / f"{factor}.h5", []
+        write_tracers(path, abundances=np.tile(factor * start, (12, 1, 1)))
+        if factor == 1:
+            predict(Whole(), path, tmp_path / "out.h5", warn=warned.append)
+            assert not [line for line in warned if "hydrogen" in line]
+        else:
+            with pytest.raises(
+                InputError, match=r"fractions of n\(H2\): import the raw"
+            ):
+                predict(Whole(), path, tmp_path / "out.h5")

@@ -36,6 +36,8 @@ class AbundanceCheck:
         electrons: "given" or "neutral", which sets them by charge.
         stored: Whether the file is a tracer file, whose raw file must be imported
             again to convert it.
+        lenient: Whether totals of hydrogen that fit no definition, which no option
+            converts, are only said.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class AbundanceCheck:
         definition: str = "per_h",
         electrons: str = "given",
         stored: bool = False,
+        lenient: bool = False,
     ):
         self.name, self.composition = name, composition
         self.definition, self.neutral = definition, electrons == "neutral"
+        self.lenient = lenient
         self.again = "import the raw file again with " if stored else "give "
         self.states = self.off = self.starts = self.unbalanced = 0
         self.least = 1.0
@@ -183,7 +187,7 @@ class AbundanceCheck:
     ) -> None:
         """Raise InputError if the totals of hydrogen do not fit the definition."""
         other = self.composition.other_definition(abundances, self.definition, density)
-        if other is None:
+        if other is None or (self.lenient and other[1] is None):
             return
         total, fits = other
         fault = f"{self.name}: hydrogen adds up to {total:.3g} over all species"

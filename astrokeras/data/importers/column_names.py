@@ -166,11 +166,13 @@ def find_parameters(
         if option := suggest_parameters(missing, free):
             remedy = f"; if they are what their names say, give {option}."
         elif remedy.endswith("`dataset.parameters`."):
-            name = next(iter(missing))
+            name, several = next(iter(missing)), len(missing) > 1
+            key = "dataset.parameters" if several else f"dataset.parameters.{name}"
+            value = dict.fromkeys(missing, "1") if several else "1"
             remedy = (
-                f"; name its column in `dataset.parameters.{name}`, or give a number "
-                f"there if it is constant, such as "
-                f"{typed(f'dataset.parameters.{name}', '1')}."
+                f"; name {'their columns' if several else 'its column'} in `{key}`, or "
+                f"give {'numbers' if several else 'a number'} there if constant, such "
+                f"as {typed(key, value)}."
             )
         raise InputError(
             f"{place.where}: column{'s' * (len(lacking) > 1)} {', '.join(lacking)} "

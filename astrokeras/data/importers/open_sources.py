@@ -68,9 +68,8 @@ class StoredTracers:
         self.split = store.split if store.has_split else None
         self.families = store.families()
         self.states = store.states
-        self.check = AbundanceCheck(
-            self.name, Composition.of(self.species, self.elements), stored=True
-        )
+        composition = Composition.of(self.species, self.elements)
+        self.check = AbundanceCheck(self.name, composition, stored=True, lenient=True)
 
     def __len__(self) -> int:
         return len(self.tracer)
