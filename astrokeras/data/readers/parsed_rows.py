@@ -49,7 +49,8 @@ def parse_rows(
         return None
     if table.num_rows != count_lines(text):
         return None
-    out = np.empty((table.num_rows, len(columns)))
+    # Columns lie one after another, as in Arrow.
+    out = np.empty((table.num_rows, len(columns)), order="F")
     for place, column in enumerate(columns):
         out[:, place] = table.column(str(column)).to_numpy()
     return out

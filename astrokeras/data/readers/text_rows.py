@@ -69,7 +69,7 @@ class TextRows(ABC):
         if stop >= self.rows:  # Closes the file.
             self._parts.close()
             self._parts = None
-        return found.copy()
+        return found.copy(order="K")
 
     def _parsed(self, columns: tuple[int, ...]) -> Generator[np.ndarray, None, None]:
         """Yield some columns of each block."""

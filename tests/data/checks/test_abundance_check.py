@@ -191,10 +191,14 @@ def test_inspect_tells_sums_that_cannot_be_right(tmp_path):
             with pytest.raises(
                 InputError, match="import the raw file again with"
             ) as error:
-                import_tracers(tmp_path / "t.h5", tmp_path / "o.h5", dataset())
+                import_tracers(
+                    tmp_path / "t.h5", tmp_path / "o.h5", dataset(), split=False
+                )
             assert options(str(error.value)) == ["dataset.abundances=per_h2"]
         else:
-            report = import_tracers(tmp_path / "t.h5", tmp_path / "o.h5", dataset())
+            report = import_tracers(
+                tmp_path / "t.h5", tmp_path / "o.h5", dataset(), split=False
+            )
             assert not [line for line in report.warnings if "hydrogen" in line]
         assert len(remarks) == count
         expected = {"ions": 5e-7 * factor, "electrons": 5e-7 * factor}
