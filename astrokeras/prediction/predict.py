@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -13,25 +13,25 @@ from typing import Any
 import h5py
 import numpy as np
 
-from astrokeras.chemistry.abundance_definitions import Composition
 from astrokeras.chemistry.assumed_parameters import COLUMNS
-from astrokeras.data.checks.abundance_check import AbundanceCheck
 from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.tracers.initial_abundances import read_initial
 from astrokeras.data.tracers.reader import Tracers, TracerStore, TracerWriter
 from astrokeras.errors import InputError
-from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.models.status import MEANINGS, count_bits, is_reliable
+from astrokeras.prediction.input_check import (
+    abundance_check,
+    check_input_values,
+    given_blocks,
+)
 from astrokeras.prediction.resumable_output import ResumableOutput
 from astrokeras.prediction.tracer_rollout import (
     assumed_columns,
-    read_given,
     roll_out_with_status,
 )
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
-    check_steps,
     find_surrogate_reference,
     match_columns,
 )
@@ -141,7 +141,7 @@ def predict(
         start = None if initial is None else read_initial_condition(initial, target)
         species = len(target.metadata.species)
         size = bounded(batch_size, store.tracers, store.states, species)
-        sums = _abundance_check(store, target) if start is None else None
+        sums = abundance_check(store, target) if start is None else None
         lines = check_input_values(store, target, columns, start, size, substep, sums)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
@@ -173,7 +173,9 @@ def predict(
                     f"{target.path}: was replaced while it was read; predict again."
                 )
             advance = _bar(stack, store.tracers) if progress else None
-            for number, given in enumerate(_given(store, start, size, check=False)):
+            for number, given in enumerate(
+                given_blocks(store, start, size, check=False)
+            ):
                 path = output.block(number)
                 if path.is_file():
                     with h5py.File(path) as file:
@@ -239,52 +241,6 @@ def read_initial_condition(
             f"{', '.join(known) or 'none'}{suggest(str(initial), known)}"
         )
     return known[str(initial)]
-
-
-def _given(
-    store: TracerStore, start: np.ndarray | None, size: int, check: bool
-) -> Iterator[Tracers]:
-    """Yield the inputs of the rollouts, block by block."""
-    for first in range(0, store.tracers, size):
-        yield read_given(store, slice(first, first + size), check, start)
-
-
-def _abundance_check(
-    store: TracerStore, target: SurrogateReference
-) -> AbundanceCheck | None:
-    """Return a check of first states against the surrogate's own.
-
-    `None` if those do not hold all hydrogen themselves, such as of a list of species.
-    """
-    metadata = target.metadata
-    composition = Composition.of(metadata.species, metadata.elements)
-    own = [*metadata.initial_conditions.values()]
-    if not own or composition.other_definition(np.stack(own)) is not None:
-        return None
-    return AbundanceCheck(str(store.path), composition, stored=True)
-
-
-def check_input_values(
-    store: TracerStore,
-    target: SurrogateReference,
-    columns: np.ndarray,
-    start: np.ndarray | None,
-    size: int,
-    substep: bool = False,
-    sums: AbundanceCheck | None = None,
-) -> list[str]:
-    """Check all values; return a line for each training range that is left.
-
-    With `sums`, the totals and charges of the first states are checked by it.
-    """
-    report = OutOfRangeReport(target.metadata)
-    for given in _given(store, start, size, check=True):
-        check_steps(store, given, target.metadata, substep)
-        if sums is not None:
-            sums.add_tracers(given)
-        physical = given.physical[..., columns]
-        report.add(given.abundances[:, 0], physical, given.time, given.length)
-    return report.lines()
 
 
 def _open_writer(

@@ -427,4 +427,4 @@ def test_starts_of_another_definition_are_refused(tmp_path):
             with pytest.raises(
                 InputError, match=r"fractions of n\(H2\): import the raw"
             ):
-                predict(Whole(), path, tmp_path / "out.h5")
+                predict(Whole(), path, tmp_path / "other.h5")
