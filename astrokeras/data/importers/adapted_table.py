@@ -165,7 +165,7 @@ class AdaptedTable:
         """Raise InputError for quantities in unknown units of a code."""
         likely = {}
         for parameter in wanted:
-            raw = _raw_names(config).get(parameter)
+            raw = _raw_names(config).get(parameter, "")
             if raw not in self.columns or raw in self.units:
                 continue
             column = self.columns.index(raw)

@@ -37,12 +37,9 @@ def parse_rows(
     csv = _arrow_csv() if len(text) >= LEAST and columns else None
     if csv is None:
         return None
-    if separator is None:
-        if "," in text:
-            return None
-        data = _with_commas(text)
-    else:
-        data = text.encode()
+    if separator is None and "," in text:
+        return None
+    data = _with_commas(text) if separator is None else text.encode()
     try:
         table = _read(csv, data, separator or ",", cells, tuple(columns))
     except ValueError:  # Arrow's error for text that is not as it should be.
