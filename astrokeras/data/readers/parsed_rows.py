@@ -89,7 +89,7 @@ def _with_commas(text: str) -> np.ndarray:
         text = _TRAILING.sub("", text)
     given = np.frombuffer(text.encode(), "u1")
     blank = (given == ord(" ")) | (given == ord("\t"))
-    after = np.ones(len(given), bool)
+    after = np.ones(len(given), dtype=bool)
     after[1:] = (blank | (given == ord("\n")))[:-1]
     kept = ~(blank & after)
     found = given[kept]
