@@ -24,6 +24,7 @@ SCRIPTS = (
     "propose",
     "speed",
     "start",
+    "tables",
     "time_to_accuracy",
 )
 

@@ -53,6 +53,8 @@ class Composition:
         charges: Charges, (S,); 0 for the electron.
         electron: Index of the electron, `None` if it is not among the species.
         complete: Whether hydrogen can add up to 1: H and H2 are among the species.
+        whole: Whether these are all species of a network. Those of a list without ices
+            may not be, so that totals of elements are only known not to be too large.
     """
 
     species: tuple[str, ...]
@@ -61,26 +63,37 @@ class Composition:
     charges: np.ndarray
     electron: int | None
     complete: bool
+    whole: bool
 
     @classmethod
-    def of(cls, species: Sequence[str], declared: Sequence[str] = ()) -> "Composition":
+    def of(
+        cls,
+        species: Sequence[str],
+        declared: Sequence[str] = (),
+        whole: bool | None = None,
+    ) -> "Composition":
         """Return the composition of species.
 
         Args:
             species: Names, (S,).
             declared: Elements beside the usual ones and the atoms among the species.
+            whole: Whether these are all species of a network; by default, if ices are
+                among them.
 
         Raises:
             InputError: If a name cannot be read.
         """
         known = find_elements(species, declared)
         matrix, elements = stoichiometric_matrix(species, known)
-        charges = np.array([parse_species(name, known).charge for name in species])
+        parsed = [parse_species(name, known) for name in species]
+        charges = np.array([each.charge for each in parsed])
         electron = list(species).index(ELECTRON) if ELECTRON in species else None
         if electron is not None:
             charges[electron] = 0
         complete = {"H", "H2"} <= set(species)
-        return cls(tuple(species), matrix, elements, charges, electron, complete)
+        if whole is None:
+            whole = any(each.phase != "gas" for each in parsed)
+        return cls(tuple(species), matrix, elements, charges, electron, complete, whole)
 
     def hydrogen(self, abundances: np.ndarray) -> np.ndarray:
         """Return H nuclei, D among them, of abundances, (..., S), as (...)."""
@@ -133,24 +146,58 @@ class Composition:
         """
         if not self.complete:
             return None
-        total = float(np.median(self.hydrogen(abundances)))
+        totals = self.hydrogen(abundances)
+        total = self._typical(totals)
         if abs(total - 1) <= TOTAL_MARGIN:
             return "per_h"
+        # What has frozen out is missing in some states, but not in equal parts in all.
+        steady = self.whole or _near(float(totals.min()), total)
         shares = np.nan_to_num(abundances / self.masses())
-        nuclei = float(np.median(self.hydrogen(shares)))
-        everything = float(np.median(np.nansum(abundances, axis=-1)))
+        nuclei = self._typical(self.hydrogen(shares))
+        everything = self._typical(np.nansum(abundances, axis=-1))
         if _near(everything, 1.0) and _near(nuclei, 1 / GAS_MASS):
             return "mass_fraction"
         if density is not None:
             middle = float(np.median(density))
-            if _near(total, middle, _NEAR_DENSITY) and not _near(middle, 2.0):
+            ratio = self._typical(totals / density)
+            if _near(ratio, 1.0, _NEAR_DENSITY) and not _near(middle, 2.0):
                 return "per_cm3"
         molecular = abundances[..., self.species.index("H2")]
         if _near(total, 2.0) or (np.abs(molecular - 1) < 1e-3).all():
             return "per_h2"
-        if _near(total, 1 / GAS_MASS):
+        if steady and _near(total, 1 / GAS_MASS):
             return "per_mass"
         return "per_cm3" if total > 10 and density is None else None
+
+    def _typical(self, totals: np.ndarray) -> float:
+        """Return the median of totals; of a list the largest, which lacks least."""
+        return float(np.median(totals) if self.whole else totals.max())
+
+    def other_definition(
+        self,
+        abundances: np.ndarray,
+        definition: str = "per_h",
+        density: np.ndarray | None = None,
+    ) -> tuple[float, str | None] | None:
+        """Return what speaks against a definition, `None` if nothing does.
+
+        Unless these are a whole network, a total that is too small is no fault.
+
+        Args:
+            abundances: As they are, (n, S).
+            definition: The definition that they should have, a key of `DEFINITIONS`.
+            density: H nuclei cm^-3, (n,); `None` if it is not known.
+
+        Returns:
+            The total of hydrogen, and the definition that fits, `None` if none does.
+        """
+        fits = self.fitting_definition(abundances, density)
+        if not self.complete or fits == definition:
+            return None
+        total = self._typical(self.hydrogen(abundances))
+        if fits is None and (definition != "per_h" or (total < 1 and not self.whole)):
+            return None
+        return total, fits
 
     def per_hydrogen(
         self, abundances: np.ndarray, definition: str, density: np.ndarray | None = None
@@ -158,7 +205,8 @@ class Composition:
         """Return abundances relative to H nuclei, (n, S).
 
         Where the species hold all hydrogen, abundances are divided by its total, which
-        is exact whatever the gas is made of. Else the definition decides.
+        is exact whatever the gas is made of. Where they may lack some of it, the
+        definition says how much there must be at least.
 
         Args:
             abundances: As another code gives them, (n, S).
@@ -169,12 +217,13 @@ class Composition:
             return abundances
         if definition == "mass_fraction":
             abundances = abundances / self.masses()
-        if self.complete:
-            total = self.hydrogen(abundances)[..., None]
-            return abundances / np.where(total > 0, total, 1.0)
-        if definition == "per_cm3" and density is not None:
-            return abundances / density[..., None]
-        return abundances * (0.5 if definition == "per_h2" else GAS_MASS)
+        total = self.hydrogen(abundances) if self.complete else np.array(0.0)
+        if not (self.complete and self.whole):
+            least: float | np.ndarray = 2.0 if definition == "per_h2" else 1 / GAS_MASS
+            if definition == "per_cm3":
+                least = 0.0 if density is None else density
+            total = np.maximum(total, least)
+        return abundances / np.where(total > 0, total, 1.0)[..., None]
 
 
 def _near(value: float, expected: float, margin: float = _NEAR) -> bool:

@@ -12,10 +12,8 @@ from astrokeras.data.tracers.file_format import NO_SIMULATION, SPLITS
 from astrokeras.data.tracers.reader import Tracers, TracerStore
 from astrokeras.data.tracers.subset import write_rows
 from astrokeras.errors import InputError
-from astrokeras.prediction.predict import (
-    check_input_values,
-    read_initial_condition,
-)
+from astrokeras.prediction.input_check import check_input_values
+from astrokeras.prediction.predict import read_initial_condition
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.prediction.tracer_rollout import read_given
 from astrokeras.runs.surrogate_reference import (

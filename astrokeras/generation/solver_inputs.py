@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from astrokeras.chemistry.abundance_definitions import DEFINITIONS, Composition
+from astrokeras.chemistry.abundance_definitions import Composition
 from astrokeras.chemistry.species import find_elements, order_elements
 from astrokeras.config import GenerationConfig
+from astrokeras.data.checks.abundance_check import AbundanceCheck
 from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.importers.column_roles import species_positions
 from astrokeras.data.tracers import file_format
@@ -64,7 +65,9 @@ class SolverInputs:
         self.equal: dict[str, str] = {}
         self.columns: dict[str, ColumnShare] = {}
         self._fill(solver)
-        self.composition = Composition.of(self.species, config.dataset.elements)
+        self.composition = Composition.of(
+            self.species, config.dataset.elements, whole=True
+        )
         self.start, self.order = self._find_start(solver, initial)
         self.given = f"initial abundances {NETWORK if initial is None else initial}"
         check_tracks(store, solver.parameters, solver.shortest, str(self.path))
@@ -151,20 +154,12 @@ class SolverInputs:
             self._check_sums(self._states(block.abundances[:, 0]), where)
 
     def _check_sums(self, starts: np.ndarray, where: list[str]) -> None:
-        fits = self.composition.fitting_definition(starts)
-        if self.composition.complete and fits != "per_h":
-            total = float(np.median(self.composition.hydrogen(starts)))
-            likely = f", these look like {DEFINITIONS[fits]}" if fits else ""
-            raise InputError(
-                f"{where[0]}: hydrogen adds up to {total:.4g} over all species, but to "
-                f"1 relative to H nuclei{likely}; import the raw file with another "
-                "`dataset.abundances`."
-            )
         bad = self.composition.unbalanced(starts)
         if bad.any():
             row = int(bad.argmax())
             fault = unbalanced(self.composition, starts[row], option=True)
             raise InputError(f"{where[row]}: {fault}.")
+        AbundanceCheck(where[0], self.composition, stored=True).convert(starts)
 
     def _states(self, abundances: np.ndarray) -> np.ndarray:
         """Return states of the file, (n, S), in the order of the solver's species."""

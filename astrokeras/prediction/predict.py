@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +14,8 @@ import numpy as np
 from astrokeras.chemistry.assumed_parameters import COLUMNS
 from astrokeras.data.checks.unit_check import check_units
 from astrokeras.data.tracers.initial_abundances import read_initial
-from astrokeras.data.tracers.reader import Tracers, TracerStore
+from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.models.out_of_range import OutOfRangeReport
 from astrokeras.prediction.blocks import (
     COMPRESSION,
     Counts,
@@ -24,12 +23,12 @@ from astrokeras.prediction.blocks import (
     open_writer,
     predict_blocks,
 )
+from astrokeras.prediction.input_check import abundance_check, check_input_values
 from astrokeras.prediction.resumable_output import ResumableOutput
-from astrokeras.prediction.tracer_rollout import assumed_columns, read_given
+from astrokeras.prediction.tracer_rollout import assumed_columns
 from astrokeras.prediction.tracer_rollout import batch_size as bounded
 from astrokeras.runs.surrogate_reference import (
     SurrogateReference,
-    check_steps,
     find_surrogate_reference,
     match_columns,
 )
@@ -143,7 +142,8 @@ def predict(
         start = None if initial is None else read_initial_condition(initial, target)
         species = len(target.metadata.species)
         size = bounded(batch_size, store.tracers, store.states, species)
-        lines = check_input_values(store, target, columns, start, size, substep)
+        sums = abundance_check(store, target) if start is None else None
+        lines = check_input_values(store, target, columns, start, size, substep, sums)
         if lines and strict:
             more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
             raise InputError(
@@ -152,6 +152,8 @@ def predict(
         for line in lines:
             warn(f"{store.path}: {line}; flagged in 'status'")
         for line in check_units(store, str(store.path)):
+            warn(line)
+        for line in sums.warnings({}) if sums is not None else ():
             warn(line)
         if set(COLUMNS) & {*store.parameters} - {*present}:
             for line in assumed_columns(store, size):
@@ -220,31 +222,6 @@ def read_initial_condition(
             f"{', '.join(known) or 'none'}{suggest(str(initial), known)}"
         )
     return known[str(initial)]
-
-
-def _given(
-    store: TracerStore, start: np.ndarray | None, size: int, check: bool
-) -> Iterator[Tracers]:
-    """Yield the inputs of the rollouts, block by block."""
-    for first in range(0, store.tracers, size):
-        yield read_given(store, slice(first, first + size), check, start)
-
-
-def check_input_values(
-    store: TracerStore,
-    target: SurrogateReference,
-    columns: np.ndarray,
-    start: np.ndarray | None,
-    size: int,
-    substep: bool = False,
-) -> list[str]:
-    """Check all values; return a line for each training range that is left."""
-    report = OutOfRangeReport(target.metadata)
-    for given in _given(store, start, size, check=True):
-        check_steps(store, given, target.metadata, substep)
-        physical = given.physical[..., columns]
-        report.add(given.abundances[:, 0], physical, given.time, given.length)
-    return report.lines()
 
 
 def _bar(stack: ExitStack, tracers: int) -> Callable[[int, int], None]:

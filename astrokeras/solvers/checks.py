@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from astrokeras.data.tracers.hdf5 import unreadable
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.units import guess, makes_sense
 from astrokeras.errors import InputError
@@ -38,21 +37,16 @@ def check_tracks(
     """
     where = name or str(store.path)
     limits = [parameters[parameter] for parameter in store.parameters]
-    for first in range(0, store.tracers, BLOCK):
-        rows = slice(first, min(first + BLOCK, store.tracers))
-        physical = store.physical(rows).astype(float)
-        try:
-            time = store.file["time"][rows].astype(float)
-        except (OSError, RuntimeError) as error:
-            raise unreadable(store.path, error) from error
-        length = store.length[rows, None]
+    for block in store.blocks(size=BLOCK, check=False, abundances=False):
+        physical, time = block.physical.astype(float), block.time
+        length = block.length[:, None]
         steps = np.arange(store.states - 1) < length - 1
         for column, parameter in enumerate(store.parameters):
             found = _find_fault(physical[..., column], steps, limits[column])
             if found is not None:
                 (i, row), fault, values = found
                 raise InputError(
-                    f"{where}: tracer {store.tracer[first + i]}, row {row}: "
+                    f"{where}: tracer {block.tracer[i]}, row {row}: "
                     f"{parameter} is {physical[i, row, column]:g} "
                     f"{limits[column].unit}; {fault}"
                     f"{_remedy(parameter, values, limits[column].unit)}."
@@ -60,9 +54,7 @@ def check_tracks(
         wrong = _find_time(time, length, shortest)
         if wrong is not None:
             (i, row), text = wrong
-            raise InputError(
-                f"{where}: tracer {store.tracer[first + i]}, row {row}: {text}."
-            )
+            raise InputError(f"{where}: tracer {block.tracer[i]}, row {row}: {text}.")
 
 
 def _find_fault(

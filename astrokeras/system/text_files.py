@@ -17,6 +17,7 @@ from astrokeras.system.input_paths import GZIP, check_input, content
 LONGEST_LINE = 2**24
 """Most characters in a line; a compressed file may expand beyond the memory."""
 _BLOCK, _END = 2**18, "\n"
+_BLANK_FIRST, _BLANK_BETWEEN = re.compile(r"\s*(\n|$)"), re.compile(r"\n\s*\n")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -25,6 +26,27 @@ def text_lines(
 ) -> Iterator[tuple[int, str]]:
     """Yield the number and the text of each non-blank line, without its ending.
 
+    Args:
+        path: The file, see `text_blocks`.
+        most: Largest number of characters in the file.
+        what: The expected kind of file, for the message.
+
+    Raises:
+        InputError: If it is not a file, not such text, or too long.
+    """
+    for first, block in text_blocks(path, most, what):
+        yield from lines_of(first, block)
+
+
+def text_blocks(
+    path: Path,
+    most: int | None = None,
+    what: str = "file",
+    size: int = _BLOCK,
+    skip: int = 0,
+) -> Iterator[tuple[int, str]]:
+    """Yield the number of the first line and the text of blocks of whole lines.
+
     Reads UTF-8 with or without a byte-order mark and UTF-16 with one, compressed by
     gzip or not, with any line ending.
 
@@ -32,37 +54,55 @@ def text_lines(
         path: The file.
         most: Largest number of characters in the file.
         what: The expected kind of file, for the message.
+        size: Characters that are read at a time.
+        skip: Number of non-blank lines that are left out at the beginning.
 
     Raises:
         InputError: If it is not a file, not such text, or too long.
     """
     check_input(path, what)
-    size = first = 0
+    total, first = 0, 1
     with _readable(path), _opened(path) as file:
         # Blocks of whole lines are read several times faster than single lines.
-        while block := file.read(_BLOCK):
+        while block := file.read(size):
             rest = file.readline(LONGEST_LINE)
             block += rest
-            size += len(block)
-            if len(rest) == LONGEST_LINE or size > (most or size):
-                last = first + block.count(_END) + 1
+            total += len(block)
+            if len(rest) == LONGEST_LINE or total > (most or total):
+                last = first + block.count(_END)
                 raise InputError(
                     f"{path}: line {last}: is too long, or the file is too large, for "
                     f"a {what}; check the path."
                 )
-            lines = block.split(_END)
-            if not lines[-1]:
-                lines.pop()
-            zero = "\0" in block
-            for number, line in enumerate(lines, start=first + 1):
-                if zero and "\0" in line:
-                    raise InputError(
-                        f"{path}: line {number}: holds the byte 0, so the file is "
-                        "UTF-16 without byte-order mark, or not text; save it as UTF-8."
-                    )
-                if line and not line.isspace():
-                    yield number, line
-            first += len(lines)
+            if "\0" in block:
+                number = first + block[: block.index("\0")].count(_END)
+                raise InputError(
+                    f"{path}: line {number}: holds the byte 0, so the file is "
+                    "UTF-16 without byte-order mark, or not text; save it as UTF-8."
+                )
+            following = first + block.count(_END)
+            while skip and block:
+                line, _, block = block.partition(_END)
+                first += 1
+                skip -= bool(line.strip())
+            if block:
+                yield first, block
+            first = following
+
+
+def lines_of(first: int, block: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of each non-blank line of a block."""
+    for number, line in enumerate(block.split(_END), start=first):
+        if line and not line.isspace():
+            yield number, line
+
+
+def count_lines(block: str) -> int:
+    """Return the number of non-blank lines of a block."""
+    last = block[block.rfind(_END) + 1 :]
+    if _BLANK_FIRST.match(block) or _BLANK_BETWEEN.search(block) or last.isspace():
+        return sum(1 for _ in lines_of(1, block))
+    return block.count(_END) + bool(last)
 
 
 def read_table(

@@ -150,7 +150,5 @@ print(", ".join(f"{name} {value:.1f} s" for name, value in spent.items()))
 tried = max(counts["solved"] + counts["failed"], 1)
 mean = spent["solver"] / tried
 other = spent["surrogate"] + spent["solver"]
-print(
-    f"a call of the solver takes {mean:.2f} s; all would take {mean * total:.0f} s"
-)
+print(f"a call of the solver takes {mean:.2f} s; all would take {mean * total:.0f} s")
 print(f"so the two together are {mean * total / other:.0f} times as fast")

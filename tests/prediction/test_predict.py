@@ -484,3 +484,24 @@ def test_two_processes_are_killed_and_go_on(sample_path, tmp_path):
     logs = [np.log10(each["abundances"]) for each in (content, expected)]
     np.testing.assert_allclose(*logs, atol=1e-3)
     assert not blocks.exists()
+
+
+def test_starts_of_another_definition_are_refused(tmp_path):
+    start = np.full(len(SPECIES), 1e-3)
+    start[SPECIES.index("H2")] = 0.4955  # of 1, less 9e-3 in other species
+
+    class Whole(StandIn):
+        def get_config(self):
+            return super().get_config() | {"initial_conditions": {"own": start}}
+
+    for factor in (1, 2):
+        path, warned = tmp_path / f"{factor}.h5", []
+        write_tracers(path, abundances=np.tile(factor * start, (12, 1, 1)))
+        if factor == 1:
+            predict(Whole(), path, tmp_path / "out.h5", warn=warned.append)
+            assert not [line for line in warned if "hydrogen" in line]
+        else:
+            with pytest.raises(
+                InputError, match=r"fractions of n\(H2\): import the raw"
+            ):
+                predict(Whole(), path, tmp_path / "other.h5")

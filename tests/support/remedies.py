@@ -22,6 +22,7 @@ def dataset(*words: str, variant: str = "uclchem") -> DatasetConfig:
     file = ROOT / "configs" / "dataset" / f"{variant}.yaml"
     values = yaml.safe_load(file.read_text())
     del values["defaults"]
+    values["parameters"] = {k: str(raw) for k, raw in values["parameters"].items()}
     config = DatasetConfig(**values | {"split": SplitConfig(**values["split"])})
     parsed = OverridesParser.create().parse_overrides([f"++{word}" for word in words])
     for override in parsed:

@@ -11,6 +11,7 @@ from astrokeras.chemistry.abundance_definitions import (
     Composition,
 )
 from astrokeras.config.typed_options import typed
+from astrokeras.data.tracers.block import Tracers
 from astrokeras.data.tracers.file_format import FLOOR
 from astrokeras.errors import InputError
 
@@ -23,13 +24,20 @@ FEW_IONS = 5
 
 
 class AbundanceCheck:
-    """Conversion of a table's abundances to H nuclei, and their check.
+    """Check of abundances, and the conversion of a table's to H nuclei.
+
+    Lists without ices may lack species: their elements must not add up to more than
+    those of the network, and what they lack is only said.
 
     Args:
-        name: The table, for messages.
+        name: The file, for messages.
         composition: Its species, with electrons.
         definition: What the abundances are relative to, a key of `DEFINITIONS`.
         electrons: "given" or "neutral", which sets them by charge.
+        stored: Whether the file is a tracer file, whose raw file must be imported
+            again to convert it.
+        lenient: Whether totals of hydrogen that fit no definition, which no option
+            converts, are only said.
     """
 
     def __init__(
@@ -38,17 +46,24 @@ class AbundanceCheck:
         composition: Composition,
         definition: str = "per_h",
         electrons: str = "given",
+        stored: bool = False,
+        lenient: bool = False,
     ):
         self.name, self.composition = name, composition
         self.definition, self.neutral = definition, electrons == "neutral"
+        self.lenient = lenient
+        self.again = "import the raw file again with " if stored else "give "
         self.states = self.off = self.starts = self.unbalanced = 0
+        self.least = 1.0
         # Without ions, species are a choice of a network's, and elements do not add up.
         ions = np.count_nonzero(composition.charges)
         self.network = composition.complete and ions >= FEW_IONS
         self.first = np.zeros(len(composition.elements))
         self.drift = np.zeros(len(composition.elements))
 
-    def convert(self, abundances: np.ndarray, density: np.ndarray | None) -> np.ndarray:
+    def convert(
+        self, abundances: np.ndarray, density: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return abundances relative to H nuclei, with electrons if they are set.
 
         Args:
@@ -59,19 +74,38 @@ class AbundanceCheck:
             InputError: If hydrogen does not add up to 1, or electrons are missing; the
                 message names the option that helps.
         """
-        composition = self.composition
         if not abundances.size or not np.isfinite(abundances).all():
             return abundances  # Values that are not finite are refused by their place.
         self._check_definition(abundances, density)
+        composition = self.composition
         found = composition.per_hydrogen(abundances, self.definition, density)
+        if self.neutral:
+            found = composition.set_electrons(found)
+        else:
+            self._check_electrons(found)
         if composition.complete:
-            off = np.abs(composition.hydrogen(found) - 1) > TOTAL_MARGIN
+            totals = composition.hydrogen(found)
+            self.least = min(self.least, float(totals.min()))
+            off = totals - 1 > TOTAL_MARGIN
+            if composition.whole:
+                off = np.abs(totals - 1) > TOTAL_MARGIN
             self.off += int(off.sum())
         self.states += len(found)
-        if self.neutral:
-            return composition.set_electrons(found)
-        self._check_electrons(found)
         return found
+
+    def add_tracers(self, tracers: Tracers) -> None:
+        """Check the states of tracers of a tracer file, and collect their totals.
+
+        Raises:
+            InputError: As `convert` does.
+        """
+        states = [
+            x[:length].astype(float)
+            for x, length in zip(tracers.abundances, tracers.length, strict=True)
+        ]
+        self.convert(np.concatenate(states))
+        for each in states:
+            self.add_tracer(each)
 
     def add_tracer(self, abundances: np.ndarray) -> None:
         """Collect the totals of a tracer, (T+1, S), and the charge of its start."""
@@ -93,17 +127,26 @@ class AbundanceCheck:
         """
         lines = []
         if self.off:
+            whole = self.composition.whole
+            fault = "does not add up to" if whole else "adds up to more than"
             lines.append(
-                f"{self.name}: hydrogen does not add up to 1 in {self.off} of "
-                f"{self.states} states; correct the data."
+                f"{self.name}: hydrogen {fault} 1 in {self.off} of {self.states} "
+                "states; correct the data."
             )
         lines += self._element_lines(network, source)
         if self.unbalanced:
             lines.append(
                 f"{self.name}: the charges of ions and electrons do not add up in the "
                 f"first state of {self.unbalanced} of {self.starts} tracers. UCLCHEM's "
-                "own evolved states are like this; for initial abundances give "
-                f"{typed('dataset.electrons', 'neutral')}."
+                "own evolved states are like this; for initial abundances "
+                f"{self.again}{typed('dataset.electrons', 'neutral')}."
+            )
+        if not self.composition.whole and self.least < 1 - TOTAL_MARGIN:
+            lines.append(
+                f"{self.name}: the species hold {self.least:.2g} of all hydrogen at "
+                "least; without the ices, elements are only checked for totals that "
+                "are too large. A surrogate of these species cannot conserve elements: "
+                f"train it with {typed('emulator.conserve', 'false')}."
             )
         return lines
 
@@ -111,13 +154,14 @@ class AbundanceCheck:
         if not (self.network and self.starts):
             return []
         mean = self.first / self.starts
+        least = 0.0 if self.composition.whole else 1.0
         totals = dict(zip(self.composition.elements, mean.tolist(), strict=True))
         other = [
             f"{name} {totals[name]:.3g} and {expected:.3g}"
             for name, expected in network.items()
             if totals.get(name, 0.0) > 0
             and expected > 0
-            and abs(totals[name] / expected - 1) > ELEMENT_MARGIN
+            and abs(max(totals[name] / expected, least) - 1) > ELEMENT_MARGIN
         ]
         lines = []
         if other:
@@ -131,7 +175,7 @@ class AbundanceCheck:
             for name, drift in zip(self.composition.elements, self.drift, strict=True)
             if drift > DRIFT
         ]
-        if drifting:
+        if drifting and self.composition.whole:
             lines.append(
                 f"{self.name}: elements are not conserved along a tracer: "
                 f"{', '.join(drifting)}; a species may be missing."
@@ -142,17 +186,14 @@ class AbundanceCheck:
         self, abundances: np.ndarray, density: np.ndarray | None
     ) -> None:
         """Raise InputError if the totals of hydrogen do not fit the definition."""
-        fits = self.composition.fitting_definition(abundances, density)
-        stated = self.definition != "per_h"
-        if not self.composition.complete or fits == self.definition:
+        other = self.composition.other_definition(abundances, self.definition, density)
+        if other is None or (self.lenient and other[1] is None):
             return
-        if stated and fits is None:
-            return  # Dividing by the total of hydrogen is right in any case.
-        total = float(np.median(self.composition.hydrogen(abundances)))
+        total, fits = other
         fault = f"{self.name}: hydrogen adds up to {total:.3g} over all species"
-        if stated:
+        if self.definition != "per_h":
             fault += f", which does not fit `dataset.abundances={self.definition}`"
-        raise InputError(f"{fault}; {remedy(fits)}.")
+        raise InputError(f"{fault}; {self._remedy(fits)}.")
 
     def _check_electrons(self, abundances: np.ndarray) -> None:
         """Raise InputError for ions without electrons."""
@@ -161,29 +202,32 @@ class AbundanceCheck:
         if not self.network or ions < LEAST_IONS:
             return
         if composition.electron is None:
+            if not composition.whole:
+                return  # It is one of the species that the list lacks.
             fault = "there is no column E-"
         elif abundances[:, composition.electron].max() > FLOOR:
             return
         else:
             fault = "E- is 0 in all of the first rows"
         raise InputError(
-            f"{self.name}: the ions add up to {ions:.3g}, but {fault}; give "
+            f"{self.name}: the ions add up to {ions:.3g}, but {fault}; {self.again}"
             f"{typed('dataset.electrons', 'neutral')}, which sets the electrons by the "
             "charge of the ions."
         )
 
-
-def remedy(fits: str | None) -> str:
-    """Return what to do about abundances that have another definition than stated."""
-    if fits == "per_h":
-        return "these are relative to H nuclei already: leave `dataset.abundances` out"
-    if fits is not None:
-        option = typed("dataset.abundances", fits)
+    def _remedy(self, fits: str | None) -> str:
+        """Return what to do about abundances that have another definition."""
+        if fits == "per_h":
+            return (
+                "these are relative to H nuclei already: leave `dataset.abundances` out"
+            )
+        if fits is not None:
+            return (
+                f"these look like {DEFINITIONS[fits]}: {self.again}"
+                f"{typed('dataset.abundances', fits)}, which converts them"
+            )
+        others = ", ".join(f"{name} ({text})" for name, text in DEFINITIONS.items())
         return (
-            f"these look like {DEFINITIONS[fits]}: give {option}, which converts them"
+            f"relative to H nuclei it is 1; correct the data, or {self.again}"
+            f"`dataset.abundances`, one of {others}"
         )
-    others = ", ".join(f"{name} ({text})" for name, text in DEFINITIONS.items())
-    return (
-        "relative to H nuclei it is 1; correct the data, or give `dataset.abundances`, "
-        f"one of {others}"
-    )

@@ -175,11 +175,10 @@ class _SummaryCollector:
     def _remarks(self, tracers: int) -> list[str]:
         """Return a line for each sum that does not fit abundances per H nucleus."""
         lines, composition = [], self.composition
-        if self.firsts and composition.complete:
-            states = np.concatenate(self.firsts)
-            fits = composition.fitting_definition(states)
-            total = float(np.median(composition.hydrogen(states)))
-            if fits != "per_h":
+        if self.firsts:
+            other = composition.other_definition(np.concatenate(self.firsts))
+            if other is not None:
+                total, fits = other
                 likely = f", these look like {DEFINITIONS[fits]}" if fits else ""
                 lines.append(
                     f"hydrogen adds up to {total:.3g} over all species{likely}"

@@ -12,7 +12,6 @@ import numpy as np
 
 from astrokeras.chemistry.assumed_parameters import EXTINCTION
 from astrokeras.config.typed_options import typed
-from astrokeras.data.tracers.hdf5 import unreadable
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.data.tracers.units import is_usual, likely_units, makes_sense
 from astrokeras.errors import InputError
@@ -190,15 +189,8 @@ def check_units(store: TracerStore, where: str) -> list[str]:
         InputError: For values that no cloud has.
     """
     check = UnitCheck(where, store.parameters, store.units)
-    for first in range(0, store.tracers, BLOCK):
-        rows = slice(first, min(first + BLOCK, store.tracers))
-        physical = store.physical(rows).astype(float)
-        try:
-            time = store.file["time"][rows].astype(float)
-        except (OSError, RuntimeError) as error:
-            raise unreadable(store.path, error) from error
-        length = store.length[rows]
-        valid = np.arange(store.states - 1) < length[:, None] - 1
-        last = time[np.arange(len(time)), length - 1]
-        check.add(physical[valid], last - time[:, 0])
+    for block in store.blocks(size=BLOCK, check=False, abundances=False):
+        valid = np.arange(store.states - 1) < block.length[:, None] - 1
+        last = block.time[np.arange(len(block)), block.length - 1]
+        check.add(block.physical.astype(float)[valid], last - block.time[:, 0])
     return check.warnings()

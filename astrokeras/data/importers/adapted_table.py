@@ -4,16 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
 from astrokeras.chemistry.species import parse_species
 from astrokeras.chemistry.species_names import uclchem_names
 from astrokeras.config import DatasetConfig
+from astrokeras.config.typed_options import typed
 from astrokeras.data.readers.snapshot_layouts import STANDARD
-from astrokeras.data.readers.table import Table, notes_of, units_of
+from astrokeras.data.readers.table import ROWS, Table, notes_of, units_of
 from astrokeras.data.tracers.file_format import PARAMETER_UNITS
-from astrokeras.data.tracers.units import factor
+from astrokeras.data.tracers.units import factor, is_usual, likely_units
 from astrokeras.errors import InputError
 
 _LOGARITHM = re.compile(r"log(?:10)?(?:\((.+)\)|\[(.+)\]|[_ ](.+)|([A-Z]\w*))")
@@ -47,11 +49,15 @@ class AdaptedTable:
       parameters nor species are left out.
     - A parameter whose column is a number, `parameters.Radfield=1.7`, is this constant.
 
-    `dataset.raw_units` comes before what the file states, and the notes say so.
+    `dataset.raw_units` comes before what the file states, and the notes say so. It must
+    give the units that the file should state (`must_state`) and does not.
 
     Args:
         table: The table.
         config: The parameters, their columns and units.
+
+    Raises:
+        InputError: If the unit of a quantity is unknown.
     """
 
     def __init__(self, table: Table, config: DatasetConfig):
@@ -85,11 +91,18 @@ class AdaptedTable:
         known = {column.name for column in columns}
         constants = filter(is_number, set(config.parameters.values()) - known)
         columns += [_Column(raw, None, float(raw)) for raw in sorted(constants)]
+        stated: Mapping[str, float] = getattr(table, "constants", {})
+        columns += [
+            _Column(name, None, value)
+            for name, value in stated.items()
+            if name not in known
+        ]
         if getattr(table, "loose", False):
             columns = self._without_unknown(columns, requested)
         self._columns = columns
         self.columns = tuple(column.name for column in columns)
         self._tell([n for n in names if logarithms[n]], spelled)
+        self._check_units(config, getattr(table, "must_state", ()))
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
@@ -148,6 +161,31 @@ class AdaptedTable:
                     factors[name] = (factor(parameter, unit, target), target)
         return factors
 
+    def _check_units(self, config: DatasetConfig, wanted: Sequence[str]) -> None:
+        """Raise InputError for quantities in unknown units of a code."""
+        likely = {}
+        for parameter in wanted:
+            raw = _raw_names(config).get(parameter, "")
+            if raw not in self.columns or raw in self.units:
+                continue
+            column = self.columns.index(raw)
+            if parameter in config.raw_units or self._columns[column].source is None:
+                continue
+            values = self.read(0, min(ROWS, self.rows), [column])
+            if parameter == "Time":
+                values = np.ptp(values, keepdims=True)
+            median = float(np.median(values))
+            unit = _target(parameter, config)
+            found = likely_units([median], unit) if not is_usual(median, unit) else []
+            likely[parameter] = found[0] if found else unit.split()[-1]
+        if likely:
+            units = {name: unit.replace("^", "") for name, unit in likely.items()}
+            raise InputError(
+                f"{self.name}: the files state no unit of {' and '.join(units)}; give "
+                f"{typed('dataset.raw_units', units)}, or what they are in, or factors "
+                "to the units of tracer files."
+            )
+
     def _tell(self, logarithms: Sequence[str], spelled: Mapping[str, str]) -> None:
         if logarithms:
             self.notes.append(
@@ -170,8 +208,7 @@ def _argument(name: str) -> str | None:
 def is_number(raw: str) -> bool:
     """Return whether the column of a parameter is a number, its constant value."""
     with suppress(ValueError):
-        float(raw)
-        return True
+        return isfinite(float(raw))
     return False
 
 

@@ -4,8 +4,6 @@
 a column only if no other column is spelled alike, and never for a species.
 """
 
-import contextlib
-import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -133,8 +131,8 @@ class Places:
 
 def find_parameters(
     place: Places, config: DatasetConfig, time: int | None
-) -> tuple[dict[str, int], dict[str, float]]:
-    """Return the columns of the parameters, and the values of constant ones, by name.
+) -> dict[str, int]:
+    """Return the columns of the parameters by name.
 
     Raises:
         InputError: If one is missing and cannot be filled, or the time is missing.
@@ -149,15 +147,13 @@ def find_parameters(
             "dataset.parameters.Time: the time is not a parameter; give "
             f"{typed('dataset.time', config.parameters[misplaced[0]])} instead."
         )
-    names, parameters, constants, missing = place.names, {}, {}, {}
+    names, parameters, missing = place.names, {}, {}
     for name, raw in config.parameters.items():
         column = place.find(f"dataset.parameters.{name}", raw)
         if column is None and name in COLUMNS:
             column = shielding_column(names, name)
         if column is not None:
             parameters[name] = column
-        elif _is_number(raw):
-            constants[name] = float(raw)
         elif name not in {*ASSUMED, *COLUMNS}:
             missing[name] = raw
     lacking = [config.time] * (time is None) + [*missing.values()]
@@ -170,23 +166,19 @@ def find_parameters(
         if option := suggest_parameters(missing, free):
             remedy = f"; if they are what their names say, give {option}."
         elif remedy.endswith("`dataset.parameters`."):
-            name = next(iter(missing))
+            name, several = next(iter(missing)), len(missing) > 1
+            key = "dataset.parameters" if several else f"dataset.parameters.{name}"
+            value = dict.fromkeys(missing, "1") if several else "1"
             remedy = (
-                f"; name its column in `dataset.parameters.{name}`, or give a number "
-                f"there if it is constant, such as "
-                f"{typed(f'dataset.parameters.{name}', '1')}."
+                f"; name {'their columns' if several else 'its column'} in `{key}`, or "
+                f"give {'numbers' if several else 'a number'} there if constant, such "
+                f"as {typed(key, value)}."
             )
         raise InputError(
             f"{place.where}: column{'s' * (len(lacking) > 1)} {', '.join(lacking)} "
             f"missing (it has {listed(names)}){remedy}"
         )
-    return parameters, constants
-
-
-def _is_number(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return math.isfinite(float(text))
-    return False
+    return parameters
 
 
 def listed(names: Sequence[str], most: int = 8) -> str:

@@ -76,7 +76,6 @@ class ColumnRoles:
         simulation: Column of the identifiers of the simulations, if any.
         parameters: Columns of the parameters, name to column; without those that the
             table lacks and that an import can fill.
-        constants: Values of parameters that are given by a number, by name.
         species: Names in UCLCHEM's spelling, (S,); empty for a table of tracks.
         abundances: Columns of the species, (S,).
         noted: Dropped physical quantities, name to column; their ranges are recorded.
@@ -89,7 +88,6 @@ class ColumnRoles:
     tracer: int | None
     simulation: int | None
     parameters: dict[str, int]
-    constants: dict[str, float]
     species: tuple[str, ...]
     abundances: tuple[int, ...]
     noted: dict[str, int]
@@ -121,7 +119,7 @@ def find_columns(
     time = place.find("dataset.time", config.time)
     tracer = place.identity("tracer", config.tracer, "Tracer", "Model")
     simulation = place.identity("simulation", config.simulation, "Simulation")
-    parameters, constants = find_parameters(place, config, time)
+    parameters = find_parameters(place, config, time)
     assert time is not None  # Its absence was refused with that of the parameters.
     dropped = {place.find("dataset.drop", name.strip()) for name in config.drop}
     taken = {time, tracer, simulation, *parameters.values()}
@@ -132,11 +130,7 @@ def find_columns(
         if index in taken or name.casefold() in _BOOKKEEPING:
             continue
         meant = _PHYSICS.get(name.casefold(), parameter_meant(name))
-        if (
-            index not in dropped
-            and meant is not None
-            and meant not in {*parameters, *constants}
-        ):
+        if index not in dropped and meant is not None and meant not in parameters:
             urged[name] = meant
         identity = is_identity(name)
         if identity and tracer is None and index not in dropped:
@@ -165,7 +159,6 @@ def find_columns(
         tracer,
         simulation,
         parameters,
-        constants,
         tuple(species),
         tuple(abundances),
         noted,

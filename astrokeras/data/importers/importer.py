@@ -117,7 +117,7 @@ def import_tracers(
             warning, note = alignment_warning(sample, config.alignment)
             report.warnings += [warning] if warning else []
             report.notes += [note] if note else []
-        report.warnings += _uneven_warning(parts) + _raw_warnings(parts, config)
+        report.warnings += _uneven_warning(parts) + _warnings(parts, config)
     return report
 
 
@@ -149,23 +149,21 @@ def _uneven_warning(parts: list[SourceTracers]) -> list[str]:
     ]
 
 
-def _raw_warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str]:
-    """Return lines about unusual values of raw tables, and sums of their abundances."""
+def _warnings(parts: list[SourceTracers], config: DatasetConfig) -> list[str]:
+    """Return lines about unusual values of raw tables, and sums of abundances."""
     lines = []
     for part in parts:
-        if not isinstance(part, RawTracers):
-            continue
-        found = [part.row_check.warning(), *part.unit_check.warnings()]
-        lines += [f"{line}." for line in filter(None, found)]
-        if not part.species:
-            continue
         network: dict[str, float] = {}
-        if config.initial_abundances and part.check.composition.complete:
-            # A network of other species has other totals.
-            with contextlib.suppress(InputError):
-                initial = _initial(config, part.species)
-                network = part.check.composition.totals(initial)
-        lines += part.check.warnings(network, str(config.initial_abundances))
+        if isinstance(part, RawTracers):
+            found = [part.row_check.warning(), *part.unit_check.warnings()]
+            lines += [f"{line}." for line in filter(None, found)]
+            if config.initial_abundances and part.check.composition.complete:
+                # A network of other species has other totals.
+                with contextlib.suppress(InputError):
+                    initial = _initial(config, part.species)
+                    network = part.check.composition.totals(initial)
+        if part.species:
+            lines += part.check.warnings(network, str(config.initial_abundances))
     return lines
 
 

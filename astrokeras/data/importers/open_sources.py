@@ -6,8 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from astrokeras.chemistry.abundance_definitions import Composition
 from astrokeras.chemistry.assumed_parameters import ASSUMED, COLUMNS
 from astrokeras.config import DatasetConfig
+from astrokeras.data.checks.abundance_check import AbundanceCheck
 from astrokeras.data.importers.adapted_table import AdaptedTable, is_number
 from astrokeras.data.importers.import_report import ImportStatistics
 from astrokeras.data.importers.raw_tracers import RawTracers
@@ -66,6 +68,8 @@ class StoredTracers:
         self.split = store.split if store.has_split else None
         self.families = store.families()
         self.states = store.states
+        composition = Composition.of(self.species, self.elements)
+        self.check = AbundanceCheck(self.name, composition, stored=True, lenient=True)
 
     def __len__(self) -> int:
         return len(self.tracer)
@@ -77,6 +81,8 @@ class StoredTracers:
             self.statistics.lowered += int(high.sum())
             block.abundances[high] = 1.0
             check_values(self.name, block, self.store.species, self.parameters)
+            if self.species:
+                self.check.add_tracers(block)
             yield block
 
 

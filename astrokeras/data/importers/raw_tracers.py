@@ -67,9 +67,7 @@ class RawTracers:
         ):
             self.species += (ELECTRON,)
         self.elements = self.columns.elements
-        constant = self.columns.constants
-        self.parameters = (*self.columns.parameters, *constant)
-        self.constants = np.array([*constant.values()], float)
+        self.parameters = tuple(self.columns.parameters)
         units = parameter_units(config)
         self.units = tuple(units[name] for name in self.parameters)
         columns = {"Time": self.columns.time, **self.columns.parameters}
@@ -261,8 +259,6 @@ class RawTracers:
 
     def _convert(self, values: np.ndarray) -> np.ndarray:
         """Return parameters in the units of the tracer file, (rows, P)."""
-        constants = np.tile(self.constants, (len(values), 1))
-        values = np.column_stack([values, constants])
         physical = np.empty_like(values)
         for column, convert in enumerate(self.conversions[1:]):
             physical[:, column] = convert(values[:, column])

@@ -31,7 +31,7 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True)
 class Resampled:
-    """Result of a resampling.
+    """What `resample_tracers` has written.
 
     Attributes:
         path: The file.

@@ -151,7 +151,11 @@ def _stated(
     named = [decoded(dataset.attrs[n]) for n in _UNIT_NAMES if n in dataset.attrs]
     if named and is_unit(named[0]):
         return 1.0, named[0]
-    factors = [float(dataset.attrs[name]) for name in _TO_CGS if name in dataset.attrs]
+    factors = [
+        float(np.ravel(dataset.attrs[name])[0])
+        for name in _TO_CGS
+        if name in dataset.attrs
+    ]
     unit = _CGS.get(standard, "")
     if factors and factors[0] > 0:
         return factors[0], unit

@@ -50,6 +50,8 @@ class SnapshotTable:
     """Names of parameters, by those of the codes in small letters."""
     loose = True
     """Whether columns that are neither parameters nor species are left out."""
+    must_state = ("Time", "Density")
+    """Quantities whose units differ from run to run, and are never guessed."""
 
     def __init__(self, paths: Sequence[Path], stack: ExitStack):
         self.name = str(paths[0]) + f" and {len(paths) - 1} more" * (len(paths) > 1)
@@ -139,11 +141,6 @@ class SnapshotTable:
             self.notes.append(
                 f"{self.name}: particles leave and return: {returned}, first {which}; "
                 f"each stay is a tracer, the later ones numbered from {self._next} on"
-            )
-        if "Time" not in self.units:
-            self.notes.append(
-                f"{self.name}: does not state the unit of its times; they are years "
-                "unless dataset.raw_units.Time says otherwise"
             )
 
     @property

@@ -1,6 +1,5 @@
 """Rows of numbers in text files, read one after the other."""
 
-import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
@@ -9,8 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from astrokeras.data.readers.parsed_rows import parse_rows
 from astrokeras.errors import InputError
-from astrokeras.system.text_files import not_a_number, split_cells
+from astrokeras.system.text_files import lines_of, not_a_number, split_cells
+
+SIZE = 2**22
+"""Number of characters that are parsed at a time."""
 
 # Fortran omits the E before an exponent of three digits: 1.00000-101.
 _EXPONENT = re.compile(r"(?<=[0-9.])(?=[+-][0-9]{3}(?![0-9]))")
@@ -37,32 +40,68 @@ class TextRows(ABC):
     def __init__(self, path: Path, separator: str | None):
         self.name = str(path)
         self._path, self._separator = path, separator
-        self._lines: Generator[tuple[int, str], None, None]
-        self._position: int | None = None
+        self._parts: Generator[np.ndarray, None, None] | None = None
+        self._wanted: tuple[int, ...] = ()
+        self._position, self._rest = 0, np.empty((0, 0))
         self._fortran = False  # Whether numbers are not written as in C.
 
     @abstractmethod
-    def _numbered(self) -> Iterator[tuple[int, str]]:
-        """Yield the number of a line and the text of each row, from the first on."""
+    def _blocks(self) -> Iterator[tuple[int, str]]:
+        """Yield the number of the first line and the text of blocks of rows."""
 
     def read(self, start: int, stop: int, columns: Sequence[int]) -> np.ndarray:
         """Read some columns of rows `start` to `stop`, (rows, columns) float64."""
-        if self._position is None or start < self._position:
-            self._lines, self._position = self._checked(), 0
-        numbered = list(
-            itertools.islice(self._lines, start - self._position, stop - self._position)
-        )
+        wanted = tuple(columns)
+        if self._parts is None or start < self._position or wanted != self._wanted:
+            self._parts, self._wanted = self._parsed(wanted), wanted
+            self._position, self._rest = 0, np.empty((0, len(wanted)))
+        held, count = [self._rest], len(self._rest)
+        while count < stop - self._position:
+            part = next(self._parts, None)
+            if part is None:
+                break
+            held.append(part)
+            count += len(part)
+        values = np.concatenate(held) if len(held) > 1 else self._rest
+        found = values[start - self._position : stop - self._position]
+        self._rest = values[stop - self._position :]
         self._position = stop
         if stop >= self.rows:  # Closes the file.
-            self._lines.close()
-            self._position = None
-        lines = [line for _, line in numbered]
+            self._parts.close()
+            self._parts = None
+        return found.copy(order="K")
+
+    def _parsed(self, columns: tuple[int, ...]) -> Generator[np.ndarray, None, None]:
+        """Yield some columns of each block."""
+        for first, text in self._blocks():
+            if self._separator not in (None, ","):
+                text = text.replace(",", ".")
+            if self._fortran:
+                text = plain_numbers(text)
+            part = parse_rows(text, self._separator, len(self.columns), columns)
+            yield self._parse_lines(first, text, columns) if part is None else part
+
+    def _parse_lines(self, first: int, text: str, columns: Sequence[int]) -> np.ndarray:
+        """Return some columns of a block that is checked line by line.
+
+        Raises:
+            InputError: For the first row of another length, or cell that is no number.
+        """
+        numbered = list(lines_of(first, text))
+        for number, line in numbered:
+            if not self._is_whole(line):
+                found, wanted = len(self._cells(line)), len(self.columns)
+                raise InputError(
+                    f"{self.name}: line {number}: has {found} cells, but the header "
+                    f"has {wanted} names; write {wanted} numbers without decimal "
+                    "commas in every row."
+                )
         if not self._fortran:
             with suppress(ValueError, IndexError):
-                return self._parse(lines, columns)
+                return self._parse([line for _, line in numbered], columns)
         self._fortran = True
         try:
-            return self._parse([plain_numbers(line) for line in lines], columns)
+            return self._parse([plain_numbers(line) for _, line in numbered], columns)
         except (ValueError, IndexError) as error:
             reason = " ".join(str(error).split())
             raise self._bad_cell(numbered, columns, reason) from error
@@ -91,19 +130,6 @@ class TextRows(ABC):
         if plain and line.count(str(self._separator)) == len(self.columns) - 1:
             return True
         return len(self._cells(line)) == len(self.columns)
-
-    def _checked(self) -> Generator[tuple[int, str], None, None]:
-        for number, line in self._numbered():
-            if not self._is_whole(line):
-                found, wanted = len(self._cells(line)), len(self.columns)
-                raise InputError(
-                    f"{self.name}: line {number}: has {found} cells, but the header "
-                    f"has {wanted} names; write {wanted} numbers without decimal "
-                    "commas in every row."
-                )
-            if self._separator not in (None, ","):
-                line = line.replace(",", ".")
-            yield number, line
 
     def _bad_cell(
         self, numbered: Sequence[tuple[int, str]], columns: Sequence[int], reason: str

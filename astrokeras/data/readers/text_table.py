@@ -11,14 +11,21 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from astrokeras.data.readers.text_rows import TextRows, plain_numbers
+from astrokeras.data.readers.text_rows import SIZE, TextRows, plain_numbers
 from astrokeras.data.tracers.units import is_unit
 from astrokeras.errors import InputError
-from astrokeras.system.text_files import find_separator, text_lines
+from astrokeras.system.text_files import (
+    count_lines,
+    find_separator,
+    text_blocks,
+    text_lines,
+)
 
 COMMENTS = ("#", "!", "%")
 _HEAD = 200
 """Largest number of lines above the first row of numbers."""
+# A line that is a comment, or the end of one after an exclamation mark.
+_COMMENT = re.compile(r"^[ \t]*[#%].*$|!.*$", re.MULTILINE)
 _BRACKETED = re.compile(r"\[\s*\d+\s+([^\]]+?)\s*\]")
 _NUMBERED = re.compile(r"(?:col(?:umn)?s?\s*)?(\d+)\s*[:=)]\s*(\S+).*", re.IGNORECASE)
 _WITH_UNIT = re.compile(r"(.+?)[\[(]([^\])]+)[\])]")
@@ -42,29 +49,27 @@ class TextTable(TextRows):
 
     def __init__(self, path: Path, names: tuple[str, ...] = ()):
         super().__init__(path, None)
-        self.rows, head = 0, list[str]()
-        count = 0
+        head, count = list[str](), 0
         for _, line in text_lines(path):
-            if self.rows == 0 and not numbers(line):
-                head.append(line.strip())
-                continue
-            if not line.lstrip().startswith(COMMENTS):
-                count = count or len(numbers(line))
-                self.rows += 1
+            if count := len(numbers(line)):
+                break
+            head.append(line.strip())
+        self._above = len(head)
+        self.rows = sum(count_lines(text) for _, text in self._blocks())
         if count < 2:
             raise InputError(
                 f"{path}: holds no row of at least two numbers between blanks; give a "
                 "table with a row for each tracer and time."
             )
-        self._above = len(head)
         found, self.units = _header(head, count)
         self.has_names = bool(found)
         self.columns = names or found or tuple(f"column{i + 1}" for i in range(count))
 
-    def _numbered(self) -> Iterator[tuple[int, str]]:
-        for number, line in islice(text_lines(self._path), self._above, None):
-            if not line.lstrip().startswith(COMMENTS):
-                yield number, line.partition("!")[0]
+    def _blocks(self) -> Iterator[tuple[int, str]]:
+        for first, text in text_blocks(self._path, size=SIZE, skip=self._above):
+            if any(sign in text for sign in COMMENTS):
+                text = _COMMENT.sub("", text)
+            yield first, text
 
 
 def is_text_table(path: Path) -> bool:

@@ -77,7 +77,7 @@ class UclchemPages(TextRows):
                     values.append(value)
         yield begin, tuple(names), values
 
-    def _numbered(self) -> Iterator[tuple[int, str]]:
+    def _blocks(self) -> Iterator[tuple[int, str]]:
         for number, names, values in self._pages():
             if names != self.columns:
                 raise InputError(

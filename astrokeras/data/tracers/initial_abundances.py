@@ -107,7 +107,7 @@ def read_initial(
             "network; remove it or use the network's own file."
         )
     composition = Composition.of(
-        species, [*elements, *(config.elements if config else ())]
+        species, [*elements, *(config.elements if config else ())], whole=True
     )
     given = np.array([values[name] for name in species])
     _check_hydrogen(path, composition, given, definition, config is not None)
@@ -160,11 +160,10 @@ def _check_hydrogen(
     option: bool,
 ) -> None:
     """Raise InputError if hydrogen does not add up as the definition says."""
-    fits = composition.fitting_definition(given[None])
-    fine = fits == definition or (definition != "per_h" and fits is None)
-    if fine or not composition.complete or (fits is None and given.max() > 1):
+    found = composition.other_definition(given[None], definition)
+    if found is None or (found[1] is None and given.max() > 1):
         return  # A single value above 1 is refused by its name.
-    total = float(composition.hydrogen(given))
+    total, fits = found
     remedy = "relative to H nuclei it is 1: correct the file"
     if fits == "per_h":
         remedy = "it is relative to H nuclei already: leave `dataset.abundances` out"

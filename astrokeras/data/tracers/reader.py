@@ -239,7 +239,9 @@ class TracerStore:
             )
         return rows
 
-    def read(self, rows: slice | np.ndarray, check: bool = True) -> Tracers:
+    def read(
+        self, rows: slice | np.ndarray, check: bool = True, abundances: bool = True
+    ) -> Tracers:
         """Read whole tracers.
 
         Consecutive rows are read by a single HDF5 read. Row numbers may have any order,
@@ -248,6 +250,7 @@ class TracerStore:
         Args:
             rows: A slice or row numbers.
             check: Whether to check the values.
+            abundances: Whether to read the abundances; without, they are (n, 0, S).
 
         Raises:
             InputError: If there are no such rows, the file is damaged, or a value is
@@ -255,16 +258,17 @@ class TracerStore:
                 and value.
         """
         index = row_numbers(rows, self.tracers)
+        names = ["time", "abundances"] if abundances else ["time"]
         try:
             read = {
-                name: read_rows(self.file[name], index, dtype)
-                for name, dtype in PER_STATE.items()
-                if name in self.file and name != "physical"
+                name: read_rows(self.file[name], index, PER_STATE[name])
+                for name in names
+                if name in self.file
             }
         except (OSError, RuntimeError) as error:
             raise unreadable(self.path, error) from error
         read["physical"] = self.physical(index)
-        if not self.has_abundances:
+        if "abundances" not in read:
             read["abundances"] = np.empty((len(index), 0, len(self.species)), "f4")
         columns = {name: getattr(self, name)[index] for name in PER_TRACER}
         tracers = Tracers(index, **read, **columns)
@@ -273,9 +277,13 @@ class TracerStore:
         return tracers
 
     def blocks(
-        self, rows: np.ndarray | None = None, size: int = 32, check: bool = True
+        self,
+        rows: np.ndarray | None = None,
+        size: int = 32,
+        check: bool = True,
+        abundances: bool = True,
     ) -> Iterator[Tracers]:
-        """Iterate over tracers in blocks of at most `size`.
+        """Iterate over tracers in blocks of at most `size`, see `read`.
 
         Raises:
             InputError: As `read` does.
@@ -283,4 +291,4 @@ class TracerStore:
         arguments.whole("size", size, low=1)
         rows = self.rows() if rows is None else row_numbers(rows, self.tracers)
         for start in range(0, len(rows), size):
-            yield self.read(rows[start : start + size], check=check)
+            yield self.read(rows[start : start + size], check, abundances)

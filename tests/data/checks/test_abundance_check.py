@@ -116,6 +116,27 @@ def hydrogen(frame):
     return sum(count * frame[name] for name, count in (nuclei | {"HCO+": 1}).items())
 
 
+def test_a_list_without_ices_may_lack_hydrogen_but_not_have_more(read):
+    gas = [name for name in NAMES if name[0] not in "#@" and name != "E-"]
+    others = network().drop(columns=[n for n in NAMES if n not in gas])
+    frozen = np.linspace(1, 1e-3, len(others))
+    frame = others.assign(**{name: others[name] * frozen for name in gas})
+
+    found, warnings = read(frame)
+    np.testing.assert_allclose(found["H2"], frame["H2"], rtol=1e-6)
+    (line,) = [line for line in warnings if "hydrogen" in line]
+    assert "hold 0.001 of all hydrogen at least" in line
+    assert options(line) == ["emulator.conserve=false"]
+
+    doubled = frame.assign(**{name: 2 * frame[name] for name in gas})
+    message = refused(read, doubled)
+    assert options(message) == ["dataset.abundances=per_h2"]
+    found, _ = read(doubled, *options(message))
+    np.testing.assert_allclose(found["H2"], frame["H2"], rtol=1e-3)
+    tripled = frame.assign(**{name: 3 * frame[name] for name in gas})
+    assert "hydrogen adds up to 3" in refused(read, tripled)
+
+
 # Initial abundances.
 
 
@@ -165,6 +186,20 @@ def test_inspect_tells_sums_that_cannot_be_right(tmp_path):
         )
         summary = inspect_tracers(tmp_path / "t.h5")
         remarks = summary["remarks"]
+        if factor == 2:
+            # The same file, joined with others.
+            with pytest.raises(
+                InputError, match="import the raw file again with"
+            ) as error:
+                import_tracers(
+                    tmp_path / "t.h5", tmp_path / "o.h5", dataset(), split=False
+                )
+            assert options(str(error.value)) == ["dataset.abundances=per_h2"]
+        else:
+            report = import_tracers(
+                tmp_path / "t.h5", tmp_path / "o.h5", dataset(), split=False
+            )
+            assert not [line for line in report.warnings if "hydrogen" in line]
         assert len(remarks) == count
         expected = {"ions": 5e-7 * factor, "electrons": 5e-7 * factor}
         assert summary["charge"] == pytest.approx(expected)

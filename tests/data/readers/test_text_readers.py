@@ -5,8 +5,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from frames import PARAMETERS, settings
+from layouts import SPECIES, blocks, fortran, neath, rows, uclchem_pages
+from remedies import dataset
 
-from astrokeras.config import DatasetConfig, compose
+from astrokeras.config import DatasetConfig
 from astrokeras.data.importers.adapted_table import AdaptedTable
 from astrokeras.data.importers.importer import import_tracers
 from astrokeras.data.readers.registry import READERS, find_reader
@@ -22,11 +24,9 @@ TIME = np.array([0.0, 100.0, 250.0, 700.0])
 DENSITY = np.array([1e4, 2e4, 4.5e4, 1e5])
 AV = np.array([2.0, 3.0, 5.0, 8.0])
 GAS = np.array([30.0, 20.0, 12.0, 10.0])
-NAMES = ["H", "H2", "C+", "CO", "HE", "#H2O", "E-"]
-X = 10 ** np.random.default_rng(5).uniform(-9, -5, (4, len(NAMES)))
-X[:, :2] = 0.2, 0.4
 FIXED = {"Density": 1e4, "Radfield": 1.7, "Av": 10, "gasTemp": 15}
 RADFIELD = {"Radfield": 1.7}
+TABLES = {"csv": "csv_table", "tabs": "csv_table", "blanks": "text_table"}
 
 
 def read(path, config=None, layout="auto", raw_units=None, **parameters):
@@ -43,16 +43,6 @@ def read(path, config=None, layout="auto", raw_units=None, **parameters):
     report = import_tracers(path, out, config, split=False)
     with TracerStore(out, need_abundances=False) as store:
         return store.read(slice(None)), store.species, store.parameters, report
-
-
-def fortran(value):
-    return f"{value:.6E}".replace("E", "D")
-
-
-def rows(*columns, number=fortran):
-    return "".join(
-        " " + " ".join(map(number, row)) + "\n" for row in np.transpose(columns)
-    )
 
 
 HEADERS = {
@@ -109,96 +99,22 @@ def test_no_header_names_the_columns_by_number(tmp_path):
         read(path, **RADFIELD)
 
 
-def test_krome(tmp_path):
-    # `write(66,'(a)') "#time "//krome_get_names_header()`, then '(999E12.3e3)'.
-    path = tmp_path / "fort.66"
-    names = ["E" if name == "E-" else name for name in NAMES]
-    path.write_text("#time " + " ".join(names).replace("#H2O", "H2O H2O_ICE") + "\n")
-    columns = np.column_stack([X[:, :5], X[:, 4] / 2, X[:, 5:]])
-    with path.open("a") as file:
-        file.write(rows(TIME, *columns.T, number=lambda x: f"{x:12.3E}"))
-
-    tracers, species, *_ = read(path, **FIXED)
-
-    assert species == ("H", "H2", "C+", "CO", "HE", "H2O", "#H2O", "E-")
-    np.testing.assert_allclose(tracers.abundances[0], columns, rtol=1e-3)
-    np.testing.assert_allclose(tracers.physical[0, 0], [1e4, 1.7, 10, 15])
-
-
-def test_uclchem_pages(tmp_path):
-    # The formats 8020 and 8010 of UCLCHEM 1.3.
-    text = ""
-    for k in range(4):
-        text += (
-            f"age of cloud             time  = {TIME[k]:11.3E} years\n"
-            f"total hydrogen density   dens  = {DENSITY[k]:11.4E} cm-3\n"
-            f"cloud temperature        temp  = {GAS[k]:8.2f} k\n"
-            f"visual extinction        av    = {AV[k]:12.4f} mags\n"
-            f"radiation field          rad   = {1.0:10.2f} (habing = 1)\n"
-            f"cosmic ray ioniz. rate   zeta  = {1.0:10.2f} (unit = 1.3e-17s-1)\n"
-            "h2 formation rate coef.        = 1.00E-17 cm3 s-1\n"
-            "c / htot = 2.0E-04     o / htot = 3.0E-04\n"
-            "mg / htot = 7.0E-06 he / htot = 1.0E-01 depth     =   1\n\n\n"
-        )
-        cells = [f" {n:<15}= {x:10.3E}" for n, x in zip(NAMES, X[k], strict=True)]
-        text += "\n".join("".join(cells[i : i + 4]) for i in (0, 4)) + "\n\n\n"
-    path = tmp_path / "full.dat"
-    path.write_text(text)
-
-    tracers, species, _, report = read(path)
-
-    assert species == tuple(NAMES)
-    np.testing.assert_allclose(tracers.abundances[0], X, rtol=1e-3)
-    np.testing.assert_allclose(tracers.physical[0, :, 2], AV[:3], rtol=1e-6)
-    np.testing.assert_allclose(tracers.time[0], TIME)
-    assert report.fixed == ["zeta = 1"]
+def test_a_page_that_is_cut_off_is_named(tmp_path):
+    path = uclchem_pages(tmp_path)
+    text = path.read_text()
     path.write_text(text[: text.rindex("C+")])
     with pytest.raises(InputError, match=r"page of line \d+ has other quantities"):
         read(path)
 
 
-@pytest.fixture(scope="module")
-def config():
-    return compose(["dataset=neath"]).dataset
-
-
-def neath(particles=3, dust=False, states=4):
-    """Return rows of NEATH's particles, each with its own density."""
-    table = []
-    for number in range(particles):
-        for k in range(states):
-            hydrogen = AV[k] / 5.348e-22
-            row = [TIME[k] * YEAR, 1e18, -1e18, 0, DENSITY[k] * (1 + number), 1e5, 0, 0]
-            row += [GAS[k], 0.4, 1e-5, hydrogen, 0.3 * hydrogen, 1e-5 * hydrogen]
-            table.append(row + [12.5] * dust)
-    return np.array(table)
-
-
-@pytest.mark.parametrize("dust", [False, True])
-def test_neath(tmp_path, dust, config):
-    path = tmp_path / "particles.out"
-    path.write_text(rows(*neath(dust=dust).T, number=lambda x: f"{x:11.4E}"))
-
-    tracers, species, parameters, _ = read(path, config)
-
-    assert species == ()
-    assert tracers.simulation.tolist() == [0] * 3
-    found = dict(zip(parameters, np.moveaxis(tracers.physical, 2, 0), strict=True))
-    np.testing.assert_allclose(tracers.time, np.tile(TIME, (3, 1)), rtol=1e-4)
-    np.testing.assert_allclose(found["Density"][2], 3 * DENSITY[:3], rtol=1e-4)
-    np.testing.assert_allclose(found["Av"][1], AV[:3], rtol=1e-4)
-    np.testing.assert_allclose(found["NH2"][0], 0.3 * AV[:3] / 5.348e-22, rtol=1e-4)
-    np.testing.assert_allclose(found["NCO"][0], 1e-5 * AV[:3] / 5.348e-22, rtol=1e-4)
-    np.testing.assert_allclose(found["dustTemp"][0], 12.5 if dust else GAS[:3])
-    assert (found["Radfield"] == np.float32(1.7)).all()
-    assert (found["zeta"] == 1).all()
+def test_neath_names_its_dataset(tmp_path):
     with pytest.raises(InputError, match="dataset=neath"):
-        read(path)
+        read(neath()(tmp_path))
 
 
-def test_neath_in_blocks(tmp_path, monkeypatch, config):
-    path = tmp_path / "particles.out"
-    path.write_text(rows(*neath(particles=9).T, number=lambda x: f"{x:11.4E}"))
+def test_neath_in_blocks(tmp_path, monkeypatch):
+    config = dataset(variant="neath")
+    path = neath(particles=9)(tmp_path)
     whole, *_ = read(path, config)
     for module in ("importers.raw_tracers", "readers.neath"):
         monkeypatch.setattr(f"astrokeras.data.{module}.ROWS", 5)
@@ -209,67 +125,68 @@ def test_neath_in_blocks(tmp_path, monkeypatch, config):
     np.testing.assert_array_equal(parts.physical, whole.physical)
 
 
-def test_nautilus_structure(tmp_path):
-    path = tmp_path / "structure_evolution.dat"
-    text = "! time    log(Av)    log(n)    log(T)\n! (yr)   (mag)      (cm-3)    (K)\n"
-    path.write_text(text + rows(TIME, *np.log10([AV, DENSITY, GAS])))
+@pytest.mark.parametrize("kind", ["csv", "tabs", "blanks"])
+@pytest.mark.parametrize("arrow", [True, False])
+def test_large_tables_hold_what_was_written(tmp_path, monkeypatch, kind, arrow):
+    if arrow:
+        pytest.importorskip("pyarrow")
+        monkeypatch.setattr("astrokeras.data.readers.parsed_rows.LEAST", 1)
+    else:
+        module = "astrokeras.data.readers.parsed_rows._arrow_csv"
+        monkeypatch.setattr(module, lambda: None)
+    monkeypatch.setattr(f"astrokeras.data.readers.{TABLES[kind]}.SIZE", 100)
+    values = np.random.default_rng(1).uniform(-1, 1, (50, 4)) * 1e-5
+    between = {"csv": ", ", "tabs": "\t", "blanks": "  "}[kind]
+    lines = [between.join(f"{x:.17e}" for x in row) for row in values]
+    # What Arrow does not read: Fortran's numbers in some blocks, blank lines, quotes.
+    lines[20] = lines[20].replace("e", "D")
+    lines[30] = between.join(["1.0-101", "2.D0", "+3", ".4"])
+    values[30] = 1e-101, 2, 3, 0.4
+    lines.insert(10, "   ")
+    path = tmp_path / "table.txt"
+    head = between.join(["a", "b", "c", "d"]) + "\n"
+    path.write_text(head + "\n".join(lines) + "\n")
 
-    tracers, *_ = read(path, **RADFIELD)
+    table = find_reader(path).open(path)
 
-    expected = np.stack([DENSITY, np.full(4, 1.7), AV, GAS], axis=1)[:3]
-    np.testing.assert_allclose(tracers.physical[0], expected, rtol=1e-5)
-
-
-def blocks(values, title="(/H2)", width=4):
-    text = ""
-    for first in range(0, len(NAMES), width):
-        part = slice(first, first + width)
-        text += f"  ** FRACTIONAL ABUNDANCES {title} **\n\n   TIME   "
-        text += "  ".join(NAMES[part]) + "\n"
-        text += rows(TIME, *values.T[part], number=lambda x: f"{x:.3E}") + "\n\n"
-    return text
+    assert (table.columns, table.rows) == (("a", "b", "c", "d"), 50)
+    np.testing.assert_array_equal(table.read(0, 50, [3, 0]), values[:, [3, 0]])
+    parts = [table.read(k, k + 7, [1, 1]) for k in range(0, 49, 7)]
+    np.testing.assert_array_equal(np.concatenate(parts)[:, 0], values[:49, 1])
+    np.testing.assert_array_equal(table.read(40, 45, [2]), values[40:45, [2]])
 
 
-def test_abundances_in_blocks(tmp_path):
-    path = tmp_path / "blocks.out"
-    for title, per in (("(/H2)", 2), ("(/H)", 1)):
-        path.write_text(blocks(per * X, title))
-        tracers, species, *_ = read(path, **FIXED)
-        assert species == tuple(NAMES)
-        np.testing.assert_allclose(tracers.abundances[0], X, rtol=1e-3)
-    path.write_text(blocks(X))
+BAD = {
+    "1,2": "line 42: has 2 cells",
+    "1,2,3,4,5": "line 42: has 5 cells",
+    "1,,3,4": "line 42: column 'b' is '', which denotes a missing value",
+    "1,NA,3,4": "line 42: column 'b' is 'NA', which denotes a missing value",
+    "1,0x10,3,4": "line 42: column 'b' is '0x10', not a number",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_a_bad_row_of_a_large_table_is_named(tmp_path, monkeypatch, line):
+    monkeypatch.setattr("astrokeras.data.readers.parsed_rows.LEAST", 1)
+    monkeypatch.setattr("astrokeras.data.readers.csv_table.SIZE", 100)
+    path = tmp_path / "table.csv"
+    rows = ["1,2,3,4"] * 60
+    rows[40] = line
+    path.write_text("\n".join(["a,b,c,d", *rows]))
+    table = find_reader(path).open(path)
+    with pytest.raises(InputError, match=BAD[line]):
+        table.read(0, table.rows, [0, 1])
+
+
+def test_the_title_of_blocks_is_checked(tmp_path):
+    path = blocks(SPECIES)(tmp_path)
+    text = path.read_text()
+    path.write_text(text.replace("(/H2)", "(/H)"))
+    with pytest.raises(InputError, match=r"fractions of n\(H2\): give"):
+        read(path, **FIXED)
+    path = blocks(SPECIES, per=1)(tmp_path)
     with pytest.raises(InputError, match=r"relative to H2.*holds 1 H nuclei"):
         read(path, **FIXED)
-
-
-def test_a_run_of_nautilus(tmp_path):
-    # `nautilus_outputs.f90`: a file a species, a column a point.
-    run = tmp_path / "run"
-    for folder in ("ab", "struct"):
-        (run / folder).mkdir(parents=True)
-    spelled = ["H", "H2", "C+", "CO", "He", "JH2O", "e-"]
-    head = (
-        "! time [year]; Each column is the abundance (relative to H) [number ratio]\n"
-    )
-    for name, x in zip(
-        [*spelled, "H2O", "GRAIN0"], [*X.T, X[:, 3], X[:, 3]], strict=True
-    ):
-        other = x if name in ("H", "H2") else x / 2
-        text = rows(TIME, x, other, number=lambda x: f"{x:.6E}")
-        (run / "ab" / f"{name}.ab").write_text(head + text)
-    for point in (1, 2):
-        text = "! time     ; gas temperature ; dust temperature\n"
-        text += rows(TIME, GAS, GAS, np.log10(DENSITY * point), AV, AV * 0)
-        (run / "struct" / f"output.0000{point}.struct").write_text(text)
-
-    tracers, species, *_ = read(run, **RADFIELD)
-
-    assert set(species) == {*NAMES, "H2O"}
-    assert len(tracers) == 2
-    order = [species.index(name) for name in NAMES]
-    second = X * np.where(np.isin(NAMES, ["H", "H2"]), 1, 0.5)
-    np.testing.assert_allclose(tracers.abundances[1][:, order], second, rtol=1e-5)
-    np.testing.assert_allclose(tracers.physical[1, :, 0], 2 * DENSITY[:3], rtol=1e-5)
 
 
 def test_a_start_of_nautilus(tmp_path):
