@@ -26,7 +26,7 @@ import astrokeras
 from astrokeras.config import compose
 from astrokeras.data.tracers.reader import TracerStore
 from astrokeras.errors import InputError
-from astrokeras.prediction import predict as prediction
+from astrokeras.prediction import blocks
 from astrokeras.prediction.predict import predict
 from astrokeras.system.atomic_files import partial_name, write_text
 from astrokeras.system.folder_lock import hold
@@ -115,7 +115,7 @@ def cut(tmp_path, monkeypatch):
     """A prediction that was cut off in its third block of three."""
     standin.write_tracers(tmp_path / "given.h5")
     predict_stand_in(tmp_path, "whole.h5")
-    roll_out, calls = prediction.roll_out_with_status, []
+    roll_out, calls = blocks.roll_out_with_status, []
 
     def until_the_third(*arguments):
         calls.append(1)
@@ -123,7 +123,7 @@ def cut(tmp_path, monkeypatch):
             raise Killed
         return roll_out(*arguments)
 
-    monkeypatch.setattr(prediction, "roll_out_with_status", until_the_third)
+    monkeypatch.setattr(blocks, "roll_out_with_status", until_the_third)
     with pytest.raises(Killed):
         predict_stand_in(tmp_path, "out.h5")
     return calls
