@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import h5py
 import numpy as np
 import pytest
+from processes import COMMAND
 from standin import (
     PARAMETERS,
     SPECIES,
@@ -464,7 +465,7 @@ def test_two_processes_are_killed_and_go_on(sample_path, tmp_path):
     """With the real surrogate, Dask and the command; what was finished is kept."""
     pytest.importorskip("distributed")
     out = tmp_path / "out.h5"
-    command = [sys.executable, "-m", "astrokeras", "predict", "grav", str(sample_path)]
+    command = [sys.executable, "-c", COMMAND, "predict", "grav", str(sample_path)]
     command += [str(out), "--batch-size", "8", "--workers", "2"]
     blocks = tmp_path / "out.h5.parts"
     with subprocess.Popen(command, start_new_session=True) as process:
