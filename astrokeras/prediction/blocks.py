@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a file is predicted; other processes can be given it.
+    """Settings of a prediction, which are sent to its workers.
 
     Attributes:
         tracers: The input.
@@ -92,9 +92,13 @@ class Plan:
         """Return the path of a block."""
         return ResumableOutput(self.out).block(number)
 
+    def numbers(self, tracers: int) -> range:
+        """Return the numbers of the blocks of a file of so many tracers."""
+        return range(-(-tracers // self.size))
+
 
 class BlockPredictor:
-    """Predicts blocks of a file.
+    """Predicts the tracers of a file, block by block.
 
     Args:
         plan: The plan.
@@ -159,7 +163,7 @@ def predict_blocks(
         InputError: If a worker lacks the backend or cannot read a file.
         WorkError: If the scheduler has ended, or workers die of a block.
     """
-    numbers = iter(range(-(-store.tracers // plan.size)))
+    numbers = iter(plan.numbers(store.tracers))
     if scheduler is None and workers is None:
         predictor = BlockPredictor(plan, store, target)
         yield from map(predictor.predict, numbers)

@@ -188,8 +188,8 @@ def predict(
                 if advance:
                     advance(done.tracers, store.tracers)
             with open_writer(output.out, store, target, compression) as writer:
-                for number in range(-(-store.tracers // size)):
-                    writer.append_file(output.block(number))
+                for number in plan.numbers(store.tracers):
+                    writer.append_file(plan.block(number))
     return Prediction(
         path=output.out,
         tracers=store.tracers,

@@ -178,7 +178,7 @@ def nautilus_structure(folder: Path) -> Path:
 
 
 def nautilus_run(folder: Path) -> Path:
-    """Two points, of which the second is denser."""
+    """A table of two points, the second one denser."""
     run = folder / "run"
     for name in ("ab", "struct"):
         (run / name).mkdir(parents=True)

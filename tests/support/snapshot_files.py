@@ -92,7 +92,7 @@ def phantom(path, time):
 
 
 def swift(path, time):
-    """Write what SWIFT's `io_properties` and `common_io` state of units."""
+    """Write the unit attributes of SWIFT, as `io_properties` and `common_io` do."""
     gadget(path, time, units=False)
     with h5py.File(path, "a") as file:
         units = {"Unit length in cgs (U_L)": LENGTH, "Unit mass in cgs (U_M)": MASS}

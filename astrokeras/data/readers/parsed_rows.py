@@ -15,7 +15,7 @@ import numpy as np
 from astrokeras.system.text_files import count_lines
 
 LEAST = 2**16
-"""Number of characters from which on a text is worth Arrow's overhead."""
+"""Length of the shortest text that Arrow parses faster, characters."""
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 
 
